@@ -1,0 +1,78 @@
+# Nothing but make and Python >= 3.11 (with venv) is needed: every target makes .venv from hash-locked files first.
+
+PYTHON ?= python3
+PORT ?= 8000
+ONCE ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := requirements/runtime.txt requirements/dev.txt
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve bench test lint format reset lock clean $(VENV)
+
+help: ## Show the targets
+	@echo "make demo            import the example class and serve it (PORT=8000; ONCE=1 runs the main job and exits)"
+	@echo "make test            run the tests with branch coverage"
+	@echo "make lint            ruff, mypy --strict, import-linter"
+	@echo "make format          let ruff format and fix what it can"
+	@echo "make serve           serve the API (PORT=8000)"
+	@echo "make bench           compare with the stock event store, both measured in one run"
+	@echo "make reset           delete the data of the demo and start over"
+	@echo "make lock            write requirements/*.txt anew (UPGRADE=1 takes newer versions)"
+	@echo "make clean           delete .venv and the tools' caches (data stays; see reset)"
+
+$(VENV): $(STAMP)
+
+# The stamp is written last, so an interrupted installation is repeated. pyproject.toml is here for the console script.
+$(STAMP): $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "This Python lacks the venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## Import the example class and serve it
+	@exec $(BIN)/ledger demo $(if $(filter-out 0,$(ONCE)),--once,--port $(PORT))
+
+serve: $(STAMP) ## Serve the API
+	@exec $(BIN)/ledger serve --port $(PORT)
+
+bench: $(STAMP) ## Compare with the stock event store
+	@exec $(BIN)/ledger bench
+
+test: $(STAMP) ## Run the tests with branch coverage
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/coverage report --skip-covered --skip-empty
+	$(BIN)/coverage report --include='ledger/aggregates/*' --skip-covered --fail-under=95
+	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
+
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Let ruff format and fix what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+reset: $(STAMP) ## Delete the data and start over
+	@exec $(BIN)/ledger reset --yes
+
+lock: $(STAMP) ## Write the locked requirement files anew
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/runtime.in -o requirements/runtime.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/dev.in -o requirements/dev.txt
+	@! grep -n '://' requirements/*.txt || { echo "An address got into a locked file." >&2; exit 1; }
+
+clean: ## Delete .venv and caches
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

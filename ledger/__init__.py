@@ -1,0 +1,1 @@
+"""An event-sourced audit ledger of what a school knows about its students."""
