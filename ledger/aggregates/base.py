@@ -1,0 +1,130 @@
+"""Lanes, events and proposals: the ground that every aggregate stands on.
+
+Aggregates and events are those of the `eventsourcing` library. What is ours:
+
+* a *lane* is one stream of a subject. A student has several (`record`, `marks/<year>`, `disclosures`), a school,
+  class group or course has one. Its decision state is one msgspec struct, so that a snapshot is one encoding of it;
+* an event is an explicit class with a short, stable TOPIC and the record class that it is kept under;
+* a decision returns *proposals*: nothing is mutated before the whole command has been accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from uuid import UUID
+
+import msgspec
+from eventsourcing.domain import Aggregate, AggregateEvent
+
+from ledger.aggregates.record_classes import RecordClass
+from ledger.errors import Refused, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNVERSIONED = 0
+"""Version of an event whose place in its stream is given by the append function (disclosures)."""
+
+
+class State(msgspec.Struct):
+    """What a lane must remember in order to decide; never shown to anybody."""
+
+
+class Lane(Aggregate):
+    """One stream of one subject, rebuilt by folding its events."""
+
+    KIND = ""
+    STATE: ClassVar[type[State]] = State
+
+    _state: Any
+
+    @classmethod
+    def blank(cls, stream_id: UUID, version: int, timestamp: datetime, state: State) -> Self:
+        """Returns a lane at `version` with `state`: the shell that an opening event or a snapshot fills."""
+        lane = cls.__new__(cls)
+        lane.__base_init__(stream_id, version, timestamp)
+        lane._state = state
+        return lane
+
+
+class LedgerEvent(AggregateEvent):
+    """A fact that is never changed.
+
+    `originator_id` is the lane's stream, `originator_version` its place there, `timestamp` when the ledger learned it
+    (the database's clock once it is stored), `event_id` its name for ever. Subclasses add what happened.
+    """
+
+    event_id: UUID
+
+    TOPIC: ClassVar[str] = ""
+    RECORD_CLASS: ClassVar[RecordClass] = RecordClass.ORGANISATION
+
+
+class OpeningEvent(LedgerEvent):
+    """The first event of a lane: it makes the lane that the others are applied to."""
+
+    LANE: ClassVar[type[Lane]] = Lane
+
+    def mutate(self, aggregate: Any) -> Any:
+        """Returns the new lane; there must not be one yet."""
+        if aggregate is not None:
+            message = f"{self.TOPIC} opens a lane, but lane {self.originator_id} is open."
+            raise ValueError(message)
+        lane = self.LANE.blank(self.originator_id, self.originator_version, self.timestamp, self.LANE.STATE())
+        self.apply(lane)
+        return lane
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRef:
+    """Names a lane: its stream, whose it is, and the class that folds it."""
+
+    stream_id: UUID
+    subject_id: UUID
+    kind: type[Lane]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An event that a decision wants recorded: on which lane, which class, with which values."""
+
+    lane: LaneRef
+    event: type[LedgerEvent]
+    values: Mapping[str, object]
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who decides, and when, as the rules need to know it.
+
+    `imported` marks history taken over from another system: it is recorded and flagged, not judged again.
+    """
+
+    today: date
+    actor: UUID
+    office: str
+    imported: bool = False
+
+
+L = TypeVar("L", bound=Lane)
+
+
+def judge(violations: list[Violation], context: Context, *, may_flag: frozenset[str] = frozenset()) -> list[str]:
+    """Returns the flags to record with an event, or refuses.
+
+    A live command is refused for any violation. Imported history keeps what happened although it broke a rule that may
+    be flagged: its codes become flags of the event, and the import counts them.
+
+    Raises:
+        Refused: with every violation that cannot be flagged.
+    """
+    if not context.imported:
+        hard = violations
+    else:
+        hard = [violation for violation in violations if violation.code not in may_flag]
+    if hard:
+        raise Refused(hard)
+    return [violation.code for violation in violations]

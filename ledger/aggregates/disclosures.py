@@ -1,0 +1,95 @@
+"""Disclosures: who opened whose data, for which purpose, on which basis; and who was refused.
+
+One access is one `AccessOpened` on a stream of its own (subject: the person who looks) and one lean `DataDisclosed` on
+the `disclosures` lane of each student concerned. Nothing is decided from these streams, so they are never loaded and
+their versions come from the append function: they conflict with nothing.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.aggregates.base import Lane, LaneRef, LedgerEvent, Proposal
+from ledger.aggregates.record_classes import RecordClass
+from ledger.aggregates.student import disclosures_stream
+from ledger.ids import new_id
+
+
+class AccessLane(Lane):
+    """A stream that is written and never loaded."""
+
+    KIND = "access"
+
+
+class AccessOpened(LedgerEvent):
+    """Somebody opened personal data: in which office, on whose behalf, for whom, why, by which route."""
+
+    TOPIC = "access.opened"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    office: str
+    on_behalf_of: UUID | None
+    recipient: str | None
+    purpose: str
+    legal_basis: str
+    policy: str
+    channel: str
+    resource: str
+    students: int
+
+
+class AccessRefused(LedgerEvent):
+    """Somebody asked for personal data and was refused; the policy says why (S0-6.2, S1-5.2)."""
+
+    TOPIC = "access.refused"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    office: str
+    purpose: str
+    policy: str
+    channel: str
+    resource: str
+    students: int
+
+
+class DataDisclosed(LedgerEvent):
+    """Categories of a student's data were disclosed by an access."""
+
+    TOPIC = "disclosure.made"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    access_id: UUID
+    categories: tuple[str, ...]
+
+
+class DisclosureRefused(LedgerEvent):
+    """A student's data were asked for by an access that was refused."""
+
+    TOPIC = "disclosure.refused"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    access_id: UUID
+    categories: tuple[str, ...]
+
+
+def access_lane(access_id: UUID, actor: UUID) -> LaneRef:
+    """Names the stream of one access; its data key is the actor's."""
+    return LaneRef(access_id, actor, AccessLane)
+
+
+def disclosures_lane(student_id: UUID) -> LaneRef:
+    """Names the student's lane of disclosures."""
+    return LaneRef(disclosures_stream(student_id), student_id, AccessLane)
+
+
+def disclose(
+    event: type[AccessOpened | AccessRefused],
+    values: dict[str, object],
+    *,
+    access_id: UUID,
+    actor: UUID,
+    students: tuple[UUID, ...],
+    categories: tuple[str, ...],
+) -> list[Proposal]:
+    """Returns the proposals of one access (`AccessOpened` or `AccessRefused`) and of each student's lane."""
+    each = DataDisclosed if event is AccessOpened else DisclosureRefused
+    proposals = [Proposal(access_lane(access_id, actor), event, {**values, "students": len(students)}, new_id())]
+    lean = {"access_id": access_id, "categories": categories}
+    proposals.extend(Proposal(disclosures_lane(student), each, lean, new_id()) for student in students)
+    return proposals

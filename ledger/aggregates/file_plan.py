@@ -1,0 +1,174 @@
+"""The file plan (номенклатура дел): which carrier of a record is kept for how long, by which paragraph.
+
+The default holds exactly the terms that the two regulations give; where they are silent the term is `None` and the
+retention view shows "no term set": a visible gap, never eligible for destruction. S0 and S1 are the two regulations
+whose clauses `docs/regulations.md` numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ledger.aggregates.record_classes import RecordClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class TermKind(StrEnum):
+    """How a term is meant: a minimum makes a record eligible, an exact one also says when it must be gone."""
+
+    AT_LEAST = "at_least"
+    EXACT = "exact"
+
+
+class Clock(StrEnum):
+    """From when a term runs."""
+
+    YEAR_END = "year_end"
+    """The end of the school year of the last record of the class (31 August when the year is not known)."""
+    COMPLETION = "completion"
+    """The day on which the student completed the programme; does not run for those who left without completing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of keeping: `years` after the clock; 0 means up to the clock itself."""
+
+    years: int
+    kind: TermKind
+    clock: Clock
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Something that a record is kept in, with its term (`None`: the regulations set none)."""
+
+    code: str
+    title_ru: str
+    title_en: str
+    term: Term | None
+
+
+_CARRIERS: tuple[Carrier, ...] = (
+    Carrier("class_journal", "Классный журнал", "Class journal", None),
+    Carrier("extracurricular_journal", "Журнал внеурочных занятий", "Extracurricular journal", None),
+    Carrier("supplementary_journal", "Журнал дополнительного образования", "Supplementary journal", None),
+    Carrier("diary", "Дневник", "Diary", None),
+    Carrier(
+        "control_works",
+        "Тетради контрольных работ",
+        "Control-work notebooks",
+        Term(0, TermKind.AT_LEAST, Clock.YEAR_END, "S1-4.5.2"),
+    ),
+    Carrier(
+        "personal_file",
+        "Личное дело",
+        "Personal file",
+        Term(5, TermKind.EXACT, Clock.COMPLETION, "S1-6.4"),
+    ),
+    Carrier(
+        "summary_sheets",
+        "Сводные ведомости итоговой успеваемости",
+        "Summary sheets of final results",
+        Term(75, TermKind.AT_LEAST, Clock.YEAR_END, "S1-6.3"),
+    ),
+    Carrier(
+        "certificate_book",
+        "Книга учёта и записи выданных аттестатов",
+        "Certificate book",
+        Term(50, TermKind.AT_LEAST, Clock.YEAR_END, "S1-6.1"),
+    ),
+    Carrier("portfolio", "Портфолио", "Portfolio", None),
+    Carrier("award_orders", "Приказы о поощрении", "Award orders", None),
+    Carrier("disclosure_register", "Реестр раскрытий", "Disclosure register", None),
+)
+
+CARRIERS: Mapping[str, Carrier] = {carrier.code: carrier for carrier in _CARRIERS}
+
+CARRIERS_OF: Mapping[RecordClass, tuple[str, ...]] = {
+    RecordClass.PERSONAL_FILE: ("personal_file",),
+    RecordClass.MARKS: ("class_journal", "extracurricular_journal", "supplementary_journal", "diary", "control_works"),
+    RecordClass.FINAL_RESULTS: ("summary_sheets", "certificate_book"),
+    RecordClass.ACHIEVEMENTS: ("portfolio",),
+    RecordClass.AWARDS: ("award_orders", "portfolio"),
+    RecordClass.CREDITS: ("personal_file",),
+    RecordClass.DISCLOSURES: ("disclosure_register",),
+}
+"""The carriers that each class of a student's records is kept in."""
+
+SCHOOL_YEAR_END = (8, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a record class may, and when it must, be destroyed; and why.
+
+    `status`: `no_term` (some carrier has no term), `waiting` (the clock has not started), `running` (the term ends on
+    `due_on`, which may have passed: see `eligible`), `released` (handed to the parents, nothing is left to keep).
+    """
+
+    status: str
+    due_on: date | None
+    destroy_by: date | None
+    carriers: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    def eligible(self, today: date) -> bool:
+        """Tells whether the record may be destroyed today; never that it was."""
+        return self.status == "running" and self.due_on is not None and self.due_on < today
+
+
+def years_after(start: date, years: int) -> date:
+    """Returns the same day `years` later; 29 February becomes 28 where there is none."""
+    try:
+        return start.replace(year=start.year + years)
+    except ValueError:
+        return start.replace(year=start.year + years, day=28)
+
+
+def year_end(day: date) -> date:
+    """Returns the end of the school year (1 September to 31 August) that `day` falls into."""
+    end = date(day.year, *SCHOOL_YEAR_END)
+    return end if day <= end else date(day.year + 1, *SCHOOL_YEAR_END)
+
+
+def due(
+    record_class: RecordClass, *, last_on: date, completed_on: date | None, released_on: date | None
+) -> Due:
+    """Returns when a student's record class is due.
+
+    A class is due with its last carrier: one carrier without a term keeps the whole class. Disclosures live as long as
+    what they disclosed, so their clock is not computed here but shown as "no term set".
+
+    Args:
+        record_class: one of the student's classes.
+        last_on: the day of the last event of the class (when it happened).
+        completed_on: when the student completed the programme, if so.
+        released_on: when the class was handed to the parents, if so.
+    """
+    carriers = CARRIERS_OF[record_class]
+    if released_on is not None:
+        return Due("released", None, None, carriers, ("S1-4.5.1",))
+    ends: list[date] = []
+    exact: list[date] = []
+    sources: list[str] = []
+    for code in carriers:
+        term = CARRIERS[code].term
+        if term is None:
+            return Due("no_term", None, None, carriers, tuple(sources))
+        sources.append(term.source)
+        start = completed_on if term.clock is Clock.COMPLETION else year_end(last_on)
+        if start is None:
+            return Due("waiting", None, None, carriers, tuple(sources))
+        end = years_after(start, term.years)
+        ends.append(end)
+        if term.kind is TermKind.EXACT:
+            exact.append(end)
+    due_on = max(ends)
+    destroy_by = due_on if exact and max(exact) == due_on else None
+    return Due("running", due_on, destroy_by, carriers, tuple(sources))

@@ -1,0 +1,29 @@
+"""The student: one aggregate in lanes.
+
+`record` (enrolment, groups, achievements, awards, credits, transfers), one `marks/<school year>` a year, and
+`disclosures`, which is written but never loaded to decide.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.aggregates.base import LaneRef
+from ledger.aggregates.student.marks import StudentMarks
+from ledger.aggregates.student.record import StudentRecord
+from ledger.ids import lane_id
+
+
+def record_lane(student_id: UUID) -> LaneRef:
+    """Names the student's record lane; its stream has the student's own id."""
+    return LaneRef(student_id, student_id, StudentRecord)
+
+
+def marks_lane(student_id: UUID, year: str) -> LaneRef:
+    """Names the student's lane of marks in a school year."""
+    return LaneRef(lane_id(student_id, f"marks/{year}"), student_id, StudentMarks)
+
+
+def disclosures_stream(student_id: UUID) -> UUID:
+    """Returns the stream of the student's disclosures."""
+    return lane_id(student_id, "disclosures")

@@ -1,0 +1,236 @@
+"""Decisions about current marks: record, correct, void, hand in, note attendance.
+
+The rules: the student belongs to the course's class group on the day; the year and period are open, or the deputy
+head's permission is cited; the value stands on the scale; a correction has a reason and comes within the window that
+the local act sets, or with permission (S0-4.2, S0-5.3, S1-4.10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from uuid import UUID
+
+from ledger.aggregates.base import Context, LaneRef, Proposal, judge
+from ledger.aggregates.course import Course
+from ledger.aggregates.scales import ATTENDANCE_CODES
+from ledger.aggregates.school import School
+from ledger.aggregates.student.marks import (
+    AttendanceNoted,
+    MarkCorrected,
+    MarkRecorded,
+    MarksOpened,
+    MarkState,
+    MarkVoided,
+    StudentMarks,
+    WorkSubmitted,
+)
+from ledger.aggregates.student.record import StudentRecord
+from ledger.errors import Refused, Violation
+from ledger.ids import new_id
+
+OUTSIDE_ENROLMENT = "outside_enrolment"
+PERIOD_CLOSED = "period_closed"
+ASSESSMENT_ACT = "assessment"
+"""Code of the local act whose version in force sets the window for corrections."""
+
+MAX_TEXT = 2000
+
+_FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, PERIOD_CLOSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a mark goes: the student's lanes, the course, the school, and who decides."""
+
+    ref: LaneRef
+    marks: StudentMarks | None
+    record: StudentRecord
+    course_id: UUID
+    course: Course
+    school: School
+    context: Context
+
+    @property
+    def student(self) -> str:
+        """The student's id, for violations."""
+        return str(self.ref.subject_id)
+
+    def opening(self) -> list[Proposal]:
+        """Returns the proposal that opens the year's lane, if it is not open yet."""
+        if self.marks is not None:
+            return []
+        return [Proposal(self.ref, MarksOpened, {"year": self.course.state.year}, new_id())]
+
+
+def _day(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
+    """Returns what speaks against an entry for `day`: the future, another group, a closed period."""
+    violations = []
+    context = place.context
+    if day > context.today:
+        violations.append(Violation("in_future", "The day lies in the future.", place.student))
+    if not place.record.in_group(place.course.state.group_id, day):
+        violations.append(
+            Violation(
+                OUTSIDE_ENROLMENT,
+                "The student did not belong to the course's class group on that day.",
+                place.student,
+            )
+        )
+    return violations + _closed(place, day, permit_id)
+
+
+def _closed(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
+    year = place.course.state.year
+    closed = place.school.closed_for(year, day)
+    if closed is None or place.school.permits(permit_id, year, place.course_id, place.context.today):
+        return []
+    return [
+        Violation(
+            PERIOD_CLOSED,
+            f"The {closed} is closed; ask the deputy head for a permission and cite it.",
+            place.student,
+        )
+    ]
+
+
+def _text(text: str, place: Place) -> list[Violation]:
+    if len(text) > MAX_TEXT:
+        return [Violation("text_long", f"A comment or reason has at most {MAX_TEXT} characters.", place.student)]
+    return []
+
+
+def record_mark(
+    place: Place, *, work_id: UUID, value: str, effective_on: date, comment: str, permit_id: UUID | None
+) -> list[Proposal]:
+    """Sets a mark for a work of the course."""
+    violations = _day(place, effective_on, permit_id) + _text(comment, place)
+    work = place.course.state.works.get(str(work_id))
+    scale = place.school.scale(work.scale) if work else None
+    mark = None
+    if scale is None:
+        violations.append(Violation("work_unknown", "The course has no such work.", place.student))
+    else:
+        mark = scale.read(value)
+        if mark is None:
+            violations.append(Violation("off_scale", f"The mark must be {scale.describe()}.", place.student))
+    flags = judge(violations, place.context, may_flag=_FLAGGABLE)
+    if scale is None or mark is None:  # judge has refused; this tells the type checker so
+        raise Refused(violations)
+    values = {
+        "course_id": place.course_id,
+        "work_id": work_id,
+        "scale": scale.code,
+        "scale_version": scale.version,
+        "value": mark,
+        "effective_on": effective_on,
+        "entered_on": place.context.today,
+        "comment": comment.strip(),
+        "permit_id": permit_id,
+        "flags": tuple(flags),
+    }
+    return [*place.opening(), Proposal(place.ref, MarkRecorded, values, new_id())]
+
+
+def _living(place: Place, mark_id: UUID) -> MarkState:
+    """Returns the mark, or refuses because it does not exist, is void, or belongs to another course."""
+    mark = place.marks.state.marks.get(str(mark_id)) if place.marks else None
+    if mark is None or mark.course_id != place.course_id:
+        raise Refused([Violation("mark_unknown", "The student has no such mark in this course.", place.student)])
+    if mark.voided:
+        raise Refused([Violation("mark_void", "The mark was declared void before.", place.student)])
+    return mark
+
+
+def _change(place: Place, mark: MarkState, reason: str, permit_id: UUID | None) -> list[Violation]:
+    """Returns what speaks against changing a mark that stands: no reason, a closed period, the window is over."""
+    violations = _closed(place, mark.effective_on, permit_id) + _text(reason, place)
+    if not reason.strip():
+        violations.append(Violation("reason_missing", "A correction needs a reason.", place.student))
+    today = place.context.today
+    act = place.school.act_in_force(ASSESSMENT_ACT, today)
+    window = act.correction_window_days if act else None
+    if (
+        window is not None
+        and today > mark.entered_on + timedelta(days=window)
+        and not place.school.permits(permit_id, place.course.state.year, place.course_id, today)
+    ):
+        violations.append(
+            Violation(
+                "window_over",
+                f"The {window} days for corrections are over; ask the deputy head for a permission and cite it.",
+                place.student,
+            )
+        )
+    return violations
+
+
+def correct_mark(place: Place, *, mark_id: UUID, value: str, reason: str, permit_id: UUID | None) -> list[Proposal]:
+    """Corrects a mark; the old value stays, and the scale is the one that the mark was set on."""
+    mark = _living(place, mark_id)
+    violations = _change(place, mark, reason, permit_id)
+    versions = place.school.state.scales.get(mark.scale, [])
+    scale = versions[mark.scale_version - 1]
+    canonical = scale.read(value)
+    if canonical is None:
+        violations.append(Violation("off_scale", f"The mark must be {scale.describe()}.", place.student))
+    elif canonical == mark.value:
+        violations.append(Violation("same_value", "The mark has this value already.", place.student))
+    judge(violations, place.context)
+    values = {
+        "mark_id": mark_id,
+        "course_id": place.course_id,
+        "old_value": mark.value,
+        "value": canonical,
+        "reason": reason.strip(),
+        "corrected_on": place.context.today,
+        "permit_id": permit_id,
+    }
+    return [Proposal(place.ref, MarkCorrected, values, new_id())]
+
+
+def void_mark(place: Place, *, mark_id: UUID, reason: str, permit_id: UUID | None) -> list[Proposal]:
+    """Declares a mark void; it stays readable."""
+    mark = _living(place, mark_id)
+    judge(_change(place, mark, reason, permit_id), place.context)
+    values = {
+        "mark_id": mark_id,
+        "course_id": place.course_id,
+        "old_value": mark.value,
+        "reason": reason.strip(),
+        "voided_on": place.context.today,
+        "permit_id": permit_id,
+    }
+    return [Proposal(place.ref, MarkVoided, values, new_id())]
+
+
+def submit_work(place: Place, *, work_id: UUID, effective_on: date) -> list[Proposal]:
+    """Records that a work was handed in and is not marked yet."""
+    violations = _day(place, effective_on, None)
+    if str(work_id) not in place.course.state.works:
+        violations.append(Violation("work_unknown", "The course has no such work.", place.student))
+    flags = judge(violations, place.context, may_flag=_FLAGGABLE)
+    values = {
+        "course_id": place.course_id,
+        "work_id": work_id,
+        "effective_on": effective_on,
+        "flags": tuple(flags),
+    }
+    return [*place.opening(), Proposal(place.ref, WorkSubmitted, values, new_id())]
+
+
+def note_attendance(place: Place, *, code: str, effective_on: date, permit_id: UUID | None) -> list[Proposal]:
+    """Notes an attendance code for a lesson day."""
+    violations = _day(place, effective_on, permit_id)
+    if code not in ATTENDANCE_CODES:
+        violations.append(
+            Violation("code_unknown", f"The attendance code is one of {', '.join(ATTENDANCE_CODES)}.", place.student)
+        )
+    judge(violations, place.context)
+    values = {
+        "course_id": place.course_id,
+        "code": code,
+        "effective_on": effective_on,
+        "permit_id": permit_id,
+    }
+    return [*place.opening(), Proposal(place.ref, AttendanceNoted, values, new_id())]

@@ -1,0 +1,185 @@
+"""The student's marks of one school year: the lane that closes with the year.
+
+Events and state; the decisions stand in `marking.py` (current marks) and `results.py` (marks of periods).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import ClassVar, cast
+from uuid import UUID
+
+import msgspec
+
+from ledger.aggregates.base import Lane, LedgerEvent, OpeningEvent, State
+from ledger.aggregates.record_classes import RecordClass
+
+
+class MarkState(msgspec.Struct):
+    """What may still be decided about a mark: its value now, where it stands, when it was entered."""
+
+    course_id: UUID
+    value: str
+    effective_on: date
+    entered_on: date
+    scale: str
+    scale_version: int
+    voided: bool = False
+
+
+class MarksState(State):
+    """Marks by the id of the event that recorded them; marks of periods by course, period and kind."""
+
+    year: str = ""
+    marks: dict[str, MarkState] = msgspec.field(default_factory=dict)
+    results: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class StudentMarks(Lane):
+    """The lane of a student's marks in a year."""
+
+    KIND = "student_marks"
+    STATE: ClassVar[type[State]] = MarksState
+
+    @property
+    def state(self) -> MarksState:
+        """The decision state."""
+        return cast("MarksState", self._state)
+
+
+def result_key(course_id: UUID, period: str, kind: str) -> str:
+    """Returns the name under which the mark of a period stands in the state: one per course, period and kind."""
+    return f"{course_id}|{period}|{kind}"
+
+
+class MarksOpened(OpeningEvent):
+    """The student's marks of a school year began to be recorded."""
+
+    TOPIC = "marks.opened"
+    RECORD_CLASS = RecordClass.MARKS
+    LANE: ClassVar[type[Lane]] = StudentMarks
+    year: str
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Fills the state."""
+        aggregate.state.year = self.year
+
+
+class MarkRecorded(LedgerEvent):
+    """A mark was set for a work. `flags` says what imported history would have been refused for."""
+
+    TOPIC = "marks.recorded"
+    RECORD_CLASS = RecordClass.MARKS
+    course_id: UUID
+    work_id: UUID
+    scale: str
+    scale_version: int
+    value: str
+    effective_on: date
+    entered_on: date
+    comment: str
+    permit_id: UUID | None
+    flags: tuple[str, ...]
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Adds the mark."""
+        aggregate.state.marks[str(self.event_id)] = MarkState(
+            self.course_id, self.value, self.effective_on, self.entered_on, self.scale, self.scale_version
+        )
+
+
+class MarkCorrected(LedgerEvent):
+    """A mark was corrected, for a reason; the old value stays here and in the event that recorded it."""
+
+    TOPIC = "marks.corrected"
+    RECORD_CLASS = RecordClass.MARKS
+    mark_id: UUID
+    course_id: UUID
+    old_value: str
+    value: str
+    reason: str
+    corrected_on: date
+    permit_id: UUID | None
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Replaces the value that counts."""
+        aggregate.state.marks[str(self.mark_id)].value = self.value
+
+
+class MarkVoided(LedgerEvent):
+    """A mark was declared void, for a reason; its value stays readable and counts no more."""
+
+    TOPIC = "marks.voided"
+    RECORD_CLASS = RecordClass.MARKS
+    mark_id: UUID
+    course_id: UUID
+    old_value: str
+    reason: str
+    voided_on: date
+    permit_id: UUID | None
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Marks it void."""
+        aggregate.state.marks[str(self.mark_id)].voided = True
+
+
+class WorkSubmitted(LedgerEvent):
+    """The student handed a work in and has no mark for it yet."""
+
+    TOPIC = "marks.work_submitted"
+    RECORD_CLASS = RecordClass.MARKS
+    course_id: UUID
+    work_id: UUID
+    effective_on: date
+    flags: tuple[str, ...]
+
+
+class AttendanceNoted(LedgerEvent):
+    """An attendance code (н, б, осв, п) was noted for a lesson day."""
+
+    TOPIC = "marks.attendance_noted"
+    RECORD_CLASS = RecordClass.MARKS
+    course_id: UUID
+    code: str
+    effective_on: date
+    permit_id: UUID | None
+
+
+class PeriodMarkSet(LedgerEvent):
+    """The mark of a period, year, exam or the final mark was set (`kind` as the period's kind)."""
+
+    TOPIC = "results.set"
+    RECORD_CLASS = RecordClass.FINAL_RESULTS
+    course_id: UUID
+    period: str
+    kind: str
+    scale: str
+    scale_version: int
+    value: str
+    effective_on: date
+    flags: tuple[str, ...]
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Sets the result."""
+        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = self.value
+
+
+class PeriodMarkCorrected(LedgerEvent):
+    """The mark of a period was corrected, for a reason; the old value stays."""
+
+    TOPIC = "results.corrected"
+    RECORD_CLASS = RecordClass.FINAL_RESULTS
+    course_id: UUID
+    period: str
+    kind: str
+    scale: str
+    scale_version: int
+    old_value: str
+    value: str
+    reason: str
+    corrected_on: date
+    permit_id: UUID | None
+
+    def apply(self, aggregate: StudentMarks) -> None:
+        """Replaces the result that counts."""
+        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = self.value

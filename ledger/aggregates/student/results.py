@@ -1,0 +1,137 @@
+"""Decisions about the marks of periods, years and exams, and final marks: what goes into the summary sheets.
+
+A weighted mean is advice; the teacher sets the mark of a period, once, and corrects it with a reason.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+from ledger.aggregates.base import Proposal, judge
+from ledger.aggregates.scales import NOT_ATTESTED
+from ledger.aggregates.student.marking import OUTSIDE_ENROLMENT, PERIOD_CLOSED, Place
+from ledger.aggregates.student.marks import PeriodMarkCorrected, PeriodMarkSet, result_key
+from ledger.errors import Refused, Violation
+from ledger.ids import new_id
+
+
+def _year(place: Place, permit_id: UUID | None) -> list[Violation]:
+    year = place.course.state.year
+    record = place.school.state.years.get(year)
+    closed = record is not None and record.closed_on is not None
+    if not closed or place.school.permits(permit_id, year, place.course_id, place.context.today):
+        return []
+    text = f"Year {year} is closed; ask the deputy head for a permission and cite it."
+    return [Violation(PERIOD_CLOSED, text, place.student)]
+
+
+def _period(place: Place, period: str) -> tuple[str, date]:
+    """Returns kind and last day of a period of the course's year, or refuses."""
+    found = place.school.state.periods.get(period)
+    if found is None or found.year != place.course.state.year:
+        text = f"Period {period} is not defined for the course's year."
+        raise Refused([Violation("period_unknown", text, place.student)])
+    return found.kind, found.ends_on
+
+
+def set_period_mark(  # noqa: PLR0913 - the fields of one form
+    place: Place,
+    *,
+    period: str,
+    kind: str | None,
+    value: str,
+    scale: str | None,
+    effective_on: date | None,
+    permit_id: UUID | None,
+) -> list[Proposal]:
+    """Sets the mark of a period; without a scale of its own it is on the course's.
+
+    The student must belong to the group on the mark's day; for one who left earlier, give a day before the leaving.
+    """
+    period_kind, ends_on = _period(place, period)
+    day = effective_on or min(ends_on, place.context.today)
+    violations = _year(place, permit_id)
+    if day > place.context.today:
+        violations.append(Violation("in_future", "The day lies in the future.", place.student))
+    if not place.record.in_group(place.course.state.group_id, day):
+        violations.append(
+            Violation(
+                OUTSIDE_ENROLMENT,
+                "The student did not belong to the course's class group on that day.",
+                place.student,
+            )
+        )
+    chosen = place.school.scale(scale or place.course.state.scale)
+    mark = None
+    if chosen is None:
+        violations.append(Violation("scale_unknown", "This mark scale is not defined.", place.student))
+    else:
+        mark = NOT_ATTESTED if value.strip() == NOT_ATTESTED else chosen.read(value)
+        if mark is None:
+            text = f"The mark must be {chosen.describe()} or {NOT_ATTESTED}."
+            violations.append(Violation("off_scale", text, place.student))
+    of_kind = kind or period_kind
+    if place.marks is not None and result_key(place.course_id, period, of_kind) in place.marks.state.results:
+        text = "The mark of this period is set already; correct it, with a reason."
+        violations.append(Violation("result_exists", text, place.student))
+    flags = judge(violations, place.context, may_flag=frozenset({OUTSIDE_ENROLMENT, PERIOD_CLOSED}))
+    if chosen is None or mark is None:  # judge has refused; this tells the type checker so
+        raise Refused(violations)
+    values = {
+        "course_id": place.course_id,
+        "period": period,
+        "kind": of_kind,
+        "scale": chosen.code,
+        "scale_version": chosen.version,
+        "value": mark,
+        "effective_on": day,
+        "flags": tuple(flags),
+    }
+    return [*place.opening(), Proposal(place.ref, PeriodMarkSet, values, new_id())]
+
+
+def correct_period_mark(  # noqa: PLR0913 - the fields of one form
+    place: Place,
+    *,
+    period: str,
+    kind: str | None,
+    value: str,
+    scale: str | None,
+    reason: str,
+    permit_id: UUID | None,
+) -> list[Proposal]:
+    """Corrects the mark of a period, for a reason; the old value stays."""
+    period_kind, _ = _period(place, period)
+    of_kind = kind or period_kind
+    results = place.marks.state.results if place.marks else {}
+    old = results.get(result_key(place.course_id, period, of_kind))
+    if old is None:
+        text = "The student has no mark of this period in this course."
+        raise Refused([Violation("result_unknown", text, place.student)])
+    violations = _year(place, permit_id)
+    if not reason.strip():
+        violations.append(Violation("reason_missing", "A correction needs a reason.", place.student))
+    chosen = place.school.scale(scale or place.course.state.scale)
+    if chosen is None:
+        raise Refused([Violation("scale_unknown", "This mark scale is not defined.", place.student)])
+    mark = NOT_ATTESTED if value.strip() == NOT_ATTESTED else chosen.read(value)
+    if mark is None:
+        text = f"The mark must be {chosen.describe()} or {NOT_ATTESTED}."
+        violations.append(Violation("off_scale", text, place.student))
+    elif mark == old:
+        violations.append(Violation("same_value", "The mark has this value already.", place.student))
+    judge(violations, place.context)
+    values = {
+        "course_id": place.course_id,
+        "period": period,
+        "kind": of_kind,
+        "scale": chosen.code,
+        "scale_version": chosen.version,
+        "old_value": old,
+        "value": mark,
+        "reason": reason.strip(),
+        "corrected_on": place.context.today,
+        "permit_id": permit_id,
+    }
+    return [Proposal(place.ref, PeriodMarkCorrected, values, new_id())]
