@@ -273,8 +273,8 @@ class EmbeddedPostgres:
             process = psutil.Process(int(lines[0]))
             if process.name() != "postgres" or not Path(process.cwd()).samefile(self.data):
                 return None
-        except (psutil.NoSuchProcess, FileNotFoundError, IndexError, ValueError):
-            return None
+        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError, IndexError, ValueError):
+            return None  # gone, a zombie, another user's, or a file that a full disk cut short
         # Line 5 is written a moment after the pid; a server as young as that was started by a user who then died.
         recorded = lines[4] if len(lines) > 4 else ""  # noqa: PLR2004 - the fifth line of PostgreSQL's own format
         return _Postmaster(process.pid, Path(recorded) if recorded else folders.socket_folder(self.home))
