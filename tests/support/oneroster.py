@@ -30,8 +30,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "classes": "title grades courseSourcedId classCode classType location schoolSourcedId termSourcedIds subjects "
         "subjectCodes periods",
         "users": "enabledUser username userIds givenName familyName middleName identifier email sms phone "
-        "agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName preferredFamilyName "
-        "primaryOrgSourcedId pronouns",
+        "agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName "
+        "preferredFamilyName primaryOrgSourcedId pronouns",
         "roles": "userSourcedId roleType role beginDate endDate orgSourcedId userProfileSourcedId",
         "enrollments": "classSourcedId schoolSourcedId userSourcedId role primary beginDate endDate",
         "categories": "title weight",
