@@ -1,0 +1,1 @@
+"""The formats of the transparency log: pure, on bytes alone, without database or network."""

@@ -1,0 +1,1 @@
+"""The event store on PostgreSQL: append function, mapper, keyring, command executor, migrations."""

@@ -1,0 +1,91 @@
+"""Connections to the ledger's database, each in the role of the part that uses it.
+
+A part never works as the owner: after connecting it takes on the role whose rights it needs (`SET ROLE` by connection
+option), so a fault in the writer cannot change what only the projector may. In production each role can have a login of
+its own. One place translates the driver's errors, so that no other room knows them.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from ledger.errors import SettingsError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONNECT_TIMEOUT_S = 10
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where a ledger lives: a libpq URL and its schema.
+
+    Args:
+        url: of a login that is a member of the ledger's roles (the owner, or one login for each).
+        schema: `[a-z][a-z0-9_]*`, at most 40 characters; settings check it before it gets here.
+    """
+
+    url: str
+    schema: str
+
+    def _options(self, role: str) -> str:
+        settings = {
+            "search_path": self.schema,
+            "timezone": "UTC",
+            "jit": "off",
+            "idle_in_transaction_session_timeout": "60s",
+        }
+        if role != "owner":
+            settings["role"] = f"{self.schema}_{role}"
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+    def connect(self, role: str) -> psycopg.Connection[Row]:
+        """Returns a new connection (autocommit) in a role: owner, writer, reader, projector or eraser."""
+        with translated():
+            return psycopg.connect(
+                self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
+            )
+
+    async def connect_async(self, role: str) -> psycopg.AsyncConnection[Row]:
+        """Returns a new asynchronous connection (autocommit) in a role."""
+        with translated():
+            return await psycopg.AsyncConnection.connect(
+                self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
+            )
+
+    def pool_arguments(self, role: str) -> dict[str, Any]:
+        """Returns the keyword arguments with which a psycopg pool makes connections in a role."""
+        return {"autocommit": True, "options": self._options(role), "connect_timeout": CONNECT_TIMEOUT_S}
+
+    def bind(self, text: str) -> sql.SQL:
+        """Returns a query with `{schema}` filled in. The text is ours, never input."""
+        return sql.SQL(text.replace("{schema}", self.schema))  # type: ignore[arg-type]  # ours, schema is checked
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the driver's errors into the ledger's."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsError(
+            "The database refuses the ledger's role.",
+            help="Run `ledger migrate` as the owner, and grant the ledger's roles to the login of LEDGER_DATABASE_URL.",
+        ) from error
+    except psycopg.errors.InvalidParameterValue as error:
+        raise SettingsError(
+            "The ledger's roles or schema do not exist in this database.",
+            help="Run `ledger migrate` first, as the owner of the database.",
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StoreUnavailable(
+            "The database does not answer.", help="Check that it runs and that LEDGER_DATABASE_URL is right; try again."
+        ) from error

@@ -1,0 +1,147 @@
+"""From events to stored columns and back.
+
+The state of an event is its own fields (not stream, version, time or id, which are columns), in MessagePack by msgspec,
+behind one byte that says which version of the event's class wrote it, padded and sealed with the data key of the
+subject's record class. Decoding validates: wrong types, missing and unknown fields are refused, older versions are
+upcast first (`class_version` and `upcast_v1_v2(state)`, as in the library). Encoding decodes once more what it wrote:
+an event that could not be read for ever is refused while its sender still waits.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from ledger.aggregates.base import LedgerEvent
+from ledger.errors import InvalidInput, Unreadable
+from ledger.seal.entry import Entry
+from ledger.store.keyring import AES_256_GCM, DataKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ledger.store.keyring import Keyring
+
+MAX_STATE = 61_440
+_BASE_FIELDS = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
+_raw = msgspec.msgpack.Decoder()
+
+
+class SealedState(NamedTuple):
+    """What the mapper adds to an event's identity when it is stored."""
+
+    topic: str
+    record_class: str
+    algorithm: int
+    commitment: bytes
+    state: bytes
+
+
+class _Codec:
+    """Encodes and decodes the events of one class."""
+
+    def __init__(self, topic: str, event: type[LedgerEvent]) -> None:
+        self.topic = topic
+        self.event = event
+        self.record_class = event.RECORD_CLASS.value
+        self.version: int = getattr(event, "class_version", 1)
+        hints = typing.get_type_hints(event)
+        self.names = tuple(field.name for field in fields(event) if field.name not in _BASE_FIELDS)
+        shape = msgspec.defstruct(
+            f"{event.__name__}State", [(name, hints[name]) for name in self.names], forbid_unknown_fields=True
+        )
+        self._decoder: msgspec.msgpack.Decoder[msgspec.Struct] = msgspec.msgpack.Decoder(shape)
+        self.associated = bytes((len(topic),)) + topic.encode() + bytes((len(self.record_class),))
+        self.associated += self.record_class.encode()
+
+    def encode(self, event: LedgerEvent) -> bytes:
+        values = vars(event)
+        body = _encoder.encode({name: values[name] for name in self.names})
+        self._decoder.decode(body)
+        return bytes((self.version,)) + body
+
+    def decode(self, plaintext: bytes) -> dict[str, Any]:
+        version = plaintext[0] if plaintext else 0
+        if version == self.version:
+            return msgspec.structs.asdict(self._decoder.decode(plaintext[1:]))
+        if not 0 < version < self.version:
+            message = f"The event was written by version {version} of its class; this ledger knows up to {self.version}."
+            raise msgspec.ValidationError(message)
+        state = _raw.decode(plaintext[1:])
+        for step in range(version, self.version):
+            upcast: Callable[[dict[str, Any]], None] = getattr(self.event, f"upcast_v{step}_v{step + 1}")
+            upcast(state)
+        return msgspec.structs.asdict(self._decoder.decode(_encoder.encode(state)))
+
+
+class EventMapper:
+    """Converts events of a registry to sealed states and back."""
+
+    def __init__(self, registry: Mapping[str, type[LedgerEvent]]) -> None:
+        self._by_topic = {topic: _Codec(topic, event) for topic, event in registry.items()}
+        self._by_class = {codec.event: codec for codec in self._by_topic.values()}
+
+    def record_class(self, event: type[LedgerEvent]) -> str:
+        """Returns the record class under which the events of a class are kept."""
+        return self._by_class[event].record_class
+
+    def seal(self, event: LedgerEvent, subject_id: UUID, header: bytes, key: DataKey) -> SealedState:
+        """Returns the event's stored state, bound to its id, stream, subject, topic, class and header.
+
+        Raises:
+            InvalidInput: a field has the wrong type, or the state is over 60 KiB.
+        """
+        codec = self._by_class[type(event)]
+        try:
+            plaintext = codec.encode(event)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise InvalidInput(
+                f"An event {codec.topic} does not have the shape that it must be readable in.",
+                help="This is a fault of the ledger; report it.",
+            ) from error
+        associated = _associated(event.event_id, event.originator_id, subject_id, codec.associated, header)
+        state = key.seal(plaintext, associated)
+        if len(state) > MAX_STATE:
+            raise InvalidInput("The event is over 60 KiB.", help="Shorten its texts, or record several events.")
+        return SealedState(codec.topic, codec.record_class, AES_256_GCM, key.commitment, state)
+
+    def open(self, entry: Entry, keyring: Keyring) -> LedgerEvent:
+        """Returns the event of a stored entry.
+
+        Raises:
+            Erased: its record class was erased.
+            Unreadable: it was altered, or this version of the ledger does not know it.
+        """
+        codec = self._by_topic.get(entry.topic)
+        if codec is None or entry.record_class != codec.record_class or entry.algorithm != AES_256_GCM:
+            raise Unreadable(
+                f"Topic {entry.topic}, its class or its algorithm is not known to this version of the ledger.",
+                help="Start a version that knows it, or run `ledger audit`.",
+            )
+        key = keyring.get(entry.subject_id, entry.record_class)
+        if key.commitment != entry.commitment:
+            raise Unreadable(
+                "The event was sealed with another data key than the one stored.", help="Run `ledger audit`."
+            )
+        associated = _associated(entry.event_id, entry.stream_id, entry.subject_id, codec.associated, entry.header)
+        plaintext = key.open(entry.state, associated)
+        try:
+            values = codec.decode(plaintext)
+        except (msgspec.MsgspecError, AttributeError, KeyError, TypeError) as error:
+            raise Unreadable("The state of an event is not of its shape.", help="Run `ledger audit`.") from error
+        values["originator_id"] = entry.stream_id
+        values["originator_version"] = entry.version
+        values["timestamp"] = entry.recorded_at
+        values["event_id"] = entry.event_id
+        event = object.__new__(codec.event)
+        object.__setattr__(event, "__dict__", values)
+        return event
+
+
+def _associated(event_id: UUID, stream_id: UUID, subject_id: UUID, kind: bytes, header: bytes) -> bytes:
+    return b"event\x01" + event_id.bytes + stream_id.bytes + subject_id.bytes + kind + header
