@@ -353,3 +353,68 @@ def test_forked_child_that_leaves_stops_nothing(home: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert answers(server.url)
     assert postmaster(home) is None
+
+
+def test_copy_of_a_hold_in_another_process_stops_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedPostgres(home) as server:
+        copy = EmbeddedPostgres(home)
+        copy.start()
+        monkeypatch.setattr(copy, "_owner", os.getpid() + 1)
+        copy.stop()
+        assert answers(server.url)
+
+
+def test_server_that_does_not_stop_in_time_is_stopped_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = EmbeddedPostgres(home)
+    asked: list[str] = []
+
+    def never_fast(action: str, *arguments: str) -> None:
+        asked.append(arguments[-1])
+        if arguments[-1] == "fast":
+            raise StoreUnavailable("It does not stop.")
+        EmbeddedPostgres(home)._run_pg_ctl(action, *arguments)
+
+    server.start()
+    monkeypatch.setattr(server, "_run_pg_ctl", never_fast)
+    server.stop()
+    assert asked == ["fast", "immediate"]
+    with EmbeddedPostgres(home) as again:
+        assert answers(again.url)
+
+
+def test_adopted_server_that_still_recovers_is_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = psycopg.connect
+    refusals = [psycopg.OperationalError("the database system is starting up")] * 2
+
+    def late(url: str, *, connect_timeout: int = 5) -> psycopg.Connection[tuple[object, ...]]:
+        if refusals:
+            raise refusals.pop()
+        return connect(url, connect_timeout=connect_timeout)
+
+    with other_process(home):
+        monkeypatch.setattr(psycopg, "connect", late)
+        with EmbeddedPostgres(home) as server:
+            assert answers(server.url)
+    assert not refusals
+
+
+def test_server_that_never_answers_is_told_and_not_held(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: str, **__: int) -> None:
+        raise psycopg.OperationalError("no answer")
+
+    with other_process(home), monkeypatch.context() as patched:
+        patched.setattr(psycopg, "connect", never)
+        patched.setattr(embedded, "_START_SECONDS", -1)
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            EmbeddedPostgres(home).start()
+    assert postmaster(home) is None
+
+
+def test_data_of_another_user_of_the_machine_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", refuse)
+        with pytest.raises(SettingsError, match="belongs to another user"):
+            EmbeddedPostgres(home).start()
