@@ -386,10 +386,10 @@ def test_adopted_server_that_still_recovers_is_waited_for(home: Path, monkeypatc
     connect = psycopg.connect
     refusals = [psycopg.OperationalError("the database system is starting up")] * 2
 
-    def late(url: str, *, connect_timeout: int = 5) -> psycopg.Connection[tuple[object, ...]]:
+    def late(url: str, *, connect_timeout: int = 5, autocommit: bool = False) -> psycopg.Connection[tuple[object, ...]]:
         if refusals:
             raise refusals.pop()
-        return connect(url, connect_timeout=connect_timeout)
+        return connect(url, connect_timeout=connect_timeout, autocommit=autocommit)
 
     with other_process(home):
         monkeypatch.setattr(psycopg, "connect", late)
