@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import LedgerEvent
+from ledger.aggregates.base import Lane, LedgerEvent, OpeningEvent
 from ledger.errors import InvalidInput, Unreadable
 from ledger.seal.entry import Entry
 from ledger.store.keyring import AES_256_GCM, DataKey
@@ -89,6 +89,11 @@ class EventMapper:
     def record_class(self, event: type[LedgerEvent]) -> str:
         """Returns the record class under which the events of a class are kept."""
         return self._by_class[event].record_class
+
+    def lane_kinds(self) -> dict[str, type[Lane]]:
+        """Returns the classes of lanes by their kind, as the opening events name them."""
+        lanes = (event.LANE for event in self._by_class if issubclass(event, OpeningEvent))
+        return {lane.KIND: lane for lane in lanes}
 
     def seal(self, event: LedgerEvent, subject_id: UUID, header: bytes, key: DataKey) -> SealedState:
         """Returns the event's stored state, bound to its id, stream, subject, topic, class and header.

@@ -1,0 +1,133 @@
+"""One call of the append function: the columns of a batch, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+    from ledger.store.database import Database, Row
+    from ledger.store.keyring import KeyRow
+    from ledger.store.mapper import SealedState
+
+_APPEND = (
+    "SELECT outcome, last_position, stored_at, moved, repeated FROM {schema}.append("
+    "%b::bigint, %b::uuid[], %b::uuid[], %b::uuid[], %b::int[], %b::uuid[], %b::text[], %b::text[], %b::smallint[],"
+    " %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::uuid[], %b::bytea[], %b::int[], %b::int[],"
+    " %b::uuid[], %b::text[], %b::int[], %b::bytea[])"
+)
+
+
+@dataclass(slots=True)
+class AppendBatch:
+    """The columns of one append, filled event by event; lists of equal length by group."""
+
+    event_ids: list[UUID] = field(default_factory=list)
+    stream_ids: list[UUID] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    subject_ids: list[UUID] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    record_classes: list[str] = field(default_factory=list)
+    algorithms: list[int] = field(default_factory=list)
+    commitments: list[bytes] = field(default_factory=list)
+    headers: list[bytes] = field(default_factory=list)
+    states: list[bytes] = field(default_factory=list)
+    command_ids: list[bytes] = field(default_factory=list)
+    clients: list[UUID] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)
+
+    def add_event(  # noqa: PLR0913 - the columns of a row
+        self, event_id: UUID, stream_id: UUID, version: int, subject_id: UUID, header: bytes, sealed: SealedState
+    ) -> None:
+        """Adds an event; version 0 is given by the append function."""
+        self.event_ids.append(event_id)
+        self.stream_ids.append(stream_id)
+        self.versions.append(version)
+        self.subject_ids.append(subject_id)
+        self.headers.append(header)
+        self.topics.append(sealed.topic)
+        self.record_classes.append(sealed.record_class)
+        self.algorithms.append(sealed.algorithm)
+        self.commitments.append(sealed.commitment)
+        self.states.append(sealed.state)
+
+    def add_command(self, command_id: bytes, client: UUID, request: bytes, first: int, count: int) -> None:
+        """Adds an idempotency row; with count 0 the id is only looked up (a refusal is not stored)."""
+        self.command_ids.append(command_id)
+        self.clients.append(client)
+        self.requests.append(request)
+        self.firsts.append(first)
+        self.counts.append(count)
+
+    def __len__(self) -> int:
+        """Tells how many events there are."""
+        return len(self.event_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What the append function said; see its comment in the migration for the outcomes."""
+
+    outcome: str
+    last_position: int
+    stored_at: datetime | None
+    moved: tuple[UUID, ...]
+    repeated: tuple[int, ...]
+
+
+def append_query(database: Database) -> sql.SQL:
+    """Returns the call of this ledger's append function."""
+    return database.bind(_APPEND)
+
+
+def append_parameters(batch: AppendBatch, seen: int | None, touched: list[UUID]) -> tuple[object, ...]:
+    """Returns the arguments of the call in its order."""
+    return (
+        seen,
+        touched,
+        batch.event_ids,
+        batch.stream_ids,
+        batch.versions,
+        batch.subject_ids,
+        batch.topics,
+        batch.record_classes,
+        batch.algorithms,
+        batch.commitments,
+        batch.headers,
+        batch.states,
+        batch.command_ids,
+        batch.clients,
+        batch.requests,
+        batch.firsts,
+        batch.counts,
+        [key.subject_id for key in batch.keys],
+        [key.record_class for key in batch.keys],
+        [key.epoch for key in batch.keys],
+        [key.wrapped for key in batch.keys],
+    )
+
+
+def append_result(row: Row) -> AppendResult:
+    """Returns the function's row as a result."""
+    outcome, last, stored_at, moved, repeated = row
+    return AppendResult(outcome, last or 0, stored_at, tuple(moved or ()), tuple(repeated or ()))
+
+
+async def append(
+    connection: psycopg.AsyncConnection[Row], query: sql.SQL, batch: AppendBatch, seen: int, touched: list[UUID]
+) -> AppendResult:
+    """Calls the append function; outside a transaction block the call is the whole transaction."""
+    cursor = await connection.execute(query, append_parameters(batch, seen, touched), prepare=True, binary=True)
+    row = await cursor.fetchone()
+    if row is None:
+        message = "The append function returned no row."
+        raise RuntimeError(message)
+    return append_result(row)

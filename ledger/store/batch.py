@@ -1,0 +1,210 @@
+"""One batch of commands: deciding them against lanes in memory, and writing their events into columns.
+
+A command that breaks a rule fails alone: its decision raised before anything was applied. Lanes are mutated here; the
+executor evicts what was touched when the append does not succeed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ledger.aggregates.base import UNVERSIONED, LedgerEvent
+from ledger.aggregates.disclosures import AccessLane
+from ledger.aggregates.record_classes import RecordClass
+from ledger.errors import LedgerError
+from ledger.store.append import AppendBatch, AppendResult
+from ledger.store.commands import Recorded, RecordedEvent
+from ledger.store.header import encode_header
+from ledger.store.keyring import AES_256_GCM, DataKey
+from ledger.store.lanes import BatchLanes, LanesMissing, fold, seal_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    from ledger.aggregates.base import Lane, LaneRef, Proposal
+    from ledger.store.commands import Envelope
+    from ledger.store.keyring import Keyring, KeyName
+    from ledger.store.mapper import EventMapper
+
+logger = logging.getLogger(__name__)
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A command in the queue and the future of its answer."""
+
+    envelope: Envelope
+    future: asyncio.Future[Recorded]
+
+    def answer(self, outcome: Recorded | BaseException) -> None:
+        """Gives the answer, unless the one who asked has gone."""
+        if self.future.done():
+            return
+        if isinstance(outcome, Recorded):
+            self.future.set_result(outcome)
+        else:
+            self.future.set_exception(outcome)
+
+
+@dataclass(slots=True, eq=False)
+class Decided:
+    """What became of a command in this batch: a refusal, or events; `first` counts the batch's events from 1."""
+
+    waiting: Waiting
+    refusal: BaseException | None = None
+    events: list[tuple[LaneRef[Any], LedgerEvent]] = field(default_factory=list)
+    first: int = 0
+
+
+class BrokenCommand(Exception):  # noqa: N818 - tells the executor which command to leave out, not an error of its own
+    """A command whose accepted decision cannot be applied or written; the rest is decided again without it."""
+
+    def __init__(self, waiting: Waiting, error: Exception) -> None:
+        super().__init__()
+        self.waiting = waiting
+        self.error = error
+
+
+@dataclass(slots=True)
+class Written:
+    """A batch in columns, with the keys that it creates and the lanes whose snapshots are due."""
+
+    columns: AppendBatch = field(default_factory=AppendBatch)
+    new_keys: dict[KeyName, DataKey] = field(default_factory=dict)
+    snapshots: list[LaneRef[Any]] = field(default_factory=list)
+
+
+async def decide_batch(
+    batch: list[Waiting],
+    lanes: BatchLanes,
+    now: datetime,
+    load: Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]],
+) -> list[Decided]:
+    """Lets every command decide, loading missing lanes together; commands on the same lanes keep their order.
+
+    Raises:
+        BrokenCommand: an accepted decision could not be applied.
+    """
+    decided: list[Decided] = []
+    pending = batch
+    while pending:
+        missing: dict[UUID, LaneRef[Any]] = {}
+        again: list[Waiting] = []
+        for waiting in pending:
+            try:
+                proposals = waiting.envelope.command.decide(lanes, waiting.envelope.context)
+            except LanesMissing as signal:
+                missing.update((ref.stream_id, ref) for ref in signal.refs)
+                again.append(waiting)
+            except LedgerError as refusal:
+                decided.append(Decided(waiting, refusal))
+            except Exception as error:
+                logger.exception("A command could not be decided.")
+                decided.append(Decided(waiting, error))
+            else:
+                decided.append(_apply(waiting, list(proposals), lanes, now))
+        if missing:
+            for stream_id, lane in (await load(missing.values())).items():
+                lanes.put(stream_id, lane)
+        pending = again
+    return decided
+
+
+def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: datetime) -> Decided:
+    outcome = Decided(waiting)
+    try:
+        for proposal in proposals:
+            ref = proposal.lane
+            loaded = ref.kind is not AccessLane
+            lane = lanes.held(ref.stream_id) if loaded else None
+            version = (lane.version + 1 if lane else 1) if loaded else UNVERSIONED
+            event = proposal.event(
+                originator_id=ref.stream_id,
+                originator_version=version,
+                timestamp=now,
+                event_id=proposal.event_id,
+                **proposal.values,
+            )
+            if loaded:
+                lanes.change(ref, fold(lane, event))
+            outcome.events.append((ref, event))
+    except Exception as error:
+        raise BrokenCommand(waiting, error) from error
+    return outcome
+
+
+def write_batch(
+    decided: list[Decided], lanes: BatchLanes, mapper: EventMapper, keyring: Keyring, snapshot_every: int
+) -> Written:
+    """Returns the batch in columns; the keys of every subject must have been loaded before.
+
+    Raises:
+        BrokenCommand: an event cannot be stored (too large, or of a shape that could not be read again).
+    """
+    written = Written()
+    columns = written.columns
+
+    def key_of(subject_id: UUID, record_class: str) -> DataKey:
+        key = keyring.find(subject_id, record_class) or written.new_keys.get((subject_id, record_class))
+        if key is None:
+            key, row = keyring.create(subject_id, record_class)
+            written.new_keys[subject_id, record_class] = key
+            columns.keys.append(row)
+        return key
+
+    for entry in decided:
+        envelope = entry.waiting.envelope
+        entry.first = len(columns) + 1
+        header = encode_header(envelope.header)
+        for ref, event in entry.events:
+            key = key_of(ref.subject_id, mapper.record_class(type(event)))
+            try:
+                sealed = mapper.seal(event, ref.subject_id, header, key)
+            except LedgerError as error:
+                raise BrokenCommand(entry.waiting, error) from error
+            columns.add_event(
+                event.event_id, ref.stream_id, event.originator_version, ref.subject_id, header, sealed
+            )
+        key_row = envelope.idempotency
+        if key_row is not None:
+            columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, len(entry.events))
+    for ref, before, lane in lanes.changes():
+        if lane.version // snapshot_every > before // snapshot_every:
+            key_of(ref.subject_id, RecordClass.SNAPSHOTS)
+            written.snapshots.append(ref)
+    return written
+
+
+def answer_batch(decided: list[Decided], result: AppendResult) -> None:
+    """Answers every command of a committed batch."""
+    base = result.last_position - sum(len(entry.events) for entry in decided)
+    for entry in decided:
+        if entry.refusal is not None:
+            entry.waiting.answer(entry.refusal)
+            continue
+        first = base + entry.first
+        events = tuple(
+            RecordedEvent(first + offset, event.event_id, ref.stream_id, ref.subject_id, event.TOPIC)
+            for offset, (ref, event) in enumerate(entry.events)
+        )
+        recorded_at = result.stored_at
+        if recorded_at is None:
+            entry.waiting.answer(RuntimeError("A command was accepted without events."))
+        else:
+            entry.waiting.answer(Recorded(first, len(events), recorded_at, events))
+
+
+def snapshot_columns(written: Written, lanes: BatchLanes, keyring: Keyring) -> list[list[object]]:
+    """Returns the snapshots that are due as columns of SAVE_SNAPSHOT; empty where none is due."""
+    rows: list[tuple[object, ...]] = []
+    for ref in written.snapshots:
+        lane = lanes.held(ref.stream_id)
+        if lane is not None:
+            key = keyring.get(ref.subject_id, RecordClass.SNAPSHOTS)
+            sealed = seal_snapshot(lane, key)
+            rows.append((lane.id, lane.version, ref.subject_id, lane.KIND, AES_256_GCM, key.commitment, sealed))
+    return [list(column) for column in zip(*rows, strict=True)]

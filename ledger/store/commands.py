@@ -1,0 +1,66 @@
+"""What goes into the executor and what comes out: envelopes, and what was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.aggregates.base import Context, Lanes, Proposal
+    from ledger.store.header import Header
+
+
+class Command(Protocol):
+    """Something that somebody wants to happen; its decision reads lanes and returns proposals, or raises."""
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Returns what shall be recorded. Called again when the lanes have changed, so it has no effects."""
+
+
+class RecordedEvent(NamedTuple):
+    """The public columns of a recorded event."""
+
+    position: int
+    event_id: UUID
+    stream_id: UUID
+    subject_id: UUID
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The answer to a command: what was recorded, and where. The same for a repetition, byte for byte."""
+
+    first_position: int
+    count: int
+    recorded_at: datetime
+    events: tuple[RecordedEvent, ...]
+    repeated: bool = field(default=False, compare=False)
+
+    @property
+    def position(self) -> int:
+        """The position of the last event: a view that has reached it shows the command's effect."""
+        return self.first_position + self.count - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The client's key as it is stored: keyed hashes of (client, key) and of what was asked for."""
+
+    command_id: bytes
+    client: UUID
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A command on its way: who sent it and under which key."""
+
+    command: Command
+    header: Header
+    context: Context
+    idempotency: Idempotency | None = None

@@ -1,0 +1,248 @@
+"""Lanes in memory: a bounded cache, the load of what is missing, and the fold of stored events.
+
+Only the executor uses this. The cache is true up to the position that the executor has seen; it is told which streams
+moved since and forgets them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.aggregates.base import L, Lane, LaneRef, LedgerEvent, State
+from ledger.aggregates.record_classes import RecordClass
+from ledger.errors import Erased, Unreadable
+from ledger.seal.entry import Entry
+from ledger.store.keyring import AES_256_GCM, SELECT_KEYS, DataKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from uuid import UUID
+
+    import psycopg
+
+    from ledger.store.database import Database, Row
+    from ledger.store.keyring import Keyring
+    from ledger.store.mapper import EventMapper
+
+ENTRY_COLUMNS = (
+    "position, event_id, stream_id, version, subject_id, topic, recorded_at, record_class, algorithm,"
+    " key_commitment, header, state"
+)
+"""The columns of an entry, in the order of its fields."""
+
+_SNAPSHOT = "snapshot"
+
+# A snapshot and the events after it come from one statement, so from one view of the database.
+_SELECT_LANES = f"""
+SELECT {ENTRY_COLUMNS} FROM (
+    SELECT 0::bigint AS position, stream_id AS event_id, stream_id, version, subject_id, '{_SNAPSHOT}'::text AS topic,
+        taken_at AS recorded_at, kind AS record_class, algorithm, key_commitment, ''::bytea AS header, sealed AS state
+    FROM {{schema}}.snapshots WHERE stream_id = ANY(%b::uuid[])
+    UNION ALL
+    SELECT e.* FROM unnest(%b::uuid[]) AS s (id) CROSS JOIN LATERAL (
+        SELECT {ENTRY_COLUMNS} FROM {{schema}}.events e
+        WHERE e.stream_id = s.id
+            AND e.version > coalesce((SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id), 0)
+    ) e
+) AS lane ORDER BY stream_id, version, position
+"""  # noqa: S608 - columns and schema are ours
+
+SAVE_SNAPSHOT = """
+INSERT INTO {schema}.snapshots AS old (stream_id, version, subject_id, kind, algorithm, key_commitment, sealed)
+SELECT * FROM unnest(%b::uuid[], %b::int[], %b::uuid[], %b::text[], %b::smallint[], %b::bytea[], %b::bytea[])
+ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, taken_at = clock_timestamp(),
+    algorithm = excluded.algorithm, key_commitment = excluded.key_commitment, sealed = excluded.sealed
+WHERE old.version < excluded.version
+"""
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
+
+
+class LanesMissing(Exception):  # noqa: N818 - control flow between a decision and the executor, not an error
+    """A decision asked for lanes that are not in memory; they are loaded and it is run again."""
+
+    def __init__(self, refs: list[LaneRef[Any]]) -> None:
+        super().__init__()
+        self.refs = refs
+
+
+class LaneCache:
+    """Lanes by stream id, least recently used first.
+
+    Args:
+        maximum: how many lanes are kept; a lane of a year's marks is some tens of KiB at most.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self._lanes: OrderedDict[UUID, Lane] = OrderedDict()
+        self._maximum = maximum
+
+    def get(self, stream_id: UUID) -> Lane | None:
+        """Returns a cached lane and notes its use."""
+        lane = self._lanes.get(stream_id)
+        if lane is not None:
+            self._lanes.move_to_end(stream_id)
+        return lane
+
+    def put(self, lane: Lane) -> None:
+        """Adds a lane that is equal to its stored events."""
+        self._lanes[lane.id] = lane
+        while len(self._lanes) > self._maximum:
+            self._lanes.popitem(last=False)
+
+    def evict(self, stream_ids: Iterable[UUID]) -> None:
+        """Forgets lanes that moved, or whose events were not committed."""
+        for stream_id in stream_ids:
+            self._lanes.pop(stream_id, None)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._lanes.clear()
+
+    def __len__(self) -> int:
+        """Tells how many lanes are cached."""
+        return len(self._lanes)
+
+
+class BatchLanes:
+    """The lanes as the decisions of one batch see them, and which of them were touched."""
+
+    def __init__(self, cache: LaneCache) -> None:
+        self._cache = cache
+        self._held: dict[UUID, Lane | None] = {}
+        self._changed: dict[UUID, tuple[LaneRef[Any], int]] = {}
+        self.touched: set[UUID] = set()
+
+    def need(self, *refs: LaneRef[Any]) -> None:
+        """Raises LanesMissing with all of `refs` that are not in memory."""
+        missing = [ref for ref in refs if not self._has(ref.stream_id)]
+        if missing:
+            raise LanesMissing(missing)
+
+    def get(self, ref: LaneRef[L]) -> L | None:
+        """Returns the lane, or None where its stream is empty.
+
+        Raises:
+            Unreadable: the stream is one of another kind (an id was given where another thing's id belongs).
+        """
+        if not self._has(ref.stream_id):
+            raise LanesMissing([ref])
+        self.touched.add(ref.stream_id)
+        lane = self._held[ref.stream_id]
+        return lane if isinstance(lane, ref.kind) else None
+
+    def _has(self, stream_id: UUID) -> bool:
+        if stream_id in self._held:
+            return True
+        lane = self._cache.get(stream_id)
+        if lane is None:
+            return False
+        self._held[stream_id] = lane
+        return True
+
+    def put(self, stream_id: UUID, lane: Lane | None) -> None:
+        """Holds a lane for the batch; None says that its stream is empty (true for this batch only)."""
+        self._held[stream_id] = lane
+
+    def held(self, stream_id: UUID) -> Lane | None:
+        """Returns a lane that the batch holds."""
+        return self._held.get(stream_id)
+
+    def change(self, ref: LaneRef[Any], lane: Lane) -> None:
+        """Holds a lane to which an event was applied."""
+        self._changed.setdefault(ref.stream_id, (ref, lane.version - 1))
+        self._held[ref.stream_id] = lane
+        self.touched.add(ref.stream_id)
+
+    def changes(self) -> Iterator[tuple[LaneRef[Any], int, Lane]]:
+        """Yields each changed lane with its name and the version that it had before the batch."""
+        for stream_id, (ref, before) in self._changed.items():
+            lane = self._held[stream_id]
+            if lane is not None:
+                yield ref, before, lane
+
+    def commit(self) -> None:
+        """Hands the lanes of a committed batch to the cache."""
+        for lane in self._held.values():
+            if lane is not None:
+                self._cache.put(lane)
+
+
+def seal_snapshot(lane: Lane, key: DataKey) -> bytes:
+    """Returns the lane's decision state, sealed and bound to its stream, version and kind."""
+    return key.seal(_encoder.encode(lane._state), _snapshot_data(lane.id, lane.version, lane.KIND))  # noqa: SLF001 - the store folds lanes
+
+
+def _snapshot_data(stream_id: UUID, version: int, kind: str) -> bytes:
+    return b"snapshot\x01" + stream_id.bytes + version.to_bytes(4) + kind.encode()
+
+
+def open_snapshot(entry: Entry, kinds: Mapping[str, type[Lane]], keyring: Keyring) -> Lane:
+    """Returns the lane of a snapshot row (selected in the shape of an entry, its kind in place of the class)."""
+    key = keyring.get(entry.subject_id, RecordClass.SNAPSHOTS)
+    kind = kinds.get(entry.record_class)
+    if entry.algorithm != AES_256_GCM or kind is None:
+        raise Unreadable("A snapshot is of an unknown kind or algorithm.", help="Delete the snapshots and go on.")
+    plaintext = key.open(entry.state, _snapshot_data(entry.stream_id, entry.version, entry.record_class))
+    state: State = msgspec.msgpack.decode(plaintext, type=kind.STATE)
+    return kind.blank(entry.stream_id, entry.version, entry.recorded_at, state)
+
+
+def fold(lane: Lane | None, event: LedgerEvent) -> Lane:
+    """Returns the lane with one more event applied."""
+    evolved: Lane = event.mutate(lane)  # type: ignore[assignment,arg-type]  # the library types it for any aggregate
+    return evolved
+
+
+def fold_erased(lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
+    """Returns the lane one version further, without what nobody can read any more."""
+    if lane is None:
+        return kind.blank(entry.stream_id, entry.version, entry.recorded_at, kind.STATE())
+    lane.version = entry.version
+    return lane
+
+
+class LaneLoader:
+    """Loads lanes and the data keys of their subjects, many at once."""
+
+    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring) -> None:
+        self._mapper = mapper
+        self._kinds = mapper.lane_kinds()
+        self._keyring = keyring
+        self._select_lanes = database.bind(_SELECT_LANES)
+        self._select_keys = database.bind(SELECT_KEYS)
+
+    async def load_keys(self, connection: psycopg.AsyncConnection[Row], subjects: set[UUID]) -> None:
+        """Admits the keys of subjects whose keys are not known yet."""
+        wanted = self._keyring.unsurveyed(subjects)
+        if wanted:
+            cursor = await connection.execute(self._select_keys, (wanted,), prepare=True, binary=True)
+            self._keyring.admit(wanted, await cursor.fetchall())
+
+    async def load(self, connection: psycopg.AsyncConnection[Row], refs: Iterable[LaneRef[Any]]) -> dict[UUID, Lane | None]:
+        """Returns the lanes as they are stored now; None for an empty stream."""
+        wanted = {ref.stream_id: ref for ref in refs}
+        ids = list(wanted)
+        await self.load_keys(connection, {ref.subject_id for ref in wanted.values()})
+        cursor = await connection.execute(self._select_lanes, (ids, ids), prepare=True, binary=True)
+        rows = await cursor.fetchall()
+        # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
+        await self.load_keys(connection, {row[4] for row in rows})
+        lanes: dict[UUID, Lane | None] = dict.fromkeys(wanted)
+        for row in rows:
+            entry = Entry._make(row)
+            ref = wanted[entry.stream_id]
+            lanes[entry.stream_id] = self._apply(lanes[entry.stream_id], entry, ref.kind)
+        return lanes
+
+    def _apply(self, lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
+        if entry.topic == _SNAPSHOT:
+            return open_snapshot(entry, self._kinds, self._keyring)
+        try:
+            event = self._mapper.open(entry, self._keyring)
+        except Erased:
+            return fold_erased(lane, entry, kind)
+        return fold(lane, event)
