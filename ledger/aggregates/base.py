@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -77,20 +77,33 @@ class OpeningEvent(LedgerEvent):
         return lane
 
 
+L = TypeVar("L", bound=Lane)
+
+
 @dataclass(frozen=True, slots=True)
-class LaneRef:
+class LaneRef(Generic[L]):
     """Names a lane: its stream, whose it is, and the class that folds it."""
 
     stream_id: UUID
     subject_id: UUID
-    kind: type[Lane]
+    kind: type[L]
+
+
+class Lanes(Protocol):
+    """Where a decision reads lanes from; what it has read is checked again when its events are appended."""
+
+    def get(self, ref: LaneRef[L]) -> L | None:
+        """Returns the lane, or None where the stream is empty."""
+
+    def need(self, *refs: LaneRef[Any]) -> None:
+        """Says which lanes will be read, so that they are loaded together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """An event that a decision wants recorded: on which lane, which class, with which values."""
 
-    lane: LaneRef
+    lane: LaneRef[Any]
     event: type[LedgerEvent]
     values: Mapping[str, object]
     event_id: UUID
@@ -107,9 +120,6 @@ class Context:
     actor: UUID
     office: str
     imported: bool = False
-
-
-L = TypeVar("L", bound=Lane)
 
 
 def judge(violations: list[Violation], context: Context, *, may_flag: frozenset[str] = frozenset()) -> list[str]:

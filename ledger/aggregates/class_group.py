@@ -67,7 +67,7 @@ class ClassTeacherAppointed(LedgerEvent):
 
 
 def form_class_group(
-    ref: LaneRef,
+    ref: LaneRef[ClassGroup],
     school: School,
     *,
     title: str,
@@ -93,7 +93,7 @@ def form_class_group(
 
 
 def appoint_class_teacher(
-    ref: LaneRef, group: ClassGroup, *, class_teacher: UUID, effective_on: date, context: Context
+    ref: LaneRef[ClassGroup], group: ClassGroup, *, class_teacher: UUID, effective_on: date, context: Context
 ) -> list[Proposal]:
     """Appoints a class teacher who is not the present one."""
     violations = []

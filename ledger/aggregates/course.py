@@ -119,7 +119,7 @@ class WorkAdded(LedgerEvent):
 
 
 def open_course(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[Course],
     school: School,
     group: ClassGroup,
     *,
@@ -159,7 +159,7 @@ def open_course(  # noqa: PLR0913 - the fields of one form
 
 
 def assign_teacher(
-    ref: LaneRef, *, teacher: UUID, starts_on: date, ends_on: date | None, substitute: bool, context: Context
+    ref: LaneRef[Course], *, teacher: UUID, starts_on: date, ends_on: date | None, substitute: bool, context: Context
 ) -> list[Proposal]:
     """Gives the course a teacher, or a substitute from one day to another."""
     violations = []
@@ -173,7 +173,7 @@ def assign_teacher(
 
 
 def add_work(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[Course],
     school: School,
     course: Course,
     *,

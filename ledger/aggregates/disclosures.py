@@ -68,12 +68,12 @@ class DisclosureRefused(LedgerEvent):
     categories: tuple[str, ...]
 
 
-def access_lane(access_id: UUID, actor: UUID) -> LaneRef:
+def access_lane(access_id: UUID, actor: UUID) -> LaneRef[AccessLane]:
     """Names the stream of one access; its data key is the actor's."""
     return LaneRef(access_id, actor, AccessLane)
 
 
-def disclosures_lane(student_id: UUID) -> LaneRef:
+def disclosures_lane(student_id: UUID) -> LaneRef[AccessLane]:
     """Names the student's lane of disclosures."""
     return LaneRef(disclosures_stream(student_id), student_id, AccessLane)
 

@@ -236,7 +236,7 @@ class LateEntryPermitted(LedgerEvent):
 # --- decisions ------------------------------------------------------------------------------------------------------
 
 
-def found_school(ref: LaneRef, school: School | None, name: str, context: Context) -> list[Proposal]:
+def found_school(ref: LaneRef[School], school: School | None, name: str, context: Context) -> list[Proposal]:
     """Opens the ledger for a school, with the scales that every school starts with."""
     violations = []
     if school is not None:
@@ -260,7 +260,7 @@ def found_school(ref: LaneRef, school: School | None, name: str, context: Contex
 
 
 def open_year(
-    ref: LaneRef, school: School, *, year: str, title: str, starts_on: date, ends_on: date, context: Context
+    ref: LaneRef[School], school: School, *, year: str, title: str, starts_on: date, ends_on: date, context: Context
 ) -> list[Proposal]:
     """Opens a school year."""
     check_code(year, "school year")
@@ -275,7 +275,7 @@ def open_year(
 
 
 def define_period(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[School],
     school: School,
     *,
     period: str,
@@ -313,7 +313,7 @@ def define_period(  # noqa: PLR0913 - the fields of one form
 
 
 def define_scale(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[School],
     school: School,
     *,
     scale: str,
@@ -351,7 +351,7 @@ def define_scale(  # noqa: PLR0913 - the fields of one form
 
 
 def adopt_local_act(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[School],
     school: School,
     *,
     act: str,
@@ -385,7 +385,7 @@ def adopt_local_act(  # noqa: PLR0913 - the fields of one form
     return [Proposal(ref, LocalActAdopted, values, new_id())]
 
 
-def close_period(ref: LaneRef, school: School, *, period: str, context: Context) -> list[Proposal]:
+def close_period(ref: LaneRef[School], school: School, *, period: str, context: Context) -> list[Proposal]:
     """Closes a period."""
     violations = []
     found = school.state.periods.get(period)
@@ -397,7 +397,7 @@ def close_period(ref: LaneRef, school: School, *, period: str, context: Context)
     return [Proposal(ref, PeriodClosed, {"period": period, "closed_on": context.today}, new_id())]
 
 
-def close_year(ref: LaneRef, school: School, *, year: str, context: Context) -> list[Proposal]:
+def close_year(ref: LaneRef[School], school: School, *, year: str, context: Context) -> list[Proposal]:
     """Closes a year; its journals are archived (S1-6.2)."""
     violations = []
     found = school.state.years.get(year)
@@ -410,7 +410,7 @@ def close_year(ref: LaneRef, school: School, *, year: str, context: Context) -> 
 
 
 def permit_late_entry(
-    ref: LaneRef, school: School, *, year: str, course_id: UUID | None, until: date, reason: str, context: Context
+    ref: LaneRef[School], school: School, *, year: str, course_id: UUID | None, until: date, reason: str, context: Context
 ) -> list[Proposal]:
     """Permits entries into a closed year or period, for a reason, up to a day."""
     violations = []

@@ -122,7 +122,7 @@ def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: 
             loaded = ref.kind is not AccessLane
             lane = lanes.held(ref.stream_id) if loaded else None
             version = (lane.version + 1 if lane else 1) if loaded else UNVERSIONED
-            event = proposal.event(
+            event = proposal.event(  # type: ignore[call-arg]  # the library's metaclass makes the dataclass
                 originator_id=ref.stream_id,
                 originator_version=version,
                 timestamp=now,

@@ -34,6 +34,7 @@ ENTRY_COLUMNS = (
 """The columns of an entry, in the order of its fields."""
 
 _SNAPSHOT = "snapshot"
+_SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
 # A snapshot and the events after it come from one statement, so from one view of the database.
 _SELECT_LANES = f"""
@@ -193,7 +194,7 @@ def open_snapshot(entry: Entry, kinds: Mapping[str, type[Lane]], keyring: Keyrin
 
 def fold(lane: Lane | None, event: LedgerEvent) -> Lane:
     """Returns the lane with one more event applied."""
-    evolved: Lane = event.mutate(lane)  # type: ignore[assignment,arg-type]  # the library types it for any aggregate
+    evolved: Lane = event.mutate(lane)  # type: ignore[assignment]  # the library types it as optional
     return evolved
 
 
@@ -230,7 +231,11 @@ class LaneLoader:
         cursor = await connection.execute(self._select_lanes, (ids, ids), prepare=True, binary=True)
         rows = await cursor.fetchall()
         # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
-        await self.load_keys(connection, {row[4] for row in rows})
+        # So are the keys of classes that another process has begun since.
+        unknown = {row[4] for row in rows if row[5] != _SNAPSHOT and self._keyring.find(row[4], row[7]) is None}
+        unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and self._keyring.find(row[4], _SNAPSHOTS) is None}
+        self._keyring.forget(unknown)
+        await self.load_keys(connection, unknown)
         lanes: dict[UUID, Lane | None] = dict.fromkeys(wanted)
         for row in rows:
             entry = Entry._make(row)

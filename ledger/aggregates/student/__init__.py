@@ -14,12 +14,12 @@ from ledger.aggregates.student.record import StudentRecord
 from ledger.ids import lane_id
 
 
-def record_lane(student_id: UUID) -> LaneRef:
+def record_lane(student_id: UUID) -> LaneRef[StudentRecord]:
     """Names the student's record lane; its stream has the student's own id."""
     return LaneRef(student_id, student_id, StudentRecord)
 
 
-def marks_lane(student_id: UUID, year: str) -> LaneRef:
+def marks_lane(student_id: UUID, year: str) -> LaneRef[StudentMarks]:
     """Names the student's lane of marks in a school year."""
     return LaneRef(lane_id(student_id, f"marks/{year}"), student_id, StudentMarks)
 

@@ -114,7 +114,7 @@ WILLS: tuple[str, ...] = ("student", "representative")
 
 
 def record_achievement(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     kind: str,
@@ -155,7 +155,7 @@ def record_achievement(  # noqa: PLR0913 - the fields of one form
 
 
 def grant_award(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     form: str,
@@ -199,7 +199,7 @@ def grant_award(  # noqa: PLR0913 - the fields of one form
 
 
 def credit_result(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     subject: str,

@@ -43,7 +43,7 @@ _FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, PERIOD_CLOSED})
 class Place:
     """Where a mark goes: the student's lanes, the course, the school, and who decides."""
 
-    ref: LaneRef
+    ref: LaneRef[StudentMarks]
     marks: StudentMarks | None
     record: StudentRecord
     course_id: UUID

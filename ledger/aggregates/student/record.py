@@ -185,7 +185,7 @@ def _gone(record: StudentRecord, day: date | None, student_id: UUID) -> list[Vio
 
 
 def enrol_student(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     *,
     family_name: str,
     given_name: str,
@@ -218,7 +218,7 @@ def enrol_student(  # noqa: PLR0913 - the fields of one form
 
 
 def move_to_group(
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     group_id: UUID,
@@ -253,7 +253,7 @@ def move_to_group(
 
 
 def leave_group(
-    ref: LaneRef, record: StudentRecord, *, group_id: UUID, effective_on: date, context: Context
+    ref: LaneRef[StudentRecord], record: StudentRecord, *, group_id: UUID, effective_on: date, context: Context
 ) -> list[Proposal]:
     """Ends the student's membership of a group with `effective_on` as the last day."""
     student = str(ref.subject_id)
@@ -266,7 +266,7 @@ def leave_group(
 
 
 def leave_school(
-    ref: LaneRef, record: StudentRecord, *, effective_on: date, reason: str, context: Context
+    ref: LaneRef[StudentRecord], record: StudentRecord, *, effective_on: date, reason: str, context: Context
 ) -> list[Proposal]:
     """Ends the student's time at the school; `completed` means that the programme was completed."""
     violations = _future(effective_on, context) + _leaving(record, effective_on, ref.subject_id)
@@ -277,7 +277,7 @@ def leave_school(
 
 
 def transfer_out(  # noqa: PLR0913 - the fields of one form
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     to_organisation: str,
@@ -309,7 +309,7 @@ def transfer_out(  # noqa: PLR0913 - the fields of one form
 
 
 def transfer_in(
-    ref: LaneRef,
+    ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
     from_organisation: str,

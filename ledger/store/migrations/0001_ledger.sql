@@ -138,7 +138,10 @@ CREATE FUNCTION {schema}.append(
     OUT stored_at timestamptz,
     OUT moved uuid[],
     OUT repeated integer[]
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Its plans are cached while the tables are small and must serve when they are large: every look-up goes by an index.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $body$
 DECLARE
     v_last bigint;
     v_last_at timestamptz;

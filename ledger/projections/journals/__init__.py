@@ -1,0 +1,1 @@
+"""The journals: students by works, with marks of periods, corrections and voided marks visible."""

@@ -1,0 +1,19 @@
+CREATE TABLE entries (
+    entry_id uuid PRIMARY KEY,
+    course_id uuid NOT NULL,
+    student_id uuid NOT NULL,
+    work_id uuid,
+    effective_on date NOT NULL,
+    subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL
+);
+CREATE INDEX entries_course_student ON entries (course_id, student_id);
+CREATE TABLE results (
+    student_id uuid NOT NULL,
+    course_id uuid NOT NULL,
+    period text NOT NULL,
+    kind text NOT NULL,
+    effective_on date NOT NULL,
+    subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL,
+    PRIMARY KEY (student_id, course_id, period, kind)
+);
+CREATE INDEX results_course_student ON results (course_id, student_id);

@@ -1,0 +1,128 @@
+"""What a view is: tables, and a pure function from events to rows. The same function runs live, in a rebuild and in an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from ledger.aggregates.base import LedgerEvent
+from ledger.seal.entry import Entry
+
+Key = tuple[object, ...]
+
+
+class Column(NamedTuple):
+    """A column that stands in clear: an opaque id, a date, a position or a code."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a view: its key, further clear columns, and the shape of what is sealed (None: nothing is)."""
+
+    name: str
+    key: tuple[Column, ...]
+    clear: tuple[Column, ...] = ()
+    body: type[msgspec.Struct] | None = None
+
+
+class Row(NamedTuple):
+    """A row, opened. It is kept under one record class of one subject; `position` is of the last event that changed it."""
+
+    subject_id: UUID
+    record_class: str
+    position: int
+    clear: Key = ()
+    body: Any = None
+
+
+class Fact(NamedTuple):
+    """An event with its stored columns."""
+
+    entry: Entry
+    event: LedgerEvent
+
+
+class Rows:
+    """The rows of a view while events are applied: what was loaded, what was put."""
+
+    def __init__(self, find: Callable[[str, Key], Row | None] | None = None) -> None:
+        self._find = find
+        self._rows: dict[tuple[str, Key], Row | None] = {}
+        self.changed: dict[tuple[str, Key], None] = {}
+
+    def load(self, table: str, key: Key, row: Row | None) -> None:
+        """Adds a row as it is stored."""
+        self._rows[table, key] = row
+
+    def has(self, table: str, key: Key) -> bool:
+        """Tells whether the row was loaded or put."""
+        return (table, key) in self._rows
+
+    def get(self, table: str, key: Key) -> Row | None:
+        """Returns the row as it stands now; one that no rule announced is fetched alone."""
+        name = (table, key)
+        if name not in self._rows and self._find is not None:
+            self._rows[name] = self._find(table, key)
+        return self._rows.get(name)
+
+    def put(self, table: str, key: Key, row: Row) -> None:
+        """Stores the row."""
+        self._rows[table, key] = row
+        self.changed[table, key] = None
+
+    def items(self) -> Iterable[tuple[tuple[str, Key], Row]]:
+        """Yields every row that exists."""
+        return ((name, row) for name, row in self._rows.items() if row is not None)
+
+
+Reads = Callable[[Fact], Iterable[tuple[str, Key]]]
+Apply = Callable[[Fact, Rows], None]
+
+
+class Rule(NamedTuple):
+    """What an event does to a view; `reads` names the stored rows that it needs, so that a batch loads them together."""
+
+    apply: Apply
+    reads: Reads | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view.
+
+    Args:
+        name: its package, and the last part of its schema's name.
+        version: raised whenever tables or rules change: the view is rebuilt then.
+        rules: by event class; an event without a rule leaves the view as it is.
+    """
+
+    name: str
+    version: int
+    tables: tuple[Table, ...]
+    rules: Mapping[type[LedgerEvent], Rule]
+
+    def table(self, name: str) -> Table:
+        """Returns one of the tables."""
+        return next(table for table in self.tables if table.name == name)
+
+    def schema(self, ledger_schema: str) -> str:
+        """Returns the view's schema in the database."""
+        return f"{ledger_schema}_{self.name}"
+
+    def ddl(self) -> str:
+        """Returns the statements that create the tables (in the schema that is first on the search path)."""
+        return files("ledger.projections").joinpath(self.name, "tables.sql").read_text(encoding="utf-8")
+
+    def apply(self, fact: Fact, rows: Rows) -> None:
+        """Applies one event."""
+        rule = self.rules.get(type(fact.event))
+        if rule is not None:
+            rule.apply(fact, rows)

@@ -1,0 +1,91 @@
+"""Settings, read once from the environment (`LEDGER_*`); every one is documented in the README's table.
+
+Without any of them the ledger starts an embedded PostgreSQL under `.ledger/` and makes its own keys there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledger.errors import SettingsError
+
+_SCHEMA = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Secrets never appear in a repr."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path(".ledger"), description="Folder of the embedded database and of the keys.")
+    database_url: SecretStr | None = Field(
+        default=None, description="libpq URL of a PostgreSQL server; without it an embedded one is started."
+    )
+    db_schema: str = Field(default="ledger", description="Schema of this ledger in the database.")
+    kek_file: Path | None = Field(
+        default=None, description="File of the key-encryption keys; `<home>/keys/kek` without it."
+    )
+    kek: SecretStr | None = Field(
+        default=None, description="The key-encryption keys themselves: `<epoch> <base64>`, several by commas."
+    )
+    token_key_file: Path | None = Field(
+        default=None, description="Ed25519 key (PEM) that signs and checks tokens; `<home>/keys/token.pem` without it."
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port that the service listens on.")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default=2, description="Processes that answer requests.")
+    timezone: str = Field(default="Europe/Moscow", description="Time zone of the school's calendar day.")
+    wait_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=5.0, description="How long a read waits for a view to reach `min_position`."
+    )
+    queue: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=20_000, description="Waiting commands of one process beyond which new ones are answered 503."
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    @field_validator("db_schema")
+    @classmethod
+    def _check_schema(cls, value: str) -> str:
+        if not _SCHEMA.match(value):
+            message = "use a letter a-z and then up to 39 letters, digits or underscores"
+            raise ValueError(message)
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_log_level(cls, value: str) -> str:
+        if value.lower() not in {"debug", "info", "warning", "error"}:
+            message = "use debug, info, warning or error"
+            raise ValueError(message)
+        return value.lower()
+
+    @property
+    def kek_path(self) -> Path:
+        """Where the key-encryption keys are read from when they are not in the environment."""
+        return self.kek_file or self.home / "keys" / "kek"
+
+    @property
+    def token_key_path(self) -> Path:
+        """Where the token key is read from."""
+        return self.token_key_file or self.home / "keys" / "token.pem"
+
+
+def read_settings() -> Settings:
+    """Returns the settings of the environment.
+
+    Raises:
+        SettingsError: a variable cannot be used; every one is named, its value is not.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        named = "; ".join(
+            f"LEDGER_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
+        raise SettingsError(f"A setting cannot be used: {named}.", help="Correct it, or unset it for the default.") from None
