@@ -6,11 +6,15 @@ the version of the scale that stood when it was set.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 import msgspec
 
 MAX_DECIMALS = 2
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
+"""Plain digits only: exact in a decimal, so that nothing is rounded to a mark that nobody set."""
 
 ATTENDANCE_CODES: tuple[str, ...] = ("н", "б", "осв", "п")
 """Absent (н), ill (б), exempt (осв), late (п): what may stand in a journal cell besides marks."""
@@ -38,19 +42,12 @@ class Scale(msgspec.Struct, frozen=True):
         text = value.strip()
         if self.symbols:
             return text if text in self.symbols else None
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
+        if self.minimum is None or self.maximum is None or not _NUMBER.fullmatch(text):
             return None
-        if not number.is_finite() or self.minimum is None or self.maximum is None:
+        number = Decimal(text)
+        if not self.minimum <= number <= self.maximum or number != round(number, MAX_DECIMALS):
             return None
-        if not self.minimum <= number <= self.maximum:
-            return None
-        canonical = number.normalize()
-        exponent = canonical.as_tuple().exponent
-        if not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
-            return None
-        return format(canonical, "f") if canonical else "0"
+        return format(number.normalize(), "f") if number else "0"
 
     def describe(self) -> str:
         """Returns the scale in words, for an error message."""

@@ -172,9 +172,7 @@ class MarkScaleDefined(LedgerEvent):
 
     def apply(self, aggregate: School) -> None:
         """Adds the version."""
-        version = Scale(
-            self.scale, self.version, self.title, self.symbols, self.minimum, self.maximum, self.passing
-        )
+        version = Scale(self.scale, self.version, self.title, self.symbols, self.minimum, self.maximum, self.passing)
         aggregate.state.scales.setdefault(self.scale, []).append(version)
 
 
@@ -327,13 +325,16 @@ def define_scale(  # noqa: PLR0913 - the fields of one form
     """Defines a scale, or a new version of it: symbols or a range, not both."""
     check_code(scale, "mark scale")
     violations = []
-    ranged = minimum is not None and maximum is not None and minimum < maximum
+    finite = minimum is not None and maximum is not None and minimum.is_finite() and maximum.is_finite()
+    ranged = minimum is not None and maximum is not None and finite and minimum < maximum
     if bool(symbols) == ranged or (symbols and (minimum is not None or maximum is not None)):
         violations.append(
             Violation("scale_shape", "A scale has either symbols, or a minimum that is less than its maximum.")
         )
-    if len(set(symbols)) != len(symbols) or any(not symbol.strip() for symbol in symbols):
-        violations.append(Violation("scale_symbols", "The symbols of a scale must differ and not be empty."))
+    if len(set(symbols)) != len(symbols) or any(symbol != symbol.strip() or not symbol for symbol in symbols):
+        violations.append(
+            Violation("scale_symbols", "The symbols of a scale must differ, not be empty, and bear no spaces.")
+        )
     if not set(passing) <= set(symbols):
         violations.append(Violation("scale_passing", "Passing symbols must be symbols of the scale."))
     judge(violations, context)
@@ -365,7 +366,7 @@ def adopt_local_act(  # noqa: PLR0913 - the fields of one form
     """Adopts the next version of a local act; the bodies heard and who approved it are part of it (S0-1.4, S1-1.4)."""
     check_code(act, "local act")
     violations = []
-    if not consulted:
+    if not consulted or not all(body.strip() for body in consulted):
         violations.append(Violation("not_consulted", "Name the representative bodies whose opinion was heard."))
     if not approved_by.strip():
         violations.append(Violation("not_approved", "Name the order that approved the act."))
@@ -410,7 +411,14 @@ def close_year(ref: LaneRef[School], school: School, *, year: str, context: Cont
 
 
 def permit_late_entry(
-    ref: LaneRef[School], school: School, *, year: str, course_id: UUID | None, until: date, reason: str, context: Context
+    ref: LaneRef[School],
+    school: School,
+    *,
+    year: str,
+    course_id: UUID | None,
+    until: date,
+    reason: str,
+    context: Context,
 ) -> list[Proposal]:
     """Permits entries into a closed year or period, for a reason, up to a day."""
     violations = []

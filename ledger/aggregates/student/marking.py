@@ -8,7 +8,7 @@ the local act sets, or with permission (S0-4.2, S0-5.3, S1-4.10).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from uuid import UUID
 
 from ledger.aggregates.base import Context, LaneRef, Proposal, judge
@@ -152,7 +152,7 @@ def _change(place: Place, mark: MarkState, reason: str, permit_id: UUID | None) 
     window = act.correction_window_days if act else None
     if (
         window is not None
-        and today > mark.entered_on + timedelta(days=window)
+        and (today - mark.entered_on).days > window
         and not place.school.permits(permit_id, place.course.state.year, place.course_id, today)
     ):
         violations.append(

@@ -157,6 +157,7 @@ class PeriodMarkSet(LedgerEvent):
     scale_version: int
     value: str
     effective_on: date
+    permit_id: UUID | None
     flags: tuple[str, ...]
 
     def apply(self, aggregate: StudentMarks) -> None:

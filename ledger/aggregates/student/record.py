@@ -35,11 +35,19 @@ class Membership(msgspec.Struct):
         return (self.starts_on is None or self.starts_on <= day) and (self.ends_on is None or day <= self.ends_on)
 
 
+class Absence(msgspec.Struct):
+    """A time away from the school: the last day before it, and the first day after it."""
+
+    left_on: date
+    returned_on: date
+
+
 class RecordState(State):
     """What decisions ask of the student's record. Names are not among it: no rule depends on them."""
 
     enrolled_on: date | None = None
     left_on: date | None = None
+    absences: list[Absence] = msgspec.field(default_factory=list)
     memberships: list[Membership] = msgspec.field(default_factory=list)
     achievements: list[str] = msgspec.field(default_factory=list)
     awards: int = 0
@@ -64,7 +72,8 @@ class StudentRecord(Lane):
     def is_enrolled(self, day: date) -> bool:
         """Tells whether the student is at the school on `day`."""
         left = self.state.left_on
-        return left is None or day <= left
+        away = any(entry.left_on < day < entry.returned_on for entry in self.state.absences)
+        return not away and (left is None or day <= left)
 
     def end_memberships(self, last_day: date, group_id: UUID | None = None) -> None:
         """Ends the open memberships (of one group, or all) on `last_day`; part of replay, so it never refuses."""
@@ -165,8 +174,11 @@ class StudentTransferredIn(LedgerEvent):
     effective_on: date
 
     def apply(self, aggregate: StudentRecord) -> None:
-        """Opens the student's time at the school again."""
-        aggregate.state.left_on = None
+        """Opens the student's time at the school again, and remembers the time away."""
+        state = aggregate.state
+        if state.left_on is not None:
+            state.absences.append(Absence(state.left_on, self.effective_on))
+        state.left_on = None
 
 
 # --- decisions ------------------------------------------------------------------------------------------------------
@@ -179,7 +191,9 @@ def _future(day: date | None, context: Context) -> list[Violation]:
 
 
 def _gone(record: StudentRecord, day: date | None, student_id: UUID) -> list[Violation]:
-    if record.state.left_on is not None and (day is None or day > record.state.left_on):
+    state = record.state
+    left = state.left_on is not None and (day is None or day > state.left_on)
+    if left or (state.absences and (day is None or day < state.absences[-1].returned_on)):
         return [Violation("student_left", "The student had left the school on that day.", str(student_id))]
     return []
 
@@ -228,7 +242,8 @@ def move_to_group(
 ) -> list[Proposal]:
     """Puts the student into a class group, out of `from_group` where it is given.
 
-    Only imported history may lack the day; it is flagged then and counts from the beginning.
+    Only imported history may lack the day; it is flagged then and counts from the beginning. What is recorded after
+    the student left the school ends with the leaving, so that nobody who left belongs to a group.
     """
     student = str(ref.subject_id)
     violations = _future(effective_on, context) + _gone(record, effective_on, ref.subject_id)
@@ -249,7 +264,11 @@ def move_to_group(
         "effective_on": effective_on,
         "flags": tuple(flags),
     }
-    return [Proposal(ref, StudentMovedToGroup, values, new_id())]
+    proposals = [Proposal(ref, StudentMovedToGroup, values, new_id())]
+    if record.state.left_on is not None:
+        ended = {"group_id": group_id, "effective_on": record.state.left_on}
+        proposals.append(Proposal(ref, StudentLeftGroup, ended, new_id()))
+    return proposals
 
 
 def leave_group(
@@ -258,7 +277,12 @@ def leave_group(
     """Ends the student's membership of a group with `effective_on` as the last day."""
     student = str(ref.subject_id)
     violations = _future(effective_on, context)
-    member = any(entry.group_id == group_id and entry.ends_on is None for entry in record.state.memberships)
+    member = any(
+        entry.group_id == group_id
+        and entry.ends_on is None
+        and (entry.starts_on is None or entry.starts_on <= effective_on)
+        for entry in record.state.memberships
+    )
     if not member:
         violations.append(Violation("not_member", "The student does not belong to this group.", student))
     judge(violations, context)
@@ -325,7 +349,9 @@ def transfer_in(
         violations.append(Violation("order_missing", "A transfer needs the number and date of an order."))
     left_on = record.state.left_on
     if left_on is not None and effective_on <= left_on:
-        violations.append(Violation("not_left", "The student was still at the school on that day.", str(ref.subject_id)))
+        violations.append(
+            Violation("not_left", "The student was still at the school on that day.", str(ref.subject_id))
+        )
     judge(violations, context)
     values = {
         "from_organisation": from_organisation.strip(),
@@ -338,6 +364,8 @@ def transfer_in(
 def _leaving(record: StudentRecord, day: date, student_id: UUID) -> list[Violation]:
     if record.state.left_on is not None:
         return [Violation("student_left", "The student has left the school already.", str(student_id))]
+    if _gone(record, day, student_id):
+        return [Violation("student_left", "The student was away from the school on that day.", str(student_id))]
     if record.state.enrolled_on is not None and day < record.state.enrolled_on:
         return [Violation("before_enrolment", "The student was not enrolled yet on that day.", str(student_id))]
     return []

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.aggregates.base import Proposal, judge
 from ledger.aggregates.scales import NOT_ATTESTED
+from ledger.aggregates.school import PERIOD_KINDS
 from ledger.aggregates.student.marking import OUTSIDE_ENROLMENT, PERIOD_CLOSED, Place
 from ledger.aggregates.student.marks import PeriodMarkCorrected, PeriodMarkSet, result_key
 from ledger.errors import Refused, Violation
@@ -72,6 +73,9 @@ def set_period_mark(  # noqa: PLR0913 - the fields of one form
             text = f"The mark must be {chosen.describe()} or {NOT_ATTESTED}."
             violations.append(Violation("off_scale", text, place.student))
     of_kind = kind or period_kind
+    if of_kind not in PERIOD_KINDS:
+        text = f"The kind of a result is one of {', '.join(PERIOD_KINDS)}."
+        violations.append(Violation("kind_unknown", text, place.student))
     if place.marks is not None and result_key(place.course_id, period, of_kind) in place.marks.state.results:
         text = "The mark of this period is set already; correct it, with a reason."
         violations.append(Violation("result_exists", text, place.student))
@@ -86,6 +90,7 @@ def set_period_mark(  # noqa: PLR0913 - the fields of one form
         "scale_version": chosen.version,
         "value": mark,
         "effective_on": day,
+        "permit_id": permit_id,
         "flags": tuple(flags),
     }
     return [*place.opening(), Proposal(place.ref, PeriodMarkSet, values, new_id())]
