@@ -26,8 +26,8 @@ def school_calendar(zone: str) -> Callable[[], date]:
     """
     try:
         info = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingsError(
-            f"The time zone {zone!r} is unknown.", help="Set LEDGER_TIMEZONE to an IANA name such as Europe/Moscow."
+            "The time zone is unknown.", help="Set LEDGER_TIMEZONE to an IANA name such as Europe/Moscow."
         ) from error
     return lambda: datetime.now(info).date()

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.errors import InvalidInput
 
-_CODE = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._/-]{0,39}$")
+_CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{0,39}")
 
 
 def new_id() -> UUID:
@@ -30,7 +30,7 @@ def lane_id(subject_id: UUID, lane: str) -> UUID:
 
 def check_code(code: str, what: str) -> str:
     """Returns `code` if it is usable as a school's own short code (year, period, scale), else raises InvalidInput."""
-    if not _CODE.match(code):
+    if not _CODE.fullmatch(code):
         raise InvalidInput(
             f"The code of the {what} is not usable.",
             help="Use 1 to 40 Latin letters, digits, '.', '_', '/' or '-', beginning with a letter or digit.",

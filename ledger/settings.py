@@ -12,15 +12,16 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger.clock import school_calendar
 from ledger.errors import SettingsError
 
-_SCHEMA = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+_SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Settings(BaseSettings):
     """What an operator can set. Secrets never appear in a repr."""
 
-    model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Field(default=Path(".ledger"), description="Folder of the embedded database and of the keys.")
     database_url: SecretStr | None = Field(
@@ -51,9 +52,18 @@ class Settings(BaseSettings):
     @field_validator("db_schema")
     @classmethod
     def _check_schema(cls, value: str) -> str:
-        if not _SCHEMA.match(value):
+        if not _SCHEMA.fullmatch(value):
             message = "use a letter a-z and then up to 39 letters, digits or underscores"
             raise ValueError(message)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            school_calendar(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("log_level")
@@ -88,4 +98,6 @@ def read_settings() -> Settings:
             f"LEDGER_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False)
         )
-        raise SettingsError(f"A setting cannot be used: {named}.", help="Correct it, or unset it for the default.") from None
+        raise SettingsError(
+            f"A setting cannot be used: {named}.", help="Correct it, or unset it for the default."
+        ) from None
