@@ -100,7 +100,8 @@ def decode_entry(data: bytes) -> Entry:
     """Returns the entry that `data` encodes; refuses anything that `encode_entry` would not have written.
 
     Raises:
-        InvalidInput: wrong magic, truncated, trailing bytes, or text that is not UTF-8.
+        InvalidInput: wrong magic, truncated, trailing bytes, over 65,535 bytes, text that is not UTF-8, or a time that
+            no calendar has.
     """
     try:
         magic, position, event, stream, version, subject, micros, algorithm = _FIXED.unpack_from(data)
@@ -114,9 +115,10 @@ def decode_entry(data: bytes) -> Entry:
             fields.append(field)
             at += width + size
         topic, record_class = fields[0].decode(), fields[1].decode()
-    except (struct.error, UnicodeDecodeError) as error:
+        recorded_at = _EPOCH + timedelta(microseconds=micros)
+    except (struct.error, UnicodeDecodeError, OverflowError) as error:
         raise InvalidInput("The entry is truncated or not an entry.", help="Fetch it again.") from error
-    if magic != MAGIC or at != len(data):
+    if magic != MAGIC or at != len(data) or len(data) > MAX_ENTRY:
         raise InvalidInput("These bytes are not one entry of a ledger.", help="Check where they come from.")
     return Entry(
         position,
@@ -125,7 +127,7 @@ def decode_entry(data: bytes) -> Entry:
         version,
         UUID(bytes=subject),
         topic,
-        _EPOCH + timedelta(microseconds=micros),
+        recorded_at,
         record_class,
         algorithm,
         fields[2],
