@@ -1,0 +1,100 @@
+"""One embedded PostgreSQL for a whole test run, and a fresh ledger in it for every test.
+
+The run's main process chooses a folder and says it to its workers through the environment; whoever needs the server
+first starts it, and the main process removes it when all workers are done, also those that crashed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from ledger.store import migrate as migrations
+from ledger.store.database import Database
+from ledger.store.embedded import EmbeddedPostgres
+from ledger.store.migrate import migrate
+from ledger.store.secrets import ensure_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.store.keyring import KeyEncryptionKeys
+
+HOME_VARIABLE = "LEDGER_TESTS_HOME"
+ROLES = ("writer", "reader", "projector", "eraser")
+
+
+def choose_home() -> None:
+    """Chooses the folder of this run's server; its name is short, so that the socket fits."""
+    os.environ[HOME_VARIABLE] = str(Path(tempfile.gettempdir()) / f"ledger-tests-{uuid4().hex[:8]}")
+
+
+def remove_home() -> None:
+    """Stops a server that a crashed worker left behind, and deletes everything."""
+    home = Path(os.environ.pop(HOME_VARIABLE))
+    if home.exists():
+        EmbeddedPostgres(home).remove()
+        shutil.rmtree(home)
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """Yields the URL of the run's server; processes that hold it at the same time share it."""
+    with EmbeddedPostgres(Path(os.environ[HOME_VARIABLE])) as server:
+        yield server.url
+
+
+@contextmanager
+def fresh_schema(url: str) -> Iterator[Database]:
+    """Yields a name for a ledger that does not exist yet; what is made under it is dropped afterwards.
+
+    That is the schema, every schema `<name>_*` (views and their shadows), and the roles.
+    """
+    database = Database(url, f"t{uuid4().hex[:12]}")
+    try:
+        yield database
+    finally:
+        drop_ledger(database)
+
+
+@contextmanager
+def fresh_ledger(url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
+    """Yields an empty ledger: migrated, with its secrets, and nothing recorded."""
+    with fresh_schema(url) as database:
+        migrate(database)
+        ensure_secrets(database, keks)
+        yield database
+
+
+def drop_ledger(database: Database) -> None:
+    """Drops a ledger with its views and roles.
+
+    Under the lock of the migrations: both change the rights of the database, and PostgreSQL refuses two at once. A
+    connection that a test forgot and that holds a lock makes this fail after some seconds instead of hanging.
+    """
+    with database.connect("owner") as connection, connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '20s'")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (migrations._LOCK,))
+        schemas = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname = %s OR starts_with(nspname, %s)",
+            (database.schema, database.schema + "_"),
+        ).fetchall()
+        for (schema,) in schemas:
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+        for role in _roles(connection, database):
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def _roles(connection: psycopg.Connection[tuple[object, ...]], database: Database) -> list[str]:
+    wanted = [f"{database.schema}_{role}" for role in ROLES]
+    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (wanted,)).fetchall()
+    return [str(row[0]) for row in rows]
