@@ -36,6 +36,8 @@ class Lane(Aggregate):
     """One stream of one subject, rebuilt by folding its events."""
 
     KIND = ""
+    LOADED = True
+    """Whether the lane is ever loaded; one that is not gets its versions from the append function."""
     STATE: ClassVar[type[State]] = State
 
     _state: Any

@@ -19,6 +19,7 @@ class AccessLane(Lane):
     """A stream that is written and never loaded."""
 
     KIND = "access"
+    LOADED = False
 
 
 class AccessOpened(LedgerEvent):

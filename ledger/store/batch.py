@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ledger.aggregates.base import UNVERSIONED, LedgerEvent
-from ledger.aggregates.disclosures import AccessLane
 from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import LedgerError
 from ledger.store.append import AppendBatch, AppendResult
@@ -119,7 +118,7 @@ def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: 
     try:
         for proposal in proposals:
             ref = proposal.lane
-            loaded = ref.kind is not AccessLane
+            loaded = ref.kind.LOADED
             lane = lanes.held(ref.stream_id) if loaded else None
             version = (lane.version + 1 if lane else 1) if loaded else UNVERSIONED
             event = proposal.event(  # type: ignore[call-arg]  # the library's metaclass makes the dataclass

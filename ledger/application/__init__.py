@@ -1,0 +1,1 @@
+"""Use cases: `record` (commands, imports) and `disclose` (reads through the gate)."""

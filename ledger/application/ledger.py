@@ -1,0 +1,49 @@
+"""A ledger as its use cases see it: the wired parts. `bootstrap` makes it; nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ledger.aggregates.base import LaneRef
+from ledger.aggregates.school import School
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import date
+    from uuid import UUID
+
+    import psycopg
+    from psycopg_pool import AsyncConnectionPool
+
+    from ledger.projections.view import View
+    from ledger.settings import Settings
+    from ledger.store.database import Database, Row
+    from ledger.store.executor import CommandExecutor
+    from ledger.store.keyring import Keyring
+    from ledger.store.mapper import EventMapper
+    from ledger.store.secrets import Hasher
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The parts of one ledger in one process.
+
+    `executor` and `pool` belong to the event loop that opened them; the rest may be used anywhere.
+    """
+
+    id: UUID
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    mapper: EventMapper
+    hasher: Hasher
+    views: Sequence[View]
+    today: Callable[[], date]
+    executor: CommandExecutor
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+
+    @property
+    def school(self) -> LaneRef[School]:
+        """The school's lane; its stream is the ledger's own id."""
+        return LaneRef(self.id, self.id, School)

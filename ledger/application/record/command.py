@@ -1,0 +1,189 @@
+"""The way of a command: checked against the actor's office, wrapped with its header and key, given to the executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
+
+import msgspec
+
+from ledger.aggregates.base import Context, L, LaneRef, Lanes, OpeningEvent, Proposal
+from ledger.aggregates.class_group import ClassGroup
+from ledger.aggregates.course import Course
+from ledger.aggregates.school import School
+from ledger.aggregates.student import StudentRecord, record_lane
+from ledger.errors import Forbidden, InvalidInput, NotFound
+from ledger.ids import new_id
+from ledger.policy.offices import COURSE_BOUND, Actor, check_recording
+from ledger.store.commands import Envelope, Idempotency
+from ledger.store.header import CARRIERS, Header
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+    from datetime import date
+
+    from ledger.application.ledger import Ledger
+    from ledger.store.commands import Recorded
+
+MAX_KEY = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingCommand:
+    """Base of the commands; subclasses are frozen dataclasses named in the imperative.
+
+    `school` is the school's own id (the ledger's), which every command is about.
+    """
+
+    CAPABILITY: ClassVar[str]
+
+    school: UUID
+
+    @property
+    def school_ref(self) -> LaneRef[School]:
+        """The school's lane."""
+        return LaneRef(self.school, self.school, School)
+
+    def group_ref(self, group_id: UUID) -> LaneRef[ClassGroup]:
+        """A class group's lane; its subject is the school."""
+        return LaneRef(group_id, self.school, ClassGroup)
+
+    def course_ref(self, course_id: UUID) -> LaneRef[Course]:
+        """A course's lane; its subject is the school."""
+        return LaneRef(course_id, self.school, Course)
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Returns what shall be recorded."""
+        raise NotImplementedError  # pragma: no cover - every command has its own
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a command came: who sends it, under which key, through which request.
+
+    Args:
+        key: the client's idempotency key; None for the ledger's own commands.
+        content: what was asked for, canonically encoded; the same key with other content is refused.
+        client: whose keys these are; the actor where nothing else is said.
+    """
+
+    actor: Actor
+    key: str | None = None
+    content: bytes = b""
+    client: UUID | None = None
+    request_id: UUID = field(default_factory=new_id)
+    correlation_id: UUID | None = None
+    carrier: str = "electronic"
+    imported: bool = False
+
+
+def envelope(ledger: Ledger, command: RecordingCommand, request: Request) -> Envelope:
+    """Returns the command ready for the executor.
+
+    Raises:
+        Forbidden: the office may not record this; InvalidInput: the key or carrier is unusable.
+    """
+    check_recording(request.actor, command.CAPABILITY)
+    if request.carrier not in CARRIERS:
+        raise InvalidInput("The carrier is unknown.", help=f"Use one of {', '.join(CARRIERS)}.")
+    idempotency = None
+    if request.key is not None:
+        idempotency = idempotency_of(ledger, request, request.key)
+    header = Header(
+        request.actor.id,
+        request.actor.office.value,
+        request.correlation_id or request.request_id,
+        None,
+        request.request_id,
+        None,
+        request.carrier,
+    )
+    context = Context(ledger.today(), request.actor.id, request.actor.office.value, request.imported)
+    return Envelope(command, header, context, idempotency)
+
+
+def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
+    """Returns the key as it is stored: keyed hashes only.
+
+    Raises:
+        InvalidInput: the key is empty, too long or not printable.
+    """
+    if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        raise InvalidInput("The idempotency key is unusable.", help=f"Send 1 to {MAX_KEY} printable characters.")
+    client = request.client or request.actor.id
+    return Idempotency(ledger.hasher.command(client, key), client, ledger.hasher.request(request.content))
+
+
+async def record(ledger: Ledger, command: RecordingCommand, request: Request) -> Recorded:
+    """Records a command and returns what was recorded, once it is durable (see `CommandExecutor.execute`)."""
+    return await ledger.executor.execute(envelope(ledger, command, request))
+
+
+def submit(ledger: Ledger, command: RecordingCommand, request: Request) -> asyncio.Future[Recorded]:
+    """Queues a command; for imports, which wait for many answers at once."""
+    return ledger.executor.submit(envelope(ledger, command, request))
+
+
+def content_of(kind: str, fields: object) -> bytes:
+    """Returns a request's content in one canonical form: what it is, and its fields."""
+    return msgspec.msgpack.encode([kind, fields], order="sorted")
+
+
+# --- what decisions look up -----------------------------------------------------------------------------------------
+
+
+def existing(lanes: Lanes, ref: LaneRef[L], what: str) -> L:
+    """Returns a lane that must exist.
+
+    Raises:
+        NotFound: there is no such thing.
+    """
+    lane = lanes.get(ref)
+    if lane is None:
+        raise NotFound(f"There is no such {what}.", help="Check the id; ids of other things do not serve here.")
+    return lane
+
+
+def founded(lanes: Lanes, ref: LaneRef[School]) -> School:
+    """Returns the school.
+
+    Raises:
+        NotFound: the ledger has no school yet.
+    """
+    school = lanes.get(ref)
+    if school is None:
+        raise NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
+    return school
+
+
+def student(lanes: Lanes, student_id: UUID) -> StudentRecord:
+    """Returns a student's record lane, or raises NotFound."""
+    return existing(lanes, record_lane(student_id), "student")
+
+
+def check_teaching(course: Course, context: Context, day: date) -> None:
+    """Passes if the actor may record in the course: those bound to their courses must teach it on that day.
+
+    Raises:
+        Forbidden: a teacher of another course.
+    """
+    if context.office in COURSE_BOUND and not course.taught_by(context.actor, day):
+        raise Forbidden(
+            "A teacher records in the courses that they teach on that day.",
+            help="Ask the deputy head to assign you to the course, or as a substitute for the day.",
+        )
+
+
+def opened_once(proposals: list[Proposal]) -> list[Proposal]:
+    """Returns the proposals without repeated openings of one lane, as when several marks open it."""
+    opened: set[UUID] = set()
+    kept = []
+    for proposal in proposals:
+        if issubclass(proposal.event, OpeningEvent):
+            if proposal.lane.stream_id in opened:
+                continue
+            opened.add(proposal.lane.stream_id)
+        kept.append(proposal)
+    return kept

@@ -1,0 +1,147 @@
+"""Commands about class groups, courses and works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar
+from uuid import UUID
+
+from ledger.aggregates import class_group, course
+from ledger.aggregates.base import Context, Lanes, Proposal
+from ledger.application.record.command import RecordingCommand, check_teaching, existing, founded
+from ledger.ids import new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormClassGroup(RecordingCommand):
+    """Form a class group."""
+
+    CAPABILITY: ClassVar[str] = "class_groups"
+    title: str
+    year: str
+    level: str
+    class_teacher: UUID | None = None
+    group_id: UUID = field(default_factory=new_id)
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Forms it."""
+        return class_group.form_class_group(
+            self.group_ref(self.group_id),
+            founded(lanes, self.school_ref),
+            title=self.title,
+            year=self.year,
+            level=self.level,
+            class_teacher=self.class_teacher,
+            context=context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppointClassTeacher(RecordingCommand):
+    """Appoint a class teacher."""
+
+    CAPABILITY: ClassVar[str] = "class_groups"
+    group_id: UUID
+    class_teacher: UUID
+    effective_on: date
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Appoints them."""
+        ref = self.group_ref(self.group_id)
+        return class_group.appoint_class_teacher(
+            ref,
+            existing(lanes, ref, "class group"),
+            class_teacher=self.class_teacher,
+            effective_on=self.effective_on,
+            context=context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenCourse(RecordingCommand):
+    """Open a course for a class group."""
+
+    CAPABILITY: ClassVar[str] = "courses"
+    title: str
+    group_id: UUID
+    journal: str
+    scale: str
+    teachers: tuple[UUID, ...] = ()
+    starts_on: date | None = None
+    course_id: UUID = field(default_factory=new_id)
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Opens it."""
+        return course.open_course(
+            self.course_ref(self.course_id),
+            founded(lanes, self.school_ref),
+            existing(lanes, self.group_ref(self.group_id), "class group"),
+            title=self.title,
+            group_id=self.group_id,
+            journal=self.journal,
+            scale=self.scale,
+            teachers=self.teachers,
+            starts_on=self.starts_on,
+            context=context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssignTeacher(RecordingCommand):
+    """Assign a teacher or a substitute."""
+
+    CAPABILITY: ClassVar[str] = "courses"
+    course_id: UUID
+    teacher: UUID
+    starts_on: date
+    ends_on: date | None = None
+    substitute: bool = False
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Assigns them."""
+        ref = self.course_ref(self.course_id)
+        existing(lanes, ref, "course")
+        return course.assign_teacher(
+            ref,
+            teacher=self.teacher,
+            starts_on=self.starts_on,
+            ends_on=self.ends_on,
+            substitute=self.substitute,
+            context=context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddWork(RecordingCommand):
+    """Add a work; its id is the id of the event."""
+
+    CAPABILITY: ClassVar[str] = "works"
+    course_id: UUID
+    title: str
+    kind: str
+    weight: Decimal = Decimal(1)
+    scale: str | None = None
+    set_on: date | None = None
+    due_on: date | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Adds it."""
+        ref = self.course_ref(self.course_id)
+        lanes.need(ref, self.school_ref)
+        found = existing(lanes, ref, "course")
+        check_teaching(found, context, context.today)
+        return course.add_work(
+            ref,
+            founded(lanes, self.school_ref),
+            found,
+            title=self.title,
+            kind=self.kind,
+            weight=self.weight,
+            scale=self.scale,
+            set_on=self.set_on,
+            due_on=self.due_on,
+            context=context,
+        )

@@ -1,0 +1,289 @@
+"""Commands about marks: one mark, a whole lesson, corrections, voiding, submissions, marks of periods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from ledger.aggregates.base import Context, LaneRef, Lanes, Proposal
+from ledger.aggregates.course import Course
+from ledger.aggregates.student import StudentMarks, StudentRecord, marking, marks_lane, record_lane, results
+from ledger.aggregates.student.marking import Place
+from ledger.application.record.command import (
+    RecordingCommand,
+    check_teaching,
+    existing,
+    founded,
+    opened_once,
+    student,
+)
+from ledger.errors import NotFound, Refused, Violation
+
+MAX_LESSON = 200
+"""Students in one lesson request; a class has some 30, a lecture of a year group fewer than this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseCommand(RecordingCommand):
+    """Base of the commands that write into a course's journal."""
+
+    course_id: UUID
+
+    def course(self, lanes: Lanes) -> Course:
+        """Returns the course, or raises NotFound."""
+        lanes.need(self.course_ref(self.course_id), self.school_ref)
+        return existing(lanes, self.course_ref(self.course_id), "course")
+
+    def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
+        """Returns where a student's mark goes, or raises NotFound."""
+        ref = marks_lane(student_id, course.state.year)
+        lanes.need(record_lane(student_id), ref)
+        return Place(
+            ref,
+            lanes.get(ref),
+            student(lanes, student_id),
+            self.course_id,
+            course,
+            founded(lanes, self.school_ref),
+            context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordMark(CourseCommand):
+    """Set a mark for a work; its id is the id of the event."""
+
+    CAPABILITY: ClassVar[str] = "marks"
+    student_id: UUID
+    work_id: UUID
+    value: str
+    effective_on: date
+    comment: str = ""
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Sets it."""
+        course = self.course(lanes)
+        check_teaching(course, context, self.effective_on)
+        return marking.record_mark(
+            self.place(lanes, course, self.student_id, context),
+            work_id=self.work_id,
+            value=self.value,
+            effective_on=self.effective_on,
+            comment=self.comment,
+            permit_id=self.permit_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LessonEntry:
+    """What one student got in a lesson: marks ("4" and "5" for 4/5), an attendance code, or both."""
+
+    student_id: UUID
+    marks: tuple[str, ...] = ()
+    attendance: str | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordLesson(CourseCommand):
+    """Record a whole lesson's marks and attendance at once: all of it, or nothing with every reason."""
+
+    CAPABILITY: ClassVar[str] = "marks"
+    work_id: UUID
+    held_on: date
+    entries: tuple[LessonEntry, ...]
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Decides every entry, and refuses with the violations of all students together."""
+        course = self.course(lanes)
+        check_teaching(course, context, self.held_on)
+        year = course.state.year
+        lanes.need(*(ref for entry in self.entries for ref in _lanes_of(entry.student_id, year)))
+        violations = self._shape()
+        proposals: list[Proposal] = []
+        for entry in self.entries:
+            try:
+                proposals += self._entry(lanes, course, entry, context)
+            except Refused as refusal:
+                violations += refusal.violations
+            except NotFound as error:
+                violations.append(Violation("student_unknown", error.detail, str(entry.student_id)))
+        if violations:
+            raise Refused(violations)
+        return opened_once(proposals)
+
+    def _shape(self) -> list[Violation]:
+        violations = []
+        if not 0 < len(self.entries) <= MAX_LESSON:
+            violations.append(Violation("lesson_size", f"A lesson has 1 to {MAX_LESSON} students in one request."))
+        seen: set[UUID] = set()
+        for entry in self.entries:
+            if entry.student_id in seen:
+                violations.append(
+                    Violation("student_twice", "The student is listed twice in the lesson.", str(entry.student_id))
+                )
+            seen.add(entry.student_id)
+            if not entry.marks and entry.attendance is None:
+                violations.append(
+                    Violation("nothing_recorded", "Give a mark or an attendance code.", str(entry.student_id))
+                )
+        return violations
+
+    def _entry(self, lanes: Lanes, course: Course, entry: LessonEntry, context: Context) -> list[Proposal]:
+        place = self.place(lanes, course, entry.student_id, context)
+        steps: list[Callable[[], list[Proposal]]] = [
+            lambda value=value: marking.record_mark(  # type: ignore[misc]  # mypy does not infer a default of a lambda
+                place,
+                work_id=self.work_id,
+                value=value,
+                effective_on=self.held_on,
+                comment=entry.comment,
+                permit_id=self.permit_id,
+            )
+            for value in entry.marks
+        ]
+        if entry.attendance is not None:
+            code = entry.attendance
+            steps.append(
+                lambda: marking.note_attendance(
+                    place, code=code, effective_on=self.held_on, permit_id=self.permit_id
+                )
+            )
+        proposals: list[Proposal] = []
+        violations: dict[Violation, None] = {}
+        for step in steps:
+            try:
+                proposals += step()
+            except Refused as refusal:
+                violations.update(dict.fromkeys(refusal.violations))
+        if violations:
+            raise Refused(list(violations))
+        return proposals
+
+
+def _lanes_of(student_id: UUID, year: str) -> tuple[LaneRef[StudentRecord], LaneRef[StudentMarks]]:
+    return record_lane(student_id), marks_lane(student_id, year)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectMark(CourseCommand):
+    """Correct a mark, for a reason."""
+
+    CAPABILITY: ClassVar[str] = "marks"
+    student_id: UUID
+    mark_id: UUID
+    value: str
+    reason: str
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Corrects it."""
+        course = self.course(lanes)
+        check_teaching(course, context, context.today)
+        return marking.correct_mark(
+            self.place(lanes, course, self.student_id, context),
+            mark_id=self.mark_id,
+            value=self.value,
+            reason=self.reason,
+            permit_id=self.permit_id,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoidMark(CourseCommand):
+    """Declare a mark void, for a reason."""
+
+    CAPABILITY: ClassVar[str] = "marks"
+    student_id: UUID
+    mark_id: UUID
+    reason: str
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Declares it."""
+        course = self.course(lanes)
+        check_teaching(course, context, context.today)
+        return marking.void_mark(
+            self.place(lanes, course, self.student_id, context),
+            mark_id=self.mark_id,
+            reason=self.reason,
+            permit_id=self.permit_id,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitWork(CourseCommand):
+    """Record that a work was handed in."""
+
+    CAPABILITY: ClassVar[str] = "marks"
+    student_id: UUID
+    work_id: UUID
+    effective_on: date
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Records it."""
+        course = self.course(lanes)
+        check_teaching(course, context, self.effective_on)
+        place = self.place(lanes, course, self.student_id, context)
+        return marking.submit_work(place, work_id=self.work_id, effective_on=self.effective_on)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPeriodMark(CourseCommand):
+    """Set the mark of a period, a year or an exam, or the final mark."""
+
+    CAPABILITY: ClassVar[str] = "results"
+    student_id: UUID
+    period: str
+    value: str
+    kind: str | None = None
+    scale: str | None = None
+    effective_on: date | None = None
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Sets it."""
+        course = self.course(lanes)
+        check_teaching(course, context, context.today)
+        return results.set_period_mark(
+            self.place(lanes, course, self.student_id, context),
+            period=self.period,
+            kind=self.kind,
+            value=self.value,
+            scale=self.scale,
+            effective_on=self.effective_on,
+            permit_id=self.permit_id,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectPeriodMark(CourseCommand):
+    """Correct the mark of a period, for a reason."""
+
+    CAPABILITY: ClassVar[str] = "results"
+    student_id: UUID
+    period: str
+    value: str
+    reason: str
+    kind: str | None = None
+    scale: str | None = None
+    permit_id: UUID | None = None
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Corrects it."""
+        course = self.course(lanes)
+        check_teaching(course, context, context.today)
+        return results.correct_period_mark(
+            self.place(lanes, course, self.student_id, context),
+            period=self.period,
+            kind=self.kind,
+            value=self.value,
+            scale=self.scale,
+            reason=self.reason,
+            permit_id=self.permit_id,
+        )

@@ -1,0 +1,75 @@
+"""Offices, and which of them may record what (S0-5.3, S1-4.10: teachers record, the deputy head controls)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.errors import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Office(StrEnum):
+    """In which capacity somebody acts."""
+
+    SYSTEM = "system"
+    TEACHER = "teacher"
+    CLASS_TEACHER = "class_teacher"
+    DEPUTY_HEAD = "deputy_head"
+    DIRECTOR = "director"
+    SECRETARY = "secretary"
+    AUDITOR = "auditor"
+    INSPECTOR = "inspector"
+    STUDENT = "student"
+    REPRESENTATIVE = "representative"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, in which office; `students` are those whom a student or representative may speak for."""
+
+    id: UUID
+    office: Office
+    students: frozenset[UUID] = frozenset()
+
+
+_LEADERS = frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SYSTEM})
+_TEACHING = frozenset({Office.TEACHER, Office.CLASS_TEACHER, *_LEADERS})
+_OFFICE_WORK = frozenset({Office.SECRETARY, *_LEADERS})
+
+RECORDING: Mapping[str, frozenset[Office]] = {
+    "found_school": frozenset({Office.DIRECTOR, Office.SYSTEM}),
+    "school": _LEADERS,
+    "permit_late_entry": frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD}),
+    "class_groups": _OFFICE_WORK,
+    "courses": _LEADERS,
+    "works": _TEACHING,
+    "enrolment": _OFFICE_WORK,
+    "transfers": _OFFICE_WORK,
+    "marks": _TEACHING,
+    "results": _TEACHING,
+    "achievements": _TEACHING,
+    "awards": frozenset({Office.CLASS_TEACHER, Office.SECRETARY, *_LEADERS}),
+    "credits": _OFFICE_WORK,
+    "imports": frozenset({Office.DIRECTOR, Office.SYSTEM}),
+}
+"""Which offices may record under which capability. A permission for late entries is the deputy head's alone."""
+
+COURSE_BOUND = frozenset({Office.TEACHER, Office.CLASS_TEACHER})
+"""Offices that record only in courses which they teach on that day, as teachers or as substitutes."""
+
+
+def check_recording(actor: Actor, capability: str) -> None:
+    """Passes if the actor's office may record under the capability.
+
+    Raises:
+        Forbidden: it may not; the message names the offices that may.
+    """
+    allowed = RECORDING[capability]
+    if actor.office not in allowed:
+        names = ", ".join(sorted(allowed))
+        raise Forbidden(f"The office {actor.office} may not record {capability}.", help=f"Offices that may: {names}.")

@@ -1,0 +1,108 @@
+"""Rows of a view in the database: sealing, opening, and one statement for many rows each way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from ledger.errors import Unreadable
+from ledger.projections.view import Key, Row, Table, View
+from ledger.store.keyring import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string", order="deterministic")
+
+
+def row_bytes(table: Table, row: Row) -> bytes:
+    """Returns what is sealed of a row: its body."""
+    return _encoder.encode(row.body) if table.body is not None else b""
+
+
+def associated(view: str, table: str, key: Key, row: Row) -> bytes:
+    """Returns what a sealed row is bound to: its view, table, key, subject, class, position and clear columns."""
+    bound = (view, table, key, row.subject_id, row.record_class, row.position, row.clear)
+    return b"row\x01" + _encoder.encode(bound)
+
+
+class TableStore:
+    """One table of a view: its statements, and rows to parameters and back.
+
+    Args:
+        view: the view that the table belongs to; its name is part of what rows are bound to.
+        schema: where the table lives (the view's schema, or its shadow during a rebuild).
+    """
+
+    def __init__(self, view: View, table: Table, schema: str) -> None:
+        self._view = view.name
+        self.table = table
+        keys = [column.name for column in table.key]
+        clear = [column.name for column in table.clear]
+        sealed = ["sealed"] if table.body is not None else []
+        columns = [*keys, *clear, "subject_id", "record_class", "position", *sealed]
+        types = [column.type for column in (*table.key, *table.clear)]
+        types += ["uuid", "text", "bigint", *("bytea" for _ in sealed)]
+        self._key_width, self._clear_width = len(keys), len(clear)
+        self._decoder: msgspec.msgpack.Decoder[Any] | None = (
+            msgspec.msgpack.Decoder(table.body) if table.body is not None else None
+        )
+        name = f"{schema}.{table.name}"
+        unnest = ", ".join(f"%b::{kind}[]" for kind in types)
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in keys)
+        self.columns = ", ".join(columns)
+        self.qualified = name
+        self.upsert = (
+            f"INSERT INTO {name} ({self.columns}) SELECT * FROM unnest({unnest})"
+            f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {updates}"
+        )
+        wanted = ", ".join(f"%b::{column.type}[]" for column in table.key)
+        selected = ", ".join(f"t.{column}" for column in columns)
+        matches = " AND ".join(f"t.{key} = k.{key}" for key in keys)
+        self.select_keys = (
+            f"SELECT {selected} FROM unnest({wanted}) AS k ({', '.join(keys)}) JOIN {name} t ON {matches}"
+        )
+        self.select_all = f"SELECT {self.columns} FROM {name}"
+
+    def parameters(self, rows: Sequence[tuple[Key, Row]], keyring: Keyring) -> list[list[object]]:
+        """Returns the rows, sealed, as the columns of `upsert`."""
+        values: list[tuple[object, ...]] = []
+        for key, row in rows:
+            cells = (*key, *row.clear, row.subject_id, row.record_class, row.position)
+            if self.table.body is not None:
+                data_key = keyring.get(row.subject_id, row.record_class)
+                bound = associated(self._view, self.table.name, key, row)
+                cells += (data_key.seal(row_bytes(self.table, row), bound),)
+            values.append(cells)
+        return [list(column) for column in zip(*values, strict=True)]
+
+    def key_parameters(self, keys: Sequence[Key]) -> list[list[object]]:
+        """Returns keys as the columns of `select_keys`."""
+        return [list(column) for column in zip(*keys, strict=True)]
+
+    def subject(self, stored: tuple[Any, ...]) -> tuple[UUID, str]:
+        """Returns whose row it is and under which class, before it is opened."""
+        at = self._key_width + self._clear_width
+        return stored[at], stored[at + 1]
+
+    def open(self, stored: tuple[Any, ...], keyring: Keyring) -> tuple[Key, Row]:
+        """Returns a stored row, opened.
+
+        Raises:
+            Unreadable: it was altered, moved, or its key is another one; Erased: its key is gone.
+        """
+        at = self._key_width + self._clear_width
+        key, clear = tuple(stored[: self._key_width]), tuple(stored[self._key_width : at])
+        row = Row(stored[at], stored[at + 1], stored[at + 2], clear)
+        if self._decoder is None:
+            return key, row
+        data_key = keyring.get(row.subject_id, row.record_class)
+        plaintext = data_key.open(bytes(stored[at + 3]), associated(self._view, self.table.name, key, row))
+        try:
+            return key, row._replace(body=self._decoder.decode(plaintext))
+        except msgspec.MsgspecError as error:
+            raise Unreadable(
+                f"A row of {self._view}.{self.table.name} is not of its shape.", help="Run `ledger rebuild`."
+            ) from error

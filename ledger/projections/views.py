@@ -1,0 +1,19 @@
+"""Every view of the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledger.projections.disclosures.projection import DISCLOSURES
+from ledger.projections.journals.projection import JOURNALS
+from ledger.projections.portfolios.projection import PORTFOLIOS
+from ledger.projections.retention.projection import RETENTION
+from ledger.projections.rosters.projection import Token, rosters
+
+if TYPE_CHECKING:
+    from ledger.projections.view import View
+
+
+def all_views(blind_index: Token) -> tuple[View, ...]:
+    """Returns the views; `blind_index` makes search tokens (see `store/secrets.py`)."""
+    return (rosters(blind_index), JOURNALS, PORTFOLIOS, RETENTION, DISCLOSURES)
