@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import pytest_asyncio
@@ -45,7 +45,7 @@ class MakeExecutor(Protocol):
         database: Database | None = None,
         keyring: Keyring | None = None,
         mapper: EventMapper | None = None,
-        **settings: Any,
+        **settings: float,
     ) -> CommandExecutor:
         """Returns a started executor; `settings` are those of ExecutorSettings."""
 
@@ -116,10 +116,13 @@ async def make_executor(
         database: Database | None = None,
         keyring: Keyring | None = None,
         mapper: EventMapper | None = None,
-        **settings: Any,
+        **settings: float,
     ) -> CommandExecutor:
         executor = CommandExecutor(
-            database or ledger_db, mapper or standard, keyring or Keyring(keks), ExecutorSettings(**settings)
+            database or ledger_db,
+            mapper or standard,
+            keyring or Keyring(keks),
+            ExecutorSettings(**settings),  # type: ignore[arg-type]  # whole numbers but for patience_s
         )
         await executor.start()
         made.append(executor)

@@ -19,7 +19,7 @@ CREATE TABLE {schema}.events (
     position bigint NOT NULL PRIMARY KEY CHECK (position > 0),
     event_id uuid NOT NULL,
     stream_id uuid NOT NULL,
-    version integer NOT NULL CHECK (version > 0),
+    version integer NOT NULL CHECK (version > 0 OR version = 0 AND record_class = 'foreign'),
     subject_id uuid NOT NULL,
     topic text NOT NULL,
     recorded_at timestamptz NOT NULL,
@@ -109,8 +109,8 @@ $body$;
 --   keys       a data key of the batch exists by now: load it
 --   went_back  the history is shorter than what the writer has seen: alarm
 --   clock      the database clock is more than 60 s behind the last event: alarm
--- p_seen NULL skips the check of moved streams (the library's recorder, which checks versions only).
--- A version of 0 is given here: the next of its stream.
+-- p_seen NULL skips the check of moved streams (the library's recorder, which checks versions only, and whose streams
+-- may begin with 0). Otherwise a version of 0 is given here: the next of its stream.
 CREATE FUNCTION {schema}.append(
     p_seen bigint,
     p_touched uuid[],
@@ -206,7 +206,7 @@ BEGIN
         INSERT INTO {schema}.data_keys (subject_id, record_class, epoch, wrapped)
             SELECT * FROM unnest(p_key_subject, p_key_class, p_key_epoch, p_key_wrapped);
     END IF;
-    IF 0 = ANY (p_version) THEN
+    IF p_seen IS NOT NULL AND 0 = ANY (p_version) THEN
         INSERT INTO {schema}.events (
             position, event_id, stream_id, version, subject_id, topic, recorded_at, record_class, algorithm,
             key_commitment, header, state
