@@ -16,37 +16,17 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from ledger.aggregates import class_group, course, school
-from ledger.aggregates.base import LaneRef
+from ledger.aggregates.base import L, LaneRef
 from ledger.aggregates.student import achievements, marking, marks_lane, record, record_lane, results
 from ledger.ids import new_id
-from tests.support.world import NOW, TEACHER, TODAY, Refusal, World, a_context, event_of, given, refuses, state_of
+from tests.support.world import TEACHER, TODAY, World, a_context
 
 if TYPE_CHECKING:
-    from ledger.aggregates.base import Context, LedgerEvent
+    from uuid import UUID
 
-__all__ = [
-    "NOW",
-    "QUARTERS",
-    "TEACHER",
-    "TODAY",
-    "YEAR",
-    "YEAR_BEGINS",
-    "YEAR_ENDS",
-    "AClass",
-    "ASchool",
-    "Refusal",
-    "World",
-    "a_context",
-    "a_school",
-    "an_organisation",
-    "event_of",
-    "given",
-    "refuses",
-    "state_of",
-]
+    from ledger.aggregates.base import Context, LedgerEvent
 
 YEAR = "2025-2026"
 YEAR_BEGINS, YEAR_ENDS = date(2025, 9, 1), date(2026, 5, 31)
@@ -58,13 +38,14 @@ QUARTERS: tuple[tuple[str, date, date], ...] = (
 )
 
 
-def an_organisation() -> tuple[LaneRef[school.School], LaneRef[class_group.ClassGroup], LaneRef[course.Course]]:
-    """Returns fresh names for a school, a class group and a course."""
-    return (
-        LaneRef(one := new_id(), one, school.School),
-        LaneRef(two := new_id(), two, class_group.ClassGroup),
-        LaneRef(three := new_id(), three, course.Course),
-    )
+Student = LaneRef[record.StudentRecord]
+Group = LaneRef[class_group.ClassGroup]
+CourseRef = LaneRef[course.Course]
+
+
+def a_name(kind: type[L]) -> LaneRef[L]:
+    """Returns a fresh name for a school, a class group or a course."""
+    return LaneRef(one := new_id(), one, kind)
 
 
 class ASchool(World):
@@ -73,7 +54,7 @@ class ASchool(World):
     def __init__(self, context: Context | None = None) -> None:
         super().__init__()
         self.context = context or a_context()
-        self.ref, _, _ = an_organisation()
+        self.ref = a_name(school.School)
         self.record(school.found_school(self.ref, None, "Школа для проверок", self.context))
 
     @property
@@ -148,9 +129,9 @@ class ASchool(World):
             )
         )
 
-    def forms_group(self, title: str = "5А", year: str = YEAR) -> LaneRef[class_group.ClassGroup]:
+    def forms_group(self, title: str = "5А", year: str = YEAR) -> Group:
         """Forms a class group and returns its name."""
-        _, ref, _ = an_organisation()
+        ref = a_name(class_group.ClassGroup)
         self.record(
             class_group.form_class_group(
                 ref, self.lane, title=title, year=year, level="basic", class_teacher=None, context=self.context
@@ -158,11 +139,9 @@ class ASchool(World):
         )
         return ref
 
-    def opens_course(
-        self, group: LaneRef[class_group.ClassGroup], *, scale: str = "five", journal: str = "class"
-    ) -> LaneRef[course.Course]:
+    def opens_course(self, group: Group, *, scale: str = "five", journal: str = "class") -> CourseRef:
         """Opens a course of a class group and returns its name."""
-        _, _, ref = an_organisation()
+        ref = a_name(course.Course)
         self.record(
             course.open_course(
                 ref,
@@ -179,7 +158,7 @@ class ASchool(World):
         )
         return ref
 
-    def adds_work(self, of: LaneRef[course.Course], *, scale: str | None = None, kind: str = "test") -> UUID:
+    def adds_work(self, of: CourseRef, *, scale: str | None = None, kind: str = "test") -> UUID:
         """Adds a work to a course and returns its id."""
         (event,) = self.record(
             course.add_work(
@@ -199,7 +178,7 @@ class ASchool(World):
 
     def enrols(
         self, *, family_name: str = "Синтетический", given_name: str = "Ученик", on: date | None = YEAR_BEGINS
-    ) -> LaneRef[record.StudentRecord]:
+    ) -> Student:
         """Enrols a synthetic student and returns the record lane's name."""
         ref = record_lane(new_id())
         self.record(
@@ -217,12 +196,7 @@ class ASchool(World):
         return ref
 
     def moves(
-        self,
-        student: LaneRef[record.StudentRecord],
-        group: LaneRef[class_group.ClassGroup],
-        *,
-        on: date | None = YEAR_BEGINS,
-        out_of: LaneRef[class_group.ClassGroup] | None = None,
+        self, student: Student, group: Group, *, on: date | None = YEAR_BEGINS, out_of: Group | None = None
     ) -> list[LedgerEvent]:
         """Puts a student into a class group."""
         return self.record(
@@ -236,9 +210,7 @@ class ASchool(World):
             )
         )
 
-    def leaves_group(
-        self, student: LaneRef[record.StudentRecord], group: LaneRef[class_group.ClassGroup], *, on: date
-    ) -> None:
+    def leaves_group(self, student: Student, group: Group, *, on: date) -> None:
         """Ends a membership."""
         self.record(
             record.leave_group(
@@ -246,15 +218,14 @@ class ASchool(World):
             )
         )
 
-    def leaves(self, student: LaneRef[record.StudentRecord], *, on: date, reason: str = "own_wish") -> None:
+    def leaves(self, student: Student, *, on: date, reason: str = "own_wish") -> None:
         """Lets a student leave the school."""
-        self.record(
-            record.leave_school(student, self.the(student), effective_on=on, reason=reason, context=self.context)
-        )
+        decided = record.leave_school(student, self.the(student), effective_on=on, reason=reason, context=self.context)
+        self.record(decided)
 
     def transfers_out(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         *,
         on: date,
         to: str = "Другая школа",
@@ -277,12 +248,7 @@ class ASchool(World):
         )
 
     def transfers_in(
-        self,
-        student: LaneRef[record.StudentRecord],
-        *,
-        on: date,
-        came_from: str = "Другая школа",
-        order: str = "Приказ 8",
+        self, student: Student, *, on: date, came_from: str = "Другая школа", order: str = "Приказ 8"
     ) -> None:
         """Takes a student in from another organisation, or back."""
         self.record(
@@ -296,12 +262,7 @@ class ASchool(World):
             )
         )
 
-    def place(
-        self,
-        student: LaneRef[record.StudentRecord],
-        of: LaneRef[course.Course],
-        context: Context | None = None,
-    ) -> marking.Place:
+    def place(self, student: Student, of: CourseRef, context: Context | None = None) -> marking.Place:
         """Returns where a student's mark in a course goes."""
         taught = self.the(of)
         ref = marks_lane(student.subject_id, taught.state.year)
@@ -331,7 +292,7 @@ class AClass(ASchool):
         self.student = self.enrols()
         self.moves(self.student, self.group)
 
-    def joined(self) -> LaneRef[record.StudentRecord]:
+    def joined(self) -> Student:
         """Enrols another student into the class group."""
         student = self.enrols()
         self.moves(student, self.group)
@@ -339,11 +300,11 @@ class AClass(ASchool):
 
     def marks(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         value: str,
         *,
         on: date = TODAY,
-        of: LaneRef[course.Course] | None = None,
+        of: CourseRef | None = None,
         work: UUID | None = None,
         comment: str = "",
         permit: UUID | None = None,
@@ -357,12 +318,12 @@ class AClass(ASchool):
 
     def corrects(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         mark: UUID,
         value: str,
         *,
         reason: str = "Описка",
-        of: LaneRef[course.Course] | None = None,
+        of: CourseRef | None = None,
         permit: UUID | None = None,
     ) -> LedgerEvent:
         """Corrects a mark and returns the event."""
@@ -372,34 +333,30 @@ class AClass(ASchool):
 
     def voids(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         mark: UUID,
         *,
         reason: str = "Поставлена не тому",
-        of: LaneRef[course.Course] | None = None,
+        of: CourseRef | None = None,
         permit: UUID | None = None,
     ) -> LedgerEvent:
         """Declares a mark void and returns the event."""
         where = self.place(student, of or self.course)
         return self.record(marking.void_mark(where, mark_id=mark, reason=reason, permit_id=permit))[-1]
 
-    def submits(
-        self, student: LaneRef[record.StudentRecord], *, on: date = TODAY, work: UUID | None = None
-    ) -> LedgerEvent:
+    def submits(self, student: Student, *, on: date = TODAY, work: UUID | None = None) -> LedgerEvent:
         """Hands a work in and returns the event."""
         where = self.place(student, self.course)
         return self.record(marking.submit_work(where, work_id=work or self.work, effective_on=on))[-1]
 
-    def notes(
-        self, student: LaneRef[record.StudentRecord], code: str, *, on: date = TODAY, permit: UUID | None = None
-    ) -> LedgerEvent:
+    def notes(self, student: Student, code: str, *, on: date = TODAY, permit: UUID | None = None) -> LedgerEvent:
         """Notes attendance and returns the event."""
         where = self.place(student, self.course)
         return self.record(marking.note_attendance(where, code=code, effective_on=on, permit_id=permit))[-1]
 
     def sets_result(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         value: str,
         *,
         period: str = QUARTERS[0][0],
@@ -422,7 +379,7 @@ class AClass(ASchool):
 
     def corrects_result(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         value: str,
         *,
         period: str = QUARTERS[0][0],
@@ -445,7 +402,7 @@ class AClass(ASchool):
 
     def achieves(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         *,
         kind: str = "olympiad",
         level: str = "regional",
@@ -470,7 +427,7 @@ class AClass(ASchool):
 
     def rewards(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         *basis: UUID,
         form: str = "diploma",
         sphere: str = "study",
@@ -494,12 +451,12 @@ class AClass(ASchool):
 
     def credits(
         self,
-        student: LaneRef[record.StudentRecord],
+        student: Student,
         value: str | None = "5",
         *,
         subject: str = "Математика",
         scale: str | None = "five",
-        group: LaneRef[class_group.ClassGroup] | None = None,
+        group: Group | None = None,
         came_from: str = "Другая школа",
         will_of: str | None = "representative",
         will_on: date | None = TODAY,
