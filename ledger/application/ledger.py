@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Ledger:
     """The parts of one ledger in one process.
 
-    `executor` and `pool` belong to the event loop that opened them; the rest may be used anywhere.
+    `pool` is of the reader role (views), `keys` of the writer role (data keys, events). Executor and pools belong to the
+    event loop that opened them; the rest may be used anywhere.
     """
 
     id: UUID
@@ -42,6 +43,7 @@ class Ledger:
     today: Callable[[], date]
     executor: CommandExecutor
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+    keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
     @property
     def school(self) -> LaneRef[School]:

@@ -56,6 +56,7 @@ class Decided:
     waiting: Waiting
     refusal: BaseException | None = None
     events: list[tuple[LaneRef[Any], LedgerEvent]] = field(default_factory=list)
+    local_act: str | None = None
     first: int = 0
 
 
@@ -116,6 +117,7 @@ async def decide_batch(
 def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: datetime) -> Decided:
     outcome = Decided(waiting)
     try:
+        outcome.local_act = waiting.envelope.command.cites(lanes, waiting.envelope.context)
         for proposal in proposals:
             ref = proposal.lane
             loaded = ref.kind.LOADED
@@ -158,7 +160,7 @@ def write_batch(
     for entry in decided:
         envelope = entry.waiting.envelope
         entry.first = len(columns) + 1
-        header = encode_header(envelope.header)
+        header = encode_header(envelope.header, entry.local_act)
         for ref, event in entry.events:
             key = key_of(ref.subject_id, mapper.record_class(type(event)))
             try:

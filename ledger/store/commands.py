@@ -20,6 +20,9 @@ class Command(Protocol):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns what shall be recorded. Called again when the lanes have changed, so it has no effects."""
 
+    def cites(self, lanes: Lanes, context: Context) -> str | None:
+        """Returns the version of the local act in force that the events cite; called after `decide` accepted."""
+
 
 class RecordedEvent(NamedTuple):
     """The public columns of a recorded event."""

@@ -47,16 +47,32 @@ class Database:
             settings["role"] = f"{self.schema}_{role}"
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
+    @contextmanager
+    def _known_role(self, role: str) -> Iterator[None]:
+        """Tells a server that does not know the role, or does not grant it, from one that does not answer.
+
+        A refused start carries no SQLSTATE to the client; the message, in whatever language, names the role.
+        """
+        try:
+            yield
+        except psycopg.OperationalError as error:
+            if f"{self.schema}_{role}" not in str(error):
+                raise
+            raise SettingsError(
+                f"The database does not let us work as {self.schema}_{role}.",
+                help="Run `ledger migrate` as the owner, and grant the ledger's roles to the login of LEDGER_DATABASE_URL.",
+            ) from error
+
     def connect(self, role: str) -> psycopg.Connection[Row]:
         """Returns a new connection (autocommit) in a role: owner, writer, reader, projector or eraser."""
-        with translated():
+        with translated(), self._known_role(role):
             return psycopg.connect(
                 self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
             )
 
     async def connect_async(self, role: str) -> psycopg.AsyncConnection[Row]:
         """Returns a new asynchronous connection (autocommit) in a role."""
-        with translated():
+        with translated(), self._known_role(role):
             return await psycopg.AsyncConnection.connect(
                 self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
             )

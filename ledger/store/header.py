@@ -32,8 +32,10 @@ _encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-def encode_header(header: Header) -> bytes:
-    """Returns the header's bytes."""
+def encode_header(header: Header, local_act: str | None = None) -> bytes:
+    """Returns the header's bytes, with the local act that the decision cites."""
+    if local_act is not None:
+        header = msgspec.structs.replace(header, local_act=local_act)
     return _encoder.encode(header)
 
 

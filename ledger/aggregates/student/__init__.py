@@ -13,6 +13,8 @@ from ledger.aggregates.student.marks import StudentMarks
 from ledger.aggregates.student.record import StudentRecord
 from ledger.ids import lane_id
 
+__all__ = ["StudentMarks", "StudentRecord", "disclosures_stream", "marks_lane", "record_lane"]
+
 
 def record_lane(student_id: UUID) -> LaneRef[StudentRecord]:
     """Names the student's record lane; its stream has the student's own id."""

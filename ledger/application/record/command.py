@@ -58,6 +58,10 @@ class RecordingCommand:
         """Returns what shall be recorded."""
         raise NotImplementedError  # pragma: no cover - every command has its own
 
+    def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - what a subclass may look at
+        """Returns the local act that the events cite; none, unless a command says so."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

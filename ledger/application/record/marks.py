@@ -37,6 +37,11 @@ class CourseCommand(RecordingCommand):
         lanes.need(self.course_ref(self.course_id), self.school_ref)
         return existing(lanes, self.course_ref(self.course_id), "course")
 
+    def cites(self, lanes: Lanes, context: Context) -> str | None:
+        """Returns the version of the assessment regulation in force, as `act/version` (S0-4.2, S1-4.2)."""
+        act = founded(lanes, self.school_ref).act_in_force(marking.ASSESSMENT_ACT, context.today)
+        return f"{act.act}/{act.version}" if act else None
+
     def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
         """Returns where a student's mark goes, or raises NotFound."""
         ref = marks_lane(student_id, course.state.year)

@@ -1,0 +1,31 @@
+"""What became of a command: looked up by the client's own key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledger.application.record.command import Request, idempotency_of
+from ledger.errors import NotFound
+from ledger.store.database import translated
+from ledger.store.recorded import select_recorded
+
+if TYPE_CHECKING:
+    from ledger.application.ledger import Ledger
+    from ledger.store.commands import Recorded
+
+
+async def find_command(ledger: Ledger, request: Request, key: str) -> Recorded:
+    """Returns what was recorded under the client's key.
+
+    Raises:
+        NotFound: nothing was (it was refused, never came, or is still on its way).
+    """
+    command_id = idempotency_of(ledger, request, key).command_id
+    with translated():
+        async with ledger.keys.connection() as connection:
+            found = await select_recorded(connection, ledger.database, [command_id])
+    if command_id not in found:
+        raise NotFound(
+            "Nothing was recorded under this key.", help="If its request may still be on its way, ask again shortly."
+        )
+    return found[command_id][1]

@@ -1,0 +1,103 @@
+"""One student's history: every event of every lane, in order of position, opened for whoever may replay it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from ledger.aggregates.record_classes import STUDENT_CLASSES
+from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.opening import load_keys
+from ledger.application.disclose.shown import History, HistoryLine
+from ledger.clock import utc_now
+from ledger.errors import Erased
+from ledger.policy.reading import Resource
+from ledger.seal.entry import Entry
+from ledger.store.database import translated
+from ledger.store.header import decode_header
+from ledger.store.lanes import ENTRY_COLUMNS
+
+if TYPE_CHECKING:
+    from ledger.aggregates.base import LedgerEvent
+    from ledger.application.ledger import Ledger
+
+CATEGORIES = STUDENT_CLASSES
+_BASE = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
+
+_SELECT = (
+    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
+    " AND recorded_at <= %b ORDER BY position LIMIT %b"
+)
+
+
+def _state(event: LedgerEvent) -> dict[str, object]:
+    values = {name: value for name, value in vars(event).items() if name not in _BASE}
+    plain: dict[str, object] = msgspec.to_builtins(values)
+    return plain
+
+
+async def read_history(  # noqa: PLR0913 - the parameters of a page
+    ledger: Ledger,
+    reader: Reader,
+    student_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    known_at: datetime | None = None,
+    effective_on: date | None = None,
+) -> History:
+    """Returns a page of the student's history.
+
+    Args:
+        known_at: only what the ledger had learned by then.
+        effective_on: only what had happened by that day, as the events say; those that say no day are shown.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: no such student.
+    """
+    receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=CATEGORIES)
+    until = known_at or datetime.max.replace(tzinfo=utc_now().tzinfo)
+    with translated():
+        async with ledger.keys.connection() as connection:
+            cursor = await connection.execute(
+                ledger.database.bind(_SELECT), (student_id, after, until, limit + 1), prepare=True, binary=True
+            )
+            entries = [Entry._make(row) for row in await cursor.fetchall()]
+    page = entries[:limit]
+    pairs = [(entry.subject_id, entry.record_class) for entry in page]
+    receipt.check(pairs, utc_now())
+    await load_keys(ledger, pairs)
+    lines = []
+    for entry in page:
+        state: dict[str, object] | None = None
+        try:
+            event = ledger.mapper.open(entry, ledger.keyring)
+        except Erased:
+            event = None
+        if event is not None:
+            day = getattr(event, "effective_on", None)
+            if effective_on is not None and isinstance(day, date) and day > effective_on:
+                continue
+            state = _state(event)
+        header = decode_header(entry.header)
+        lines.append(
+            HistoryLine(
+                entry.position,
+                entry.event_id,
+                entry.stream_id,
+                entry.version,
+                entry.topic,
+                entry.record_class,
+                entry.recorded_at,
+                header.actor,
+                header.office,
+                header.local_act,
+                header.carrier,
+                state,
+            )
+        )
+    following = str(page[-1].position) if len(entries) > limit else None
+    return History(student_id, lines, following, receipt.access_id)

@@ -1,0 +1,118 @@
+"""Opening rows: a student's with a receipt that covers them, the school's own without one."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from psycopg import IsolationLevel
+
+from ledger.aggregates.record_classes import RecordClass
+from ledger.clock import utc_now
+from ledger.errors import Erased, UndisclosedAccess
+from ledger.projections.query import wait_for
+from ledger.projections.tables import TableStore
+from ledger.store.database import translated
+from ledger.store.keyring import SELECT_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from uuid import UUID
+
+    import psycopg
+
+    from ledger.application.ledger import Ledger
+    from ledger.projections.query import Stored
+    from ledger.projections.view import Key, Row
+    from ledger.receipt import Disclosure
+    from ledger.store.database import Row as DbRow
+
+
+def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
+    """Returns a table of a view as it is served."""
+    view = next(view for view in ledger.views if view.name == view_name)
+    return TableStore(view, view.table(table_name), view.schema(ledger.database.schema))
+
+
+@asynccontextmanager
+async def snapshot(
+    ledger: Ledger, views: Sequence[str] = (), min_position: int = 0
+) -> AsyncIterator[psycopg.AsyncConnection[DbRow]]:
+    """Yields a connection of the reader role in one read-only snapshot, once the views have reached `min_position`.
+
+    Raises:
+        Busy: a view is behind.
+    """
+    with translated():
+        async with ledger.pool.connection() as connection:
+            if min_position:
+                await wait_for(connection, ledger.database, views, min_position, ledger.settings.wait_seconds)
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            try:
+                async with connection.transaction():
+                    yield connection
+            finally:
+                await connection.set_isolation_level(None)
+
+
+async def load_keys(ledger: Ledger, wanted: Iterable[tuple[UUID, str]]) -> None:
+    """Admits the data keys of (subject, class) pairs that are not in memory."""
+    subjects = {subject for subject, name in wanted if ledger.keyring.find(subject, name) is None}
+    if subjects:
+        with translated():
+            async with ledger.keys.connection() as connection:
+                cursor = await connection.execute(
+                    ledger.database.bind(SELECT_KEYS), (list(subjects),), prepare=True, binary=True
+                )
+                ledger.keyring.admit(subjects, await cursor.fetchall())
+
+
+async def open_rows(
+    ledger: Ledger, receipt: Disclosure, store: TableStore, stored: Sequence[Stored]
+) -> list[tuple[Key, Row]]:
+    """Returns students' rows, opened; erased ones are left out.
+
+    Raises:
+        UndisclosedAccess: the receipt does not cover one of them; none is opened then.
+    """
+    pairs = [store.subject(row) for row in stored]
+    receipt.check(pairs, utc_now())
+    return await _open(ledger, store, stored, pairs)
+
+
+async def open_accesses(
+    ledger: Ledger, receipt: Disclosure, store: TableStore, stored: Sequence[Stored], disclosed: set[UUID]
+) -> list[tuple[Key, Row]]:
+    """Returns accesses, opened, for the students whose disclosures the receipt covers.
+
+    Args:
+        disclosed: the accesses that opened rows of those students name; no other one is opened.
+    """
+    if RecordClass.DISCLOSURES not in receipt.categories or any(row[0] not in disclosed for row in stored):
+        raise UndisclosedAccess("An access was about to be opened that nobody disclosed.", help="Report this fault.")
+    return await _open(ledger, store, stored, [store.subject(row) for row in stored])
+
+
+async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[Stored]) -> list[tuple[Key, Row]]:
+    """Returns rows of the school itself, opened; they are about no student.
+
+    Raises:
+        UndisclosedAccess: one of them is about somebody after all.
+    """
+    pairs = [store.subject(row) for row in stored]
+    if any(subject != ledger.id or name != RecordClass.ORGANISATION for subject, name in pairs):
+        raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
+    return await _open(ledger, store, stored, pairs)
+
+
+async def _open(
+    ledger: Ledger, store: TableStore, stored: Sequence[Stored], pairs: Sequence[tuple[UUID, str]]
+) -> list[tuple[Key, Row]]:
+    await load_keys(ledger, pairs)
+    opened = []
+    for row in stored:
+        try:
+            opened.append(store.open(row, ledger.keyring))
+        except Erased:
+            continue
+    return opened

@@ -1,0 +1,68 @@
+"""A student's record classes with their terms, computed from the file plan on the day of asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from ledger.aggregates.file_plan import due
+from ledger.aggregates.record_classes import STUDENT_CLASSES, RecordClass
+from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.shown import Retention, RetentionLine
+from ledger.policy.reading import Resource
+from ledger.projections.query import positions
+from ledger.projections.retention import queries
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from ledger.application.ledger import Ledger
+
+VIEW = "retention"
+CATEGORIES = STUDENT_CLASSES
+"""The rows tell of every class that it exists and since when; they hold nothing of its content."""
+
+
+async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0) -> Retention:
+    """Returns the terms of a student's records.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: no such student.
+    """
+    receipt = await open_access(
+        ledger, reader, Resource.RETENTION, students=[student_id], categories=CATEGORIES
+    )
+    classes, clocks = table(ledger, VIEW, "classes"), table(ledger, VIEW, "clocks")
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        class_rows = await queries.rows_of(connection, classes, [student_id])
+        clock_rows = await queries.rows_of(connection, clocks, [student_id])
+        position = (await positions(connection, ledger.database))[VIEW][0]
+    completed = file_released = portfolio_released = None
+    for _, row in await open_rows(ledger, receipt, clocks, clock_rows):
+        completed, file_released, portfolio_released = cast("tuple[date | None, date | None, date | None]", row.clear)
+    released = {
+        RecordClass.PERSONAL_FILE: file_released,
+        RecordClass.ACHIEVEMENTS: portfolio_released,
+    }
+    today = ledger.today()
+    lines: dict[RecordClass, RetentionLine] = {}
+    for key, row in await open_rows(ledger, receipt, classes, class_rows):
+        record_class = RecordClass(str(key[1]))
+        last_on, events = cast("tuple[date, int]", row.clear)
+        term = due(
+            record_class, last_on=last_on, completed_on=completed, released_on=released.get(record_class)
+        )
+        lines[record_class] = RetentionLine(
+            record_class.value,
+            list(term.carriers),
+            last_on,
+            events,
+            term.status,
+            term.due_on,
+            term.destroy_by,
+            term.eligible(today),
+            list(term.sources),
+        )
+    ordered = [lines[record_class] for record_class in STUDENT_CLASSES if record_class in lines]
+    return Retention(student_id, completed, ordered, position, receipt.access_id)

@@ -1,0 +1,127 @@
+"""The school, its class groups, courses and works: records about no student, read without a disclosure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ledger.application.disclose.opening import open_school_rows, snapshot, table
+from ledger.application.disclose.shown import CourseShown, GroupShown, Page, WorkShown
+from ledger.errors import NotFound
+from ledger.projections.query import positions
+from ledger.projections.rosters import queries
+from ledger.projections.rosters.projection import CourseBody, GroupBody, SchoolBody, WorkBody
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from ledger.application.ledger import Ledger
+    from ledger.projections.view import Key, Row
+
+VIEW = "rosters"
+
+
+def _group(key: Key, row: Row) -> GroupShown:
+    body = cast("GroupBody", row.body)
+    return GroupShown(cast("UUID", key[0]), body.title, body.year, body.level, body.class_teacher)
+
+
+def show_course(key: Key, row: Row) -> CourseShown:
+    """Returns an opened course row as it is shown."""
+    body = cast("CourseBody", row.body)
+    group_id = cast("UUID", row.clear[0])
+    return CourseShown(
+        cast("UUID", key[0]), group_id, body.title, body.year, body.journal, body.scale, body.teachers
+    )
+
+
+def show_work(key: Key, row: Row) -> WorkShown:
+    """Returns an opened work row as it is shown."""
+    body = cast("WorkBody", row.body)
+    _, set_on, due_on = row.clear
+    return WorkShown(
+        cast("UUID", key[0]),
+        body.title,
+        body.kind,
+        body.weight,
+        body.scale,
+        set_on,  # type: ignore[arg-type]  # the clear columns of a work are dates, by its table
+        due_on,  # type: ignore[arg-type]  # likewise
+    )
+
+
+def next_of(stored: list[tuple[object, ...]], limit: int) -> str | None:
+    """Returns the cursor after a page that was read with one row more than `limit`."""
+    return str(stored[limit - 1][0]) if len(stored) > limit else None
+
+
+async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolBody:
+    """Returns the school.
+
+    Raises:
+        NotFound: the ledger has none yet.
+    """
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "school")
+        stored = await queries.by_key(connection, store, [ledger.id])
+    opened = await open_school_rows(ledger, store, stored)
+    if not opened:
+        raise NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
+    return cast("SchoolBody", opened[0][1].body)
+
+
+async def list_groups(
+    ledger: Ledger, *, after: UUID | None, limit: int, min_position: int = 0
+) -> Page[GroupShown]:
+    """Returns a page of the class groups."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "groups")
+        stored = await queries.page(connection, store, after, limit + 1)
+        position = (await positions(connection, ledger.database))[VIEW][0]
+    opened = await open_school_rows(ledger, store, stored[:limit])
+    return Page([_group(key, row) for key, row in opened], next_of(stored, limit), position)
+
+
+async def read_group(ledger: Ledger, group_id: UUID, *, min_position: int = 0) -> GroupShown:
+    """Returns a class group, or raises NotFound."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "groups")
+        stored = await queries.by_key(connection, store, [group_id])
+    opened = await open_school_rows(ledger, store, stored)
+    if not opened:
+        raise NotFound("There is no such class group.", help="List them: GET /v1/class-groups.")
+    return _group(*opened[0])
+
+
+async def list_courses(
+    ledger: Ledger, *, group_id: UUID | None, after: UUID | None, limit: int, min_position: int = 0
+) -> Page[CourseShown]:
+    """Returns a page of the courses, of one class group or of all."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "courses")
+        if group_id is None:
+            stored = await queries.page(connection, store, after, limit + 1)
+        else:
+            stored = await queries.courses_of_group(connection, store, group_id, after, limit + 1)
+        position = (await positions(connection, ledger.database))[VIEW][0]
+    opened = await open_school_rows(ledger, store, stored[:limit])
+    return Page([show_course(key, row) for key, row in opened], next_of(stored, limit), position)
+
+
+async def read_course(ledger: Ledger, course_id: UUID, *, min_position: int = 0) -> CourseShown:
+    """Returns a course, or raises NotFound."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "courses")
+        stored = await queries.by_key(connection, store, [course_id])
+    opened = await open_school_rows(ledger, store, stored)
+    if not opened:
+        raise NotFound("There is no such course.", help="List them: GET /v1/courses.")
+    return show_course(*opened[0])
+
+
+async def list_works(ledger: Ledger, course_id: UUID, *, min_position: int = 0) -> list[WorkShown]:
+    """Returns the works of a course in the order in which they were added, or raises NotFound."""
+    await read_course(ledger, course_id, min_position=min_position)
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "works")
+        stored = await queries.works_of_course(connection, store, course_id)
+    return [show_work(key, row) for key, row in await open_school_rows(ledger, store, stored)]

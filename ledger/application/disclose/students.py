@@ -1,0 +1,102 @@
+"""Students' cards: one, found by a foreign id, or a page of a class group; each card shown is a disclosure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from ledger.aggregates.record_classes import RecordClass
+from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.shown import Page, StudentShown
+from ledger.errors import NotFound
+from ledger.policy.reading import Resource
+from ledger.projections.query import positions
+from ledger.projections.rosters import queries
+from ledger.projections.rosters.projection import StudentBody, foreign_id_token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.application.ledger import Ledger
+    from ledger.projections.view import Key, Row
+    from ledger.receipt import Disclosure
+
+VIEW = "rosters"
+CATEGORIES = (RecordClass.PERSONAL_FILE,)
+
+
+def _shown(key: Key, row: Row) -> StudentShown:
+    body = cast("StudentBody", row.body)
+    enrolled_on, left_on = row.clear
+    return StudentShown(
+        cast("UUID", key[0]),
+        body.family_name,
+        body.given_name,
+        body.patronymic,
+        body.birth_date,
+        enrolled_on,  # type: ignore[arg-type]  # the clear columns of a student are dates, by its table
+        left_on,  # type: ignore[arg-type]  # likewise
+        body.status,
+        body.foreign_ids,
+        body.memberships,
+    )
+
+
+async def names_of(
+    ledger: Ledger, receipt: Disclosure, students: Sequence[UUID], *, min_position: int = 0
+) -> dict[UUID, StudentShown]:
+    """Returns the cards of students that a receipt covers."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        store = table(ledger, VIEW, "students")
+        stored = await queries.by_key(connection, store, students)
+    opened = await open_rows(ledger, receipt, store, stored)
+    return {cast("UUID", key[0]): _shown(key, row) for key, row in opened}
+
+
+async def read_student(ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0) -> StudentShown:
+    """Returns a student's card.
+
+    Raises:
+        Forbidden, NotFound: as the gate says.
+    """
+    receipt = await open_access(ledger, reader, Resource.STUDENT, students=[student_id], categories=CATEGORIES)
+    found = await names_of(ledger, receipt, [student_id], min_position=min_position)
+    if student_id not in found:
+        raise NotFound("The student's personal file is not in the view yet, or was erased.", help="Ask again shortly.")
+    return found[student_id]
+
+
+async def find_student(ledger: Ledger, reader: Reader, source: str, foreign_id: str, *, min_position: int = 0) -> StudentShown:
+    """Returns the card of the student who has this id in a foreign system.
+
+    Raises:
+        NotFound: nobody has it.
+    """
+    token = foreign_id_token(ledger.hasher.blind_index, source, foreign_id)
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        stored = await queries.by_token(connection, table(ledger, VIEW, "foreign_ids"), token)
+    if not stored:
+        raise NotFound("No student has this foreign id.", help="Check source and id; they are compared letter by letter.")
+    return await read_student(ledger, reader, stored[0][1])
+
+
+async def list_students(
+    ledger: Ledger, reader: Reader, group_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
+) -> Page[StudentShown]:
+    """Returns a page of the students who belong or belonged to a class group, by name within the page."""
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        ids = await queries.members_of(connection, table(ledger, VIEW, "memberships"), group_id, after, limit + 1)
+        position = (await positions(connection, ledger.database))[VIEW][0]
+    page = ids[:limit]
+    receipt = await open_access(
+        ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id
+    )
+    cards = await names_of(ledger, receipt, page)
+    items = sorted(cards.values(), key=by_name)
+    return Page(items, str(page[-1]) if len(ids) > limit else None, position)
+
+
+def by_name(card: StudentShown) -> tuple[str, str, str, UUID]:
+    """Orders cards as a class list does."""
+    return (card.family_name, card.given_name, card.patronymic, card.student_id)

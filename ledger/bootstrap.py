@@ -1,0 +1,150 @@
+"""The only place where parts are wired. Everything else is given what it uses.
+
+Opening a ledger starts the embedded PostgreSQL where no database is set, migrates as the owner, and proves that the
+key-encryption key is the ledger's. Construct it after forking: connections and the executor belong to one process.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg_pool import AsyncConnectionPool
+
+from ledger.aggregates.registry import EVENTS
+from ledger.application.ledger import Ledger
+from ledger.clock import school_calendar
+from ledger.errors import SettingsError
+from ledger.projections.runner import ProjectionRunner
+from ledger.projections.views import all_views
+from ledger.store.database import Database, translated
+from ledger.store.embedded import EmbeddedPostgres
+from ledger.store.executor import CommandExecutor, ExecutorSettings
+from ledger.store.keyring import KeyEncryptionKeys, Keyring
+from ledger.store.mapper import EventMapper
+from ledger.store.migrate import migrate
+from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from uuid import UUID
+
+    from ledger.projections.view import View
+    from ledger.settings import Settings
+    from ledger.store.secrets import Hasher
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What a process needs before it opens connections: where the database is, and its secrets."""
+
+    id: UUID
+    settings: Settings
+    database: Database
+    keks: KeyEncryptionKeys
+    hasher: Hasher
+    mapper: EventMapper
+    views: Sequence[View]
+
+    def runner(self) -> ProjectionRunner:
+        """Returns a projector with a keyring of its own."""
+        return ProjectionRunner(self.database, self.mapper, Keyring(self.keks), self.views)
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Database]:
+    """Yields the database of the settings; an embedded server runs as long as somebody uses it."""
+    with ExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        else:
+            url = stack.enter_context(EmbeddedPostgres(settings.home)).url
+        yield Database(url, settings.db_schema)
+
+
+def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
+    """Returns the key-encryption keys; makes them on the very first start of an embedded ledger.
+
+    Raises:
+        SettingsError: there are none for a ledger that has data already, or for one on a server.
+    """
+    if settings.kek is not None:
+        return KeyEncryptionKeys.parse(settings.kek.get_secret_value())
+    path = settings.kek_path
+    if not path.exists():
+        if settings.database_url is not None or _initialised(database):
+            raise SettingsError(
+                f"The key file {path} does not exist.",
+                help="Without it nothing can be read. Put it back, or for a new ledger make one: `ledger keygen`.",
+            )
+        KeyEncryptionKeys.generate(path)
+        logger.info("A new key-encryption key was written to %s; keep a copy of it apart from the database.", path)
+    try:
+        return KeyEncryptionKeys.parse(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The key file {path} cannot be read.", help="Check its permissions and content.") from error
+
+
+def _initialised(database: Database) -> bool:
+    with translated(), database.connect("owner") as connection:
+        row = connection.execute("SELECT to_regclass(%s)", (f"{database.schema}.secrets",)).fetchone()
+        if row is None or row[0] is None:
+            return False
+        row = connection.execute(database.bind("SELECT count(*) FROM {schema}.secrets")).fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def foundation(settings: Settings, *, migrating: bool = True) -> Iterator[Foundation]:
+    """Yields what every process of the ledger stands on, migrated unless told otherwise.
+
+    Raises:
+        SettingsError: something is missing or does not fit; nothing was started.
+    """
+    today = school_calendar(settings.timezone)
+    del today  # only proves the setting before anything is started
+    with database_of(settings) as database:
+        keks = read_keks(settings, database)
+        if migrating:
+            migrate(database)
+            ensure_secrets(database, keks)
+        hasher = load_hasher(database, keks)
+        views = all_views(hasher.blind_index)
+        yield Foundation(ledger_id(database), settings, database, keks, hasher, EventMapper(EVENTS), views)
+
+
+@asynccontextmanager
+async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
+    """Yields a ledger whose executor runs on this event loop."""
+    settings, database = base.settings, base.database
+    keyring = Keyring(base.keks)
+    executor = CommandExecutor(database, base.mapper, keyring, ExecutorSettings(queue=settings.queue))
+    async with (
+        AsyncConnectionPool(
+            database.url, kwargs=database.pool_arguments("reader"), min_size=1, max_size=8, open=False, timeout=10
+        ) as pool,
+        AsyncConnectionPool(
+            database.url, kwargs=database.pool_arguments("writer"), min_size=1, max_size=4, open=False, timeout=10
+        ) as keys,
+    ):
+        await executor.start()
+        try:
+            yield Ledger(
+                base.id,
+                settings,
+                database,
+                keyring,
+                base.mapper,
+                base.hasher,
+                base.views,
+                school_calendar(settings.timezone),
+                executor,
+                pool,
+                keys,
+            )
+        finally:
+            await executor.stop()

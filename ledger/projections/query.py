@@ -1,0 +1,67 @@
+"""Reading rows of a view as they are stored; they are opened only behind the gate."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from ledger.errors import Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from ledger.projections.tables import TableStore
+    from ledger.store.database import Database, Row
+
+POLL_S = 0.005
+
+Stored = tuple[Any, ...]
+
+
+async def select_rows(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, where: str, parameters: Sequence[object]
+) -> list[Stored]:
+    """Returns the rows of a table for which `where` (ours, with %s) holds."""
+    query = sql.SQL(f"{store.select_all} WHERE {where}")  # noqa: S608 - table and condition are ours
+    cursor = await connection.execute(query, parameters, prepare=True, binary=True)
+    return await cursor.fetchall()
+
+
+async def positions(connection: psycopg.AsyncConnection[Row], database: Database) -> dict[str, tuple[int, int | None]]:
+    """Returns, for each view, its position and the position of the event that stopped it, if one did."""
+    cursor = await connection.execute(
+        database.bind("SELECT view, position, failed_position FROM {schema}.tracking"), prepare=True
+    )
+    return {view: (position, failed) for view, position, failed in await cursor.fetchall()}
+
+
+async def wait_for(
+    connection: psycopg.AsyncConnection[Row],
+    database: Database,
+    views: Sequence[str],
+    position: int,
+    seconds: float,
+) -> None:
+    """Returns when every view has reached `position`: read your own writes.
+
+    Raises:
+        Busy: they have not within `seconds`; says which one is behind, and whether it has stopped.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = await positions(connection, database)
+        behind = [view for view in views if found.get(view, (0, None))[0] < position]
+        if not behind:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            stopped = [view for view in behind if found.get(view, (0, None))[1] is not None]
+            why = f"It was stopped by an event: {', '.join(stopped)}." if stopped else "It is catching up."
+            raise Busy(
+                f"The view {behind[0]} has not reached position {position}.",
+                help=f"{why} Ask again in a second, or without min_position.",
+            )
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,66 @@
+"""Queries of the roster view. Rows come sealed; ids in clear say nothing about a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from ledger.projections.query import Stored, select_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    import psycopg
+
+    from ledger.projections.tables import TableStore
+    from ledger.store.database import Row
+
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+async def page(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, after: UUID | None, limit: int
+) -> list[Stored]:
+    """Returns a page of a table in the order of its (single) key."""
+    key = store.table.key[0].name
+    return await select_rows(connection, store, f"{key} > %s ORDER BY {key} LIMIT %s", (after or NIL, limit))
+
+
+async def by_key(connection: psycopg.AsyncConnection[Row], store: TableStore, keys: Sequence[UUID]) -> list[Stored]:
+    """Returns the rows with these keys."""
+    key = store.table.key[0].name
+    return await select_rows(connection, store, f"{key} = ANY(%s)", (list(keys),))
+
+
+async def by_token(connection: psycopg.AsyncConnection[Row], store: TableStore, token: bytes) -> list[Stored]:
+    """Returns the row of a foreign id's search token."""
+    return await select_rows(connection, store, "token = %s", (token,))
+
+
+async def courses_of_group(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, group_id: UUID, after: UUID | None, limit: int
+) -> list[Stored]:
+    """Returns the courses of a class group."""
+    where = "group_id = %s AND course_id > %s ORDER BY course_id LIMIT %s"
+    return await select_rows(connection, store, where, (group_id, after or NIL, limit))
+
+
+async def works_of_course(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID
+) -> list[Stored]:
+    """Returns the works of a course."""
+    return await select_rows(connection, store, "course_id = %s ORDER BY work_id", (course_id,))
+
+
+async def members_of(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, group_id: UUID, after: UUID | None, limit: int
+) -> list[UUID]:
+    """Returns the ids of students who belong or belonged to a class group, a page in their order."""
+    query = sql.SQL(
+        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE group_id = %s AND student_id > %s"  # noqa: S608 - ours
+        " ORDER BY student_id LIMIT %s"
+    )
+    cursor = await connection.execute(query, (group_id, after or NIL, limit), prepare=True)
+    return [row[0] for row in await cursor.fetchall()]
