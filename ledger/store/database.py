@@ -60,7 +60,7 @@ class Database:
                 raise
             raise SettingsError(
                 f"The database does not let us work as {self.schema}_{role}.",
-                help="Run `ledger migrate` as the owner, and grant the ledger's roles to the login of LEDGER_DATABASE_URL.",
+                help="Run `ledger migrate` as the owner, and grant this role to the login of LEDGER_DATABASE_URL.",
             ) from error
 
     def connect(self, role: str) -> psycopg.Connection[Row]:
