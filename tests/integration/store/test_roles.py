@@ -1,0 +1,111 @@
+"""What each role may do: none may change the history, and the owner is refused as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from ledger.store.migrate import migrate
+from ledger.store.recorder import LedgerDatastore, LedgerRecorder
+from tests.support.appending import foreign
+from tests.support.postgres import ROLES, fresh_schema
+
+if TYPE_CHECKING:
+    from ledger.store.database import Database, Row
+
+INSERT = (
+    "INSERT INTO events SELECT 99, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 't', now(), 'c', 1, '',"
+    " '', ''"
+)
+CHANGES = {
+    "update": "UPDATE events SET topic = 'altered'",
+    "update of nothing": "UPDATE events SET topic = 'altered' WHERE false",
+    "delete": "DELETE FROM events",
+    "truncate": "TRUNCATE events",
+}
+COMMANDS = {
+    name: text.replace("events", "commands").replace("topic = 'altered'", "count = 1") for name, text in CHANGES.items()
+}
+FORBIDDEN_TO_READ = {
+    "reader": ("events", "stored_events", "commands", "data_keys", "secrets", "snapshots"),
+    "projector": ("stored_events", "commands", "snapshots"),
+    "eraser": ("events", "stored_events", "commands", "secrets"),
+}
+
+
+@pytest.fixture
+def history(ledger_db: Database) -> Database:
+    """A ledger with one event and one idempotency row."""
+    foreign(ledger_db)
+    with ledger_db.connect("owner") as owner:
+        owner.execute("INSERT INTO commands SELECT '\\x01', gen_random_uuid(), '\\x01', 1, 1")
+    return ledger_db
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("statement", [*CHANGES.values(), INSERT, *COMMANDS.values()])
+def test_no_role_of_the_service_changes_the_history(history: Database, role: str, statement: str) -> None:
+    with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("what", ["update", "delete", "truncate"])
+@pytest.mark.parametrize("statements", [CHANGES, COMMANDS], ids=["events", "commands"])
+def test_triggers_refuse_the_owner_too(
+    history: Database, owner: psycopg.Connection[Row], what: str, statements: dict[str, str]
+) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        owner.execute(statements[what])
+    assert caught.value.sqlstate == "LG001"
+    assert owner.execute("SELECT count(*), max(topic) FROM events").fetchone() == (1, "topic")
+    assert owner.execute("SELECT count(*) FROM commands").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("role", "table"), [(role, table) for role, tables in FORBIDDEN_TO_READ.items() for table in tables]
+)
+def test_roles_do_not_read_what_they_do_not_need(history: Database, role: str, table: str) -> None:
+    with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(f"SELECT count(*) FROM {table}")
+
+
+@pytest.mark.parametrize("role", ["reader", "projector", "eraser"])
+def test_only_the_writer_appends(history: Database, role: str) -> None:
+    with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT lock_appends()")
+
+
+@pytest.mark.parametrize("role", ["writer", "reader", "projector"])
+def test_only_the_eraser_removes_data_keys(history: Database, role: str) -> None:
+    with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("DELETE FROM data_keys")
+    with history.connect("eraser") as connection:
+        connection.execute("DELETE FROM data_keys")
+
+
+@pytest.mark.parametrize("role", ["reader", "projector", "eraser"])
+def test_data_keys_come_only_with_events(history: Database, role: str) -> None:
+    with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("INSERT INTO data_keys SELECT gen_random_uuid(), 'marks', 1, '\\x01'")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_of_another_ledger_do_not_get_in(history: Database, postgres_url: str, role: str) -> None:
+    with fresh_schema(postgres_url) as other:
+        migrate(other)
+        with other.connect(role) as connection:
+            for table in ("events", "data_keys", "snapshots", "tracking", "meta"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"SELECT count(*) FROM {history.schema}.{table}")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT {history.schema}.lock_appends()")
+
+
+def test_append_does_not_run_what_a_caller_puts_into_its_search_path(history: Database) -> None:
+    with history.connect("writer") as connection:
+        connection.execute("SET search_path = pg_temp, public")
+        connection.execute("CREATE TEMP TABLE events (position bigint, recorded_at timestamptz)")
+    with LedgerDatastore(history) as datastore:
+        assert LedgerRecorder(datastore).max_notification_id() == 1
