@@ -65,12 +65,13 @@ def state_of(lane: Lane) -> bytes:
 
 @contextmanager
 def refuses(*codes: str) -> Iterator[Refusal]:
-    """Passes if the block is refused for exactly these violations, in this order; they are in the yielded object."""
+    """Passes if the block is refused for exactly these violations; they are in the yielded object."""
     refusal = Refusal()
     with pytest.raises(Refused) as caught:
         yield refusal
     refusal.error = caught.value
-    assert [violation.code for violation in caught.value.violations] == list(codes)
+    found = sorted(violation.code for violation in caught.value.violations)
+    assert found == sorted(codes), f"Refused for {found}, not for {sorted(codes)}."
 
 
 class Refusal:
