@@ -15,7 +15,6 @@ import msgspec
 import pytest
 
 from ledger.aggregates.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
-from ledger.aggregates.disclosures import AccessLane
 from ledger.errors import Refused
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def a_context(
 
 def event_of(proposal: Proposal, lane: Lane | None, now: datetime = NOW) -> LedgerEvent:
     """Returns the event that the executor would make of a proposal on `lane`."""
-    version = UNVERSIONED if proposal.lane.kind is AccessLane else lane.version + 1 if lane else 1
+    version = (lane.version + 1 if lane else 1) if proposal.lane.kind.LOADED else UNVERSIONED
     return proposal.event(  # type: ignore[call-arg]  # the library's metaclass makes the dataclass
         originator_id=proposal.lane.stream_id,
         originator_version=version,
@@ -119,7 +118,7 @@ class World:
             ref = proposal.lane
             lane = self._lanes.get(ref.stream_id)
             event = event_of(proposal, lane, self.now)
-            if ref.kind is not AccessLane:
+            if ref.kind.LOADED:
                 evolved = event.mutate(lane)
                 assert isinstance(evolved, Lane)
                 self._lanes[ref.stream_id] = evolved
@@ -131,7 +130,7 @@ class World:
         """Returns a world that has only the events of this one and folds them anew."""
         other = World(self.now)
         for ref, event in self.events:
-            if ref.kind is not AccessLane:
+            if ref.kind.LOADED:
                 evolved = event.mutate(other._lanes.get(ref.stream_id))
                 assert isinstance(evolved, Lane)
                 other._lanes[ref.stream_id] = evolved
