@@ -11,6 +11,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from ledger.aggregates.base import UNVERSIONED, LedgerEvent
 from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import LedgerError
@@ -21,7 +23,7 @@ from ledger.store.keyring import AES_256_GCM, DataKey
 from ledger.store.lanes import BatchLanes, LanesMissing, fold, seal_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from ledger.store.keyring import Keyring, KeyName
     from ledger.store.mapper import EventMapper
 
+    Load = Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]]
+
 logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True, eq=False)
 class Waiting:
@@ -82,7 +87,7 @@ async def decide_batch(
     batch: list[Waiting],
     lanes: BatchLanes,
     now: datetime,
-    load: Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]],
+    load: Load,
 ) -> list[Decided]:
     """Lets every command decide, loading missing lanes together; commands on the same lanes keep their order.
 
@@ -93,31 +98,57 @@ async def decide_batch(
     pending = batch
     while pending:
         missing: dict[UUID, LaneRef[Any]] = {}
-        again: list[Waiting] = []
+        again: list[tuple[Waiting, list[UUID]]] = []
         for waiting in pending:
             try:
-                proposals = waiting.envelope.command.decide(lanes, waiting.envelope.context)
+                envelope = waiting.envelope
+                proposals = envelope.command.decide(lanes, envelope.context)
+                local_act = envelope.command.cites(lanes, envelope.context)
             except LanesMissing as signal:
                 missing.update((ref.stream_id, ref) for ref in signal.refs)
-                again.append(waiting)
+                again.append((waiting, [ref.stream_id for ref in signal.refs]))
             except LedgerError as refusal:
                 decided.append(Decided(waiting, refusal))
             except Exception as error:
                 logger.exception("A command could not be decided.")
                 decided.append(Decided(waiting, error))
             else:
-                decided.append(_apply(waiting, list(proposals), lanes, now))
+                outcome = Decided(waiting, local_act=local_act)
+                _apply(outcome, proposals, lanes, now)
+                decided.append(outcome)
         if missing:
-            for stream_id, lane in (await load(missing.values())).items():
-                lanes.put(stream_id, lane)
-        pending = again
+            unreadable = await _load(missing, lanes, load)
+            failed = [(waiting, unreadable.keys() & streams) for waiting, streams in again]
+            decided.extend(Decided(waiting, unreadable[streams.pop()]) for waiting, streams in failed if streams)
+            again = [entry for entry in again if unreadable.keys().isdisjoint(entry[1])]
+        pending = [waiting for waiting, _ in again]
     return decided
 
 
-def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: datetime) -> Decided:
-    outcome = Decided(waiting)
+async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load) -> dict[UUID, Exception]:
+    """Loads lanes, all at once; if one of them cannot be read, each alone, and returns what is wrong with which.
+
+    An altered event or a lost key concerns the commands on its lane, not those that came in the same moment.
+    """
+    unreadable: dict[UUID, Exception] = {}
     try:
-        outcome.local_act = waiting.envelope.command.cites(lanes, waiting.envelope.context)
+        loaded = await load(missing.values())
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        if len(missing) == 1:
+            logger.exception("A lane could not be read.")
+            return dict.fromkeys(missing, error)
+        for stream_id, ref in missing.items():
+            unreadable |= await _load({stream_id: ref}, lanes, load)
+    else:
+        for stream_id, lane in loaded.items():
+            lanes.put(stream_id, lane)
+    return unreadable
+
+
+def _apply(outcome: Decided, proposals: Sequence[Proposal], lanes: BatchLanes, now: datetime) -> None:
+    try:
         for proposal in proposals:
             ref = proposal.lane
             loaded = ref.kind.LOADED
@@ -131,11 +162,11 @@ def _apply(waiting: Waiting, proposals: list[Proposal], lanes: BatchLanes, now: 
                 **proposal.values,
             )
             if loaded:
+                lanes.touched.add(ref.stream_id)  # before the event is applied: if that fails, half of it may be there
                 lanes.change(ref, fold(lane, event))
             outcome.events.append((ref, event))
     except Exception as error:
-        raise BrokenCommand(waiting, error) from error
-    return outcome
+        raise BrokenCommand(outcome.waiting, error) from error
 
 
 def write_batch(
@@ -160,16 +191,16 @@ def write_batch(
     for entry in decided:
         envelope = entry.waiting.envelope
         entry.first = len(columns) + 1
-        header = encode_header(envelope.header, entry.local_act)
-        for ref, event in entry.events:
-            key = key_of(ref.subject_id, mapper.record_class(type(event)))
-            try:
+        try:
+            header = encode_header(envelope.header, entry.local_act)
+            for ref, event in entry.events:
+                key = key_of(ref.subject_id, mapper.record_class(type(event)))
                 sealed = mapper.seal(event, ref.subject_id, header, key)
-            except LedgerError as error:
-                raise BrokenCommand(entry.waiting, error) from error
-            columns.add_event(
-                event.event_id, ref.stream_id, event.originator_version, ref.subject_id, header, sealed
-            )
+                columns.add_event(
+                    event.event_id, ref.stream_id, event.originator_version, ref.subject_id, header, sealed
+                )
+        except Exception as error:
+            raise BrokenCommand(entry.waiting, error) from error
         key_row = envelope.idempotency
         if key_row is not None:
             columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, len(entry.events))

@@ -203,7 +203,7 @@ class CommandExecutor:
             try:
                 connection = await self._reconnect(deadline)
                 if self._unsettled is not None:
-                    batch = await self._settle(connection, batch)
+                    batch = await self._settle(connection, batch, deadline)
                     continue
                 if misses < MISSES_BEFORE_LOCK:
                     result, decided, written = await self._attempt(connection, batch, lanes)
@@ -227,10 +227,12 @@ class CommandExecutor:
                 continue
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self._cache.clear()
-                if self._connection is not None and not (self._connection.closed or self._connection.broken):
+                if not self._broken(error):
                     self._unsettled = None  # the server said no (disk full, cancelled): the transaction is gone
                     raise
                 logger.warning("The connection to the database broke: %s", type(error).__name__)
+                if self._connection is not None:
+                    await self._connection.close()
                 continue
             except BaseException:
                 self._cache.clear()
@@ -330,6 +332,7 @@ class CommandExecutor:
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         if self._connection is not None and not self._connection.closed:
             return self._connection
+        self._connection = None
         connection = await self._database.connect_async("writer")
         with translated():
             for setting in ("fsync", "full_page_writes"):
@@ -354,6 +357,15 @@ class CommandExecutor:
             self._cache.clear()
             self._seen = last
 
+    def _broken(self, error: psycopg.Error) -> bool:
+        """Tells whether the connection is gone, and not merely this statement.
+
+        A server that ends a connection says so first (FATAL), and the driver sees the end itself only later.
+        """
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            return True
+        return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+
     async def _reconnect(self, deadline: float) -> psycopg.AsyncConnection[Row]:
         """Returns a living connection, waiting for the database up to the deadline.
 
@@ -377,10 +389,15 @@ class CommandExecutor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
-    async def _settle(self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting]) -> list[Waiting]:
+    async def _settle(
+        self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], deadline: float
+    ) -> list[Waiting]:
         """Finds out what became of an append whose acknowledgement was lost; returns what was not recorded.
 
         The lock is taken first: it is free only when the lost transaction has ended, one way or the other.
+
+        Raises:
+            StoreUnavailable: nothing was recorded, and the connection has been breaking up to the deadline.
         """
         if self._unsettled is None:
             return batch
@@ -396,6 +413,11 @@ class CommandExecutor:
                 found = await cursor.fetchone()
         self._unsettled = None
         if found is None:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StoreUnavailable(
+                    "The connection to the database broke again and again; nothing was recorded.",
+                    help="See the log of the database; try again.",
+                )
             return batch
         self._keyring.forget(row.subject_id for row in written.columns.keys)
         answer_batch(decided, AppendResult("appended", found[0], found[1], (), ()))

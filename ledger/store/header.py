@@ -10,7 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.errors import Unreadable
+from ledger.errors import InvalidInput, Unreadable
+
+MAX_HEADER = 2048
 
 CARRIERS: tuple[str, ...] = ("electronic", "paper", "both")
 """What the record was kept on when it was made (S0-4.3, S1-4.3)."""
@@ -33,10 +35,17 @@ _decoder = msgspec.msgpack.Decoder(Header)
 
 
 def encode_header(header: Header, local_act: str | None = None) -> bytes:
-    """Returns the header's bytes, with the local act that the decision cites."""
+    """Returns the header's bytes, with the local act that the decision cites.
+
+    Raises:
+        InvalidInput: it is longer than the history stores.
+    """
     if local_act is not None:
         header = msgspec.structs.replace(header, local_act=local_act)
-    return _encoder.encode(header)
+    encoded = _encoder.encode(header)
+    if len(encoded) > MAX_HEADER:
+        raise InvalidInput("The header of an event is over 2 KiB.", help="Shorten the codes in it.")
+    return encoded
 
 
 def decode_header(data: bytes) -> Header:

@@ -166,8 +166,12 @@ class BatchLanes:
                 yield ref, before, lane
 
     def commit(self) -> None:
-        """Hands the lanes of a committed batch to the cache."""
-        for lane in self._held.values():
+        """Hands the lanes of a committed batch to the cache.
+
+        Only those that were read or written: the append function has checked that these did not move meanwhile.
+        """
+        for stream_id in self.touched:
+            lane = self._held.get(stream_id)
             if lane is not None:
                 self._cache.put(lane)
 
