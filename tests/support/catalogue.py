@@ -37,7 +37,7 @@ _QUERIES = {
 
 
 def catalogue(database: Database) -> dict[str, list[str]]:
-    """Returns every relation, column, index, constraint, trigger, function, right and role."""
+    """Returns every relation, column, index, constraint, trigger, function and role."""
     with database.connect("owner") as connection:
         return {
             what: sorted(

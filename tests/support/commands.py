@@ -49,8 +49,15 @@ def envelope(
     return Envelope(command, header(**changes), CONTEXT, idempotency)
 
 
+class _CitesNothing:
+    def cites(self, lanes: Lanes, context: Context) -> str | None:
+        """Cites no local act."""
+        del lanes, context
+        return None
+
+
 @dataclass(frozen=True)
-class Enrol:
+class Enrol(_CitesNothing):
     """Enrols a synthetic student; refuses one who is there."""
 
     student: UUID = field(default_factory=new_id)
@@ -69,7 +76,7 @@ class Enrol:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(_CitesNothing):
     """Sets a mark; refuses it for who is not enrolled, and beyond `at_most` marks of the year.
 
     `before` is called in each decision, so that a test can count them or fail inside; `changes` replace values.
@@ -100,7 +107,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Disclose:
+class Disclose(_CitesNothing):
     """Records that somebody saw something of students; decided from nothing."""
 
     students: tuple[UUID, ...]
@@ -117,7 +124,7 @@ class Disclose:
 
 
 @dataclass(frozen=True)
-class Scripted:
+class Scripted(_CitesNothing):
     """Decides as the given function does."""
 
     script: Callable[[Lanes], Sequence[Proposal]]
