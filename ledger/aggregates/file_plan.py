@@ -8,7 +8,7 @@ whose clauses `docs/regulations.md` numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import MAXYEAR, date
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,12 @@ class Due:
 
 
 def years_after(start: date, years: int) -> date:
-    """Returns the same day `years` later; 29 February becomes 28 where there is none."""
+    """Returns the same day `years` later; 29 February becomes 28 where there is none.
+
+    Foreign systems write 9999-12-31 for "never": what would end after the calendar ends on its last day.
+    """
+    if start.year + years > MAXYEAR:
+        return date.max
     try:
         return start.replace(year=start.year + years)
     except ValueError:
@@ -134,12 +139,10 @@ def years_after(start: date, years: int) -> date:
 def year_end(day: date) -> date:
     """Returns the end of the school year (1 September to 31 August) that `day` falls into."""
     end = date(day.year, *SCHOOL_YEAR_END)
-    return end if day <= end else date(day.year + 1, *SCHOOL_YEAR_END)
+    return end if day <= end else years_after(end, 1)
 
 
-def due(
-    record_class: RecordClass, *, last_on: date, completed_on: date | None, released_on: date | None
-) -> Due:
+def due(record_class: RecordClass, *, last_on: date, completed_on: date | None, released_on: date | None) -> Due:
     """Returns when a student's record class is due.
 
     A class is due with its last carrier: one carrier without a term keeps the whole class. Disclosures live as long as
@@ -153,7 +156,8 @@ def due(
     """
     carriers = CARRIERS_OF[record_class]
     if released_on is not None:
-        return Due("released", None, None, carriers, ("S1-4.5.1",))
+        source = "S1-4.5.4" if record_class is RecordClass.PERSONAL_FILE else "S1-4.5.1"
+        return Due("released", None, None, carriers, (source,))
     ends: list[date] = []
     exact: list[date] = []
     sources: list[str] = []
