@@ -107,6 +107,9 @@ async def read_journal(
         lines[row.subject_id].cells.append(_cell(key, row))
     for key, row in await open_rows(ledger, receipt, results, result_rows):
         lines[row.subject_id].results.append(_result(key, row))
+    for line in lines.values():
+        line.cells.sort(key=lambda cell: (cell.effective_on, cell.entry_id))
+        line.results.sort(key=lambda result: (result.effective_on, result.period, result.kind))
     opened_course = await open_school_rows(ledger, courses, course_rows)
     opened_works = await open_school_rows(ledger, works, work_rows)
     return JournalPage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 from uuid import UUID
 
 import msgspec
@@ -54,6 +54,11 @@ class RecordingCommand:
         """A course's lane; its subject is the school."""
         return LaneRef(course_id, self.school, Course)
 
+    @property
+    def capability(self) -> str:
+        """Under which capability the command is recorded."""
+        return self.CAPABILITY
+
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns what shall be recorded."""
         raise NotImplementedError  # pragma: no cover - every command has its own
@@ -61,6 +66,20 @@ class RecordingCommand:
     def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - what a subclass may look at
         """Returns the local act that the events cite; none, unless a command says so."""
         return None
+
+
+class Sendable(Protocol):
+    """What can be put into an envelope: a command, or something that stands in for one."""
+
+    @property
+    def capability(self) -> str:
+        """Under which capability it is recorded."""
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """As a command's."""
+
+    def cites(self, lanes: Lanes, context: Context) -> str | None:
+        """As a command's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +102,13 @@ class Request:
     imported: bool = False
 
 
-def envelope(ledger: Ledger, command: RecordingCommand, request: Request) -> Envelope:
+def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
     """Returns the command ready for the executor.
 
     Raises:
         Forbidden: the office may not record this; InvalidInput: the key or carrier is unusable.
     """
-    check_recording(request.actor, command.CAPABILITY)
+    check_recording(request.actor, command.capability)
     if request.carrier not in CARRIERS:
         raise InvalidInput("The carrier is unknown.", help=f"Use one of {', '.join(CARRIERS)}.")
     idempotency = None
@@ -120,12 +139,12 @@ def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
     return Idempotency(ledger.hasher.command(client, key), client, ledger.hasher.request(request.content))
 
 
-async def record(ledger: Ledger, command: RecordingCommand, request: Request) -> Recorded:
+async def record(ledger: Ledger, command: Sendable, request: Request) -> Recorded:
     """Records a command and returns what was recorded, once it is durable (see `CommandExecutor.execute`)."""
     return await ledger.executor.execute(envelope(ledger, command, request))
 
 
-def submit(ledger: Ledger, command: RecordingCommand, request: Request) -> asyncio.Future[Recorded]:
+def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
     """Queues a command; for imports, which wait for many answers at once."""
     return ledger.executor.submit(envelope(ledger, command, request))
 

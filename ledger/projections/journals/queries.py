@@ -35,6 +35,6 @@ async def students_in(
 async def rows_of(
     connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID, students: Sequence[UUID]
 ) -> list[Stored]:
-    """Returns the rows of these students in the course, in the order in which they were recorded."""
-    where = "course_id = %s AND student_id = ANY(%s) ORDER BY position"
+    """Returns the rows of these students in the course."""
+    where = "course_id = %s AND student_id = ANY(%s)"
     return await select_rows(connection, store, where, (course_id, list(students)))
