@@ -158,6 +158,8 @@ class CommandExecutor:
                 continue
             batch = self._take()
             try:
+                if self._alarm is not None:
+                    raise self._alarm  # noqa: TRY301 - answered as below: what waited when it sounded is not recorded
                 await self._record(batch)
             except LedgerError as error:
                 self._fail(batch, error)
