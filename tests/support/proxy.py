@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 _CHUNK = 65_536
 
+LONG = 3_000
+"""Bytes of a request that count as long: more than any query of the store, less than an event with a long text."""
+
 
 class Proxy:
     """Stands between a client and the server of `database`; use it inside `async with`, and give out `database`.
 
-    `swallow()` lets requests through and keeps the answers; `cut()` breaks every connection; `refuse()` and `accept()`
-    are a server that went away and came back. `cut_requests` breaks each connection that sends this many bytes or more
-    at once (an append does, and what is asked at a start does not), before it reaches the server.
+    `cut()` breaks every connection; `refuse()` and `accept()` are a server that went away and came back.
+
+    An append is told from what is asked before it by its size: at least LONG bytes, if the test records as much.
+    `cut_long` breaks a connection that sends so much, before it gets to the server; `swallow_long` lets it through and
+    keeps the answer, and all later ones, until the next cut.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,7 +37,8 @@ class Proxy:
         self._target = Path(str(parts["host"])) / self._socket
         self._folder = Path(tempfile.mkdtemp(prefix="proxy-"))
         self.database = Database(make_conninfo(database.url, host=str(self._folder)), database.schema)
-        self.cut_requests: int | None = None
+        self.cut_long = False
+        self.swallow_long = False
         self.connections = 0
         self._answers = True
         self._server: asyncio.Server | None = None
@@ -61,10 +67,6 @@ class Proxy:
             (self._folder / self._socket).unlink(missing_ok=True)
         self.cut()
 
-    def swallow(self) -> None:
-        """Passes requests on from now and keeps the answers, until the next cut."""
-        self._answers = False
-
     def cut(self) -> None:
         """Breaks every connection; new ones are served as usual."""
         self._answers = True
@@ -87,9 +89,12 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, requests: bool) -> None:
         try:
             while data := await reader.read(_CHUNK):
-                if requests and self.cut_requests is not None and len(data) >= self.cut_requests:
-                    self.cut()
-                    return
+                if requests and len(data) >= LONG:
+                    if self.cut_long:
+                        self.cut()
+                        return
+                    if self.swallow_long:
+                        self.swallow_long, self._answers = False, False
                 if requests or self._answers:
                     writer.write(data)
                     await writer.drain()
