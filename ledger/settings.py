@@ -63,7 +63,8 @@ class Settings(BaseSettings):
         try:
             school_calendar(value)
         except SettingsError as error:
-            raise ValueError(str(error)) from error
+            message = "use an IANA name such as Europe/Moscow"
+            raise ValueError(message) from error
         return value
 
     @field_validator("log_level")

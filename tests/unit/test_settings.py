@@ -1,0 +1,135 @@
+"""Settings: defaults, and a clear error that names the variable and never its value."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import SettingsError
+from ledger.settings import Settings, read_settings
+
+DATABASE = "postgresql://owner:canary-password@localhost/ledger"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("LEDGER_"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_need_nothing_but_a_folder() -> None:
+    settings = read_settings()
+    assert settings.home == Path(".ledger")
+    assert (settings.database_url, settings.kek, settings.kek_file, settings.token_key_file) == (None,) * 4
+    assert (settings.db_schema, settings.host, settings.port, settings.workers) == ("ledger", "127.0.0.1", 8000, 2)
+    assert (settings.timezone, settings.wait_seconds, settings.queue) == ("Europe/Moscow", 5.0, 20_000)
+    assert settings.log_level == "info"
+    assert settings.kek_path == Path(".ledger/keys/kek")
+    assert settings.token_key_path == Path(".ledger/keys/token.pem")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("LEDGER_HOME", "/srv/ledger", "home", Path("/srv/ledger")),
+        ("LEDGER_DB_SCHEMA", "school_12", "db_schema", "school_12"),
+        ("LEDGER_DB_SCHEMA", "a" * 40, "db_schema", "a" * 40),
+        ("LEDGER_KEK_FILE", "/keys/kek", "kek_path", Path("/keys/kek")),
+        ("LEDGER_TOKEN_KEY_FILE", "/keys/token", "token_key_path", Path("/keys/token")),
+        ("LEDGER_HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - a setting that is read, not an address bound
+        ("LEDGER_PORT", "0", "port", 0),
+        ("LEDGER_PORT", "65535", "port", 65535),
+        ("LEDGER_WORKERS", "64", "workers", 64),
+        ("LEDGER_TIMEZONE", "Asia/Vladivostok", "timezone", "Asia/Vladivostok"),
+        ("LEDGER_WAIT_SECONDS", "0", "wait_seconds", 0.0),
+        ("LEDGER_QUEUE", "1", "queue", 1),
+        ("LEDGER_LOG_LEVEL", "WARNING", "log_level", "warning"),
+    ],
+)
+def test_setting_is_read_from_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str, expected: object
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(read_settings(), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LEDGER_PORT", "canary"),
+        ("LEDGER_PORT", "-1"),
+        ("LEDGER_PORT", "65536"),
+        ("LEDGER_PORT", "80.5"),
+        ("LEDGER_WORKERS", "0"),
+        ("LEDGER_WORKERS", "65"),
+        ("LEDGER_WORKERS", "canary"),
+        ("LEDGER_WAIT_SECONDS", "-0.5"),
+        ("LEDGER_WAIT_SECONDS", "60.5"),
+        ("LEDGER_WAIT_SECONDS", "nan"),
+        ("LEDGER_WAIT_SECONDS", "inf"),
+        ("LEDGER_WAIT_SECONDS", "canary"),
+        ("LEDGER_QUEUE", "0"),
+        ("LEDGER_QUEUE", "1000001"),
+        ("LEDGER_QUEUE", "canary"),
+        ("LEDGER_DB_SCHEMA", "Canary"),
+        ("LEDGER_DB_SCHEMA", "1canary"),
+        ("LEDGER_DB_SCHEMA", "canary; DROP TABLE events"),
+        ("LEDGER_DB_SCHEMA", "canary\n"),
+        ("LEDGER_DB_SCHEMA", "школа"),
+        ("LEDGER_DB_SCHEMA", "a" * 41),
+        ("LEDGER_LOG_LEVEL", "canary"),
+        ("LEDGER_TIMEZONE", "Europe/Canary"),
+        ("LEDGER_TIMEZONE", "../../etc/canary"),
+        ("LEDGER_TIMEZONE", "America"),
+        ("LEDGER_TIMEZONE", "x" * 400),
+    ],
+)
+def test_bad_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    message = str(caught.value)
+    assert f"{name}:" in message
+    if len(value) > 4:  # shorter ones occur in any text
+        assert value.strip() not in message
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_every_bad_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_PORT", "canary")
+    monkeypatch.setenv("LEDGER_QUEUE", "canary")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "LEDGER_PORT" in caught.value.detail
+    assert "LEDGER_QUEUE" in caught.value.detail
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    default = getattr(read_settings(), field)
+    monkeypatch.setenv(f"LEDGER_{field.upper()}", "")
+    assert getattr(read_settings(), field) == default
+
+
+def test_secrets_appear_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_DATABASE_URL", DATABASE)
+    monkeypatch.setenv("LEDGER_KEK", "1 canary-key")
+    settings = read_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == DATABASE
+    for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "canary" not in text
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings().port = 1
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description."
