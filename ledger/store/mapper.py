@@ -62,7 +62,10 @@ class _Codec:
     def encode(self, event: LedgerEvent) -> bytes:
         values = vars(event)
         body = _encoder.encode({name: values[name] for name in self.names})
-        self._decoder.decode(body)
+        if msgspec.structs.astuple(self._decoder.decode(body)) != tuple([values[name] for name in self.names]):
+            # A text in place of a date can be read again, as a date: then what was rebuilt is not what was applied.
+            message = "The event would be read as another one."
+            raise msgspec.ValidationError(message)
         return bytes((self.version,)) + body
 
     def decode(self, plaintext: bytes) -> dict[str, Any]:
