@@ -112,11 +112,11 @@ class KeyEncryptionKeys:
             number, _, encoded = stripped.partition(" ")
             try:
                 epoch, key = int(number), base64.b64decode(encoded.strip(), validate=True)
-            except (ValueError, binascii.Error) as error:
+            except (ValueError, binascii.Error):
                 raise SettingsError(
                     "A key-encryption key cannot be read.",
                     help="Each line is `<epoch> <base64 of 32 random bytes>`, for example from `ledger keygen`.",
-                ) from error
+                ) from None  # the error of int() quotes its text, and that may be the key
             if epoch in epochs:
                 raise SettingsError(f"Epoch {epoch} has two key-encryption keys.", help="Keep one of them.")
             epochs[epoch] = key
