@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg import IsolationLevel
 
 from ledger.aggregates.record_classes import RecordClass
 from ledger.clock import utc_now
-from ledger.errors import Erased, UndisclosedAccess
+from ledger.errors import Busy, Erased, UndisclosedAccess
 from ledger.projections.query import wait_for
 from ledger.projections.tables import TableStore
 from ledger.store.database import translated
@@ -18,8 +19,6 @@ from ledger.store.keyring import SELECT_KEYS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
     from uuid import UUID
-
-    import psycopg
 
     from ledger.application.ledger import Ledger
     from ledger.projections.query import Stored
@@ -51,6 +50,10 @@ async def snapshot(
             try:
                 async with connection.transaction():
                     yield connection
+            except psycopg.errors.UndefinedTable:
+                raise Busy(
+                    "The views are being made.", help="Ask again in a second; a projector must be running."
+                ) from None
             finally:
                 await connection.set_isolation_level(None)
 

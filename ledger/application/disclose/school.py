@@ -118,10 +118,15 @@ async def read_course(ledger: Ledger, course_id: UUID, *, min_position: int = 0)
     return show_course(*opened[0])
 
 
-async def list_works(ledger: Ledger, course_id: UUID, *, min_position: int = 0) -> list[WorkShown]:
-    """Returns the works of a course in the order in which they were added, or raises NotFound."""
+async def list_works(
+    ledger: Ledger, course_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
+) -> Page[WorkShown]:
+    """Returns a page of a course's works in the order in which they were added, or raises NotFound."""
     await read_course(ledger, course_id, min_position=min_position)
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         store = table(ledger, VIEW, "works")
         stored = await queries.works_of_course(connection, store, course_id)
-    return [show_work(key, row) for key, row in await open_school_rows(ledger, store, stored)]
+        position = (await positions(connection, ledger.database))[VIEW][0]
+    rest = [row for row in stored if after is None or row[0] > after]
+    opened = await open_school_rows(ledger, store, rest[:limit])
+    return Page([show_work(key, row) for key, row in opened], next_of(rest, limit), position)
