@@ -1,0 +1,1 @@
+"""HTTP at the edge: FastAPI, bearer tokens, problem+json. Nothing is decided here; use cases decide and record."""

@@ -1,0 +1,73 @@
+"""The application: a factory without module-level state. Its lifespan opens the ledger and closes it again."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from ledger.api import pages, problems
+from ledger.api.boundary import Boundary
+from ledger.api.openapi import build
+from ledger.api.routes import all_routers
+from ledger.api.service import Service
+from ledger.api.tokens import TokenVerifier, load_token_key
+from ledger.bootstrap import open_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from ledger.bootstrap import Foundation
+
+
+def create_app(base: Foundation) -> FastAPI:
+    """Returns the application of one process; nothing is opened before its lifespan begins.
+
+    Raises (in the lifespan):
+        SettingsError: the token key cannot be read. StoreUnavailable: the database does not answer.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        key = load_token_key(base.settings)
+        async with open_ledger(base) as ledger:
+            app.state.service = Service(ledger, TokenVerifier(key, base.id))
+            yield
+
+    app = FastAPI(
+        lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, debug=False
+    )
+    routers = (*all_routers(), pages.router)
+    for router in routers:
+        app.include_router(router)
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+    def methods_of(path: str) -> Sequence[str]:
+        return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+    problems.install(app, methods_of)
+    app.add_middleware(Boundary)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Serves the OpenAPI document, which is written once, when somebody asks first."""
+    written: list[bytes] = []
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = build(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending its document
+
+    @app.get("/openapi.json", include_in_schema=False, response_model=None)
+    async def openapi() -> Response:
+        if not written:
+            written.append(msgspec.json.encode(document()))
+        return Response(written[0], media_type="application/json")

@@ -1,0 +1,76 @@
+"""The outermost layer of the application: a request id, safe headers, one access line, and the last resort.
+
+The access line has the method, the route's template (not the address, which may hold a foreign id), status, time and
+request id: nothing of a body, a name, a mark or a token. The server's own access log stays off.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+
+from ledger.api.problems import answer_fault
+from ledger.ids import new_id
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+access = logging.getLogger("ledger.api.access")
+
+CLIENT_GONE = 499
+
+_NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+class Boundary:
+    """Wraps the application; see the module."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; never raises for an ordinary error."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = str(request_id)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("Content-Security-Policy", _NOWHERE)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            status = CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - the last resort: logged without its message, answered as a problem
+            answer = answer_fault(request_id, error)
+            if status == 0:
+                await answer(scope, receive, sending)
+        finally:
+            route = scope.get("route")
+            access.info(
+                "%s %s %d %.1f ms %s",
+                scope["method"] if scope["method"] in _METHODS else "?",
+                getattr(route, "path", "-"),
+                status,
+                (perf_counter() - began) * 1000,
+                request_id,
+            )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,0 +1,180 @@
+"""A request on its way into a use case: authenticated, checked and bounded first; only then is its body read.
+
+Reading the body here, instead of by FastAPI, keeps the order (token, key, size, JSON, fields), tells broken JSON from
+wrong fields, and validates strictly in one pass over the bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from ledger.api.answers import answer_recorded
+from ledger.api.problems import (
+    BadRequest,
+    FieldError,
+    InvalidFields,
+    TooLarge,
+    UnsupportedMedia,
+    field_error,
+)
+from ledger.api.schemas.base import Form
+from ledger.api.security import authenticate
+from ledger.api.service import request_id_of, service_of
+from ledger.application.disclose.gate import Reader
+from ledger.application.record.command import Request as RecordRequest
+from ledger.application.record.command import content_of, record
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from ledger.application.ledger import Ledger
+    from ledger.application.record.command import RecordingCommand
+    from ledger.policy.offices import Actor
+
+MAX_BODY = 1024 * 1024
+KEY = "Idempotency-Key"
+CHANNEL = "api"
+
+F = TypeVar("F", bound=Form)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingCall(Generic[F]):
+    """A POST: who sends it, under which key, and its form."""
+
+    ledger: Ledger
+    form: F
+    request: RecordRequest
+
+    @property
+    def school(self) -> UUID:
+        """The school that every command is about."""
+        return self.ledger.id
+
+    async def record(self, command: RecordingCommand) -> Response:
+        """Records the command and returns the answer, once it is durable."""
+        return answer_recorded(await record(self.ledger, command, self.request))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingCall:
+    """A GET: who asks, and the ledger that is asked."""
+
+    ledger: Ledger
+    reader: Reader
+
+
+async def receive(request: Request, kind: type[F], *path: UUID) -> RecordingCall[F]:
+    """Returns a POST, ready to record.
+
+    Args:
+        request: as it came.
+        kind: the form that its body must have.
+        path: the ids in its address; they are part of what the idempotency key stands for.
+
+    Raises:
+        Unauthenticated, BadRequest, UnsupportedMedia, TooLarge, InvalidFields: in this order.
+    """
+    actor = authenticate(request)
+    key = _key(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMedia("The body must be JSON.", help="Send `Content-Type: application/json`.")
+    form = _form(kind, await _body(request))
+    # Fields left at their defaults do not count, so that a later version with more fields knows an older key again.
+    content = content_of(f"POST {request.scope['route'].path}", [path, form.model_dump(exclude_defaults=True)])
+    ledger = service_of(request).ledger
+    return RecordingCall(ledger, form, RecordRequest(actor, key, content, request_id=request_id_of(request)))
+
+
+def ask(request: Request) -> ReadingCall:
+    """Returns a GET, ready to read.
+
+    Raises:
+        Unauthenticated: there is no valid token.
+        InvalidFields: a query parameter is unknown; a misspelled filter must not show everything instead.
+    """
+    actor = authenticate(request)
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    if not request.query_params.keys() <= known:
+        names = ", ".join(sorted(known)) or "none"
+        message = f"has a parameter that this address does not know (it knows {names})."
+        raise InvalidFields([FieldError("query", "extra_forbidden", message)])
+    return ReadingCall(service_of(request).ledger, Reader(actor, CHANNEL, request_id_of(request)))
+
+
+def actor_of(request: Request) -> Actor:
+    """Returns who asks, where nothing about a student is read."""
+    return ask(request).reader.actor
+
+
+def _key(request: Request) -> str:
+    keys = request.headers.getlist(KEY)
+    if len(keys) != 1 or not keys[0]:
+        raise BadRequest(
+            "idempotency-key-missing",
+            f"The request needs one {KEY} header.",
+            help="Send a new random key, such as a UUID, with each new request, and the same key when you repeat one.",
+        )
+    return keys[0]
+
+
+async def _body(request: Request) -> bytes:
+    """Returns the body, however it is transferred, up to its limit."""
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    chunks: list[bytes] = []
+    if size <= MAX_BODY:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY:
+                break
+            chunks.append(chunk)
+    if size > MAX_BODY:
+        raise TooLarge("The body has more than 1 MiB.", help="Nothing was recorded; send less in one request.")
+    return b"".join(chunks)
+
+
+def _form(kind: type[F], body: bytes) -> F:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+    if any(entry["type"] == "json_invalid" for entry in found):
+        raise BadRequest("malformed-json", "The body is not JSON.", help="Nothing was recorded; check its syntax.")
+    raise InvalidFields([field_error({**entry, "loc": ("body", *entry["loc"])}) for entry in found])
+
+
+def cursor_id(cursor: str | None) -> UUID | None:
+    """Returns where a list is continued.
+
+    Raises:
+        BadRequest: the cursor is none that a list gave out.
+    """
+    if cursor is None:
+        return None
+    try:
+        found = UUID(cursor)
+    except ValueError:
+        found = None
+    if found is None or str(found) != cursor:
+        raise _broken_cursor()
+    return found
+
+
+def cursor_position(cursor: str | None) -> int | None:
+    """Returns the position at which a register is continued, or raises BadRequest."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):  # noqa: PLR2004 - digits of a position
+        raise _broken_cursor()
+    return int(cursor)
+
+
+def _broken_cursor() -> BadRequest:
+    return BadRequest("cursor", "The cursor is not one of this list.", help="Use `next` of the page before, unchanged.")

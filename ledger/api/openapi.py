@@ -1,0 +1,263 @@
+"""The OpenAPI 3.1 document: forms as pydantic describes them, answers as msgspec does, problems on every operation.
+
+Routes read their bodies and write their answers themselves, for speed; here is said what both look like. Routers use
+`recording(...)` and `reading(...)` to describe an operation next to its code.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.responses import Response
+
+from ledger.api.answers import CommandRecorded
+from ledger.api.calls import KEY
+from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.schemas import achievements, courses, marks, school, students
+from ledger.application.disclose import shown
+from ledger.application.record.command import MAX_KEY
+from ledger.projections.rosters.projection import SchoolBody
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fastapi import FastAPI
+
+    from ledger.api.schemas.base import Form
+
+_REF = "#/components/schemas/"
+
+FORMS: tuple[type[Form], ...] = (
+    school.NewSchool,
+    school.NewYear,
+    school.NewPeriod,
+    school.NewScale,
+    school.NewLocalAct,
+    school.NewPermission,
+    school.YearClosing,
+    school.PeriodClosing,
+    courses.NewClassGroup,
+    courses.NewClassTeacher,
+    courses.NewCourse,
+    courses.NewTeacher,
+    courses.NewWork,
+    students.NewStudent,
+    students.NewMove,
+    students.GroupLeaving,
+    students.Leaving,
+    students.TransferOutForm,
+    students.TransferInForm,
+    achievements.NewAchievement,
+    achievements.NewAward,
+    achievements.NewCredit,
+    marks.NewMark,
+    marks.NewLesson,
+    marks.NewSubmission,
+    marks.MarkCorrection,
+    marks.MarkVoiding,
+    marks.NewPeriodMark,
+    marks.PeriodMarkCorrection,
+)
+
+GroupPage = shown.Page[shown.GroupShown]
+CoursePage = shown.Page[shown.CourseShown]
+WorkPage = shown.Page[shown.WorkShown]
+StudentPage = shown.Page[shown.StudentShown]
+
+_ANSWERS: Mapping[str, Any] = {
+    "CommandRecorded": CommandRecorded,
+    "School": SchoolBody,
+    "GroupPage": GroupPage,
+    "Group": shown.GroupShown,
+    "CoursePage": CoursePage,
+    "Course": shown.CourseShown,
+    "WorkPage": WorkPage,
+    "StudentPage": StudentPage,
+    "Student": shown.StudentShown,
+    "JournalPage": shown.JournalPage,
+    "Portfolio": shown.Portfolio,
+    "Retention": shown.Retention,
+    "DisclosureRegister": shown.DisclosureRegister,
+    "History": shown.History,
+    "Problem": Problem,
+}
+
+TAGS: tuple[tuple[str, str], ...] = (
+    ("school", "Школа: годы, периоды, шкалы, локальные акты / The school"),
+    ("class-groups", "Классы / Class groups"),
+    ("courses", "Курсы и работы / Courses and works"),
+    ("students", "Ученики: зачисление, классы, уход / Students"),
+    ("transfers", "Переводы между организациями / Transfers"),
+    ("marks", "Отметки, уроки, исправления / Marks, lessons, corrections"),
+    ("achievements", "Достижения, поощрения, зачёт результатов / Achievements, awards, credits"),
+    ("journals", "Журналы / Journals"),
+    ("portfolios", "Портфолио / Portfolios"),
+    ("retention", "Сроки хранения / Retention"),
+    ("disclosures", "Кто видел данные / Who saw the data"),
+    ("history", "История записей об ученике / A student's history"),
+    ("commands", "Что стало с запросом / What became of a request"),
+    ("health", "Состояние службы / Health"),
+)
+
+_PROBLEMS: Mapping[str, str] = {
+    "400": "The request cannot be read: broken JSON, a missing key, a cursor that is none of ours.",
+    "401": "No valid token came with the request.",
+    "403": "The office of the actor does not allow this. A refused reading is recorded.",
+    "404": "There is no such thing.",
+    "409": "The thing exists already, or has changed in the meantime.",
+    "410": "The data were erased.",
+    "413": "The body has more than 1 MiB.",
+    "415": "The body is not JSON.",
+    "422": "The fields (`errors`) or the rules of the school (`violations`) refuse it; or the key had another request.",
+    "500": "A fault of the ledger.",
+    "503": "The database is away, a view is behind, or too many commands wait: try again with the same key.",
+}
+_OF_RECORDING = ("400", "401", "403", "404", "409", "413", "415", "422", "500", "503")
+_OF_READING = ("400", "401", "403", "404", "410", "422", "500", "503")
+
+_KEY_PARAMETER: Mapping[str, Any] = {
+    "name": KEY,
+    "in": "header",
+    "required": True,
+    "description": (
+        "Случайный ключ запроса; повтор с тем же ключом ничего не записывает второй раз / "
+        "A random key of the request; a repetition with the same key records nothing twice."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+    "example": "6f1d2c9e-9a0b-4f6f-8a55-0b1a5c1d7e10",
+}
+
+
+def a_router(tag: str) -> APIRouter:
+    """Returns a router whose routes answer for themselves."""
+    return APIRouter(tags=[tag], default_response_class=Response)
+
+
+def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, Any]:
+    """Returns what describes a POST that records: its form, its key and its answer."""
+    return {
+        "operation_id": operation_id,
+        "summary": summary,
+        "status_code": 201,
+        "response_model": None,
+        "responses": {
+            201: {
+                "description": "Записано / Recorded, durably.",
+                "headers": {
+                    "Ledger-Position": {
+                        "description": "Position of the last event; use it as `min_position`.",
+                        "schema": {"type": "integer"},
+                    },
+                    "Idempotency-Replayed": {
+                        "description": "`true` where the key came before: the answer is the first one, byte for byte.",
+                        "schema": {"type": "string", "enum": ["true"]},
+                    },
+                },
+                "content": {"application/json": {"schema": {"$ref": f"{_REF}CommandRecorded"}}},
+            }
+        },
+        "openapi_extra": {
+            "parameters": [dict(_KEY_PARAMETER)],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": f"{_REF}{form.__name__}"}}},
+            },
+        },
+    }
+
+
+def reading(operation_id: str, summary: str, *answers: str) -> dict[str, Any]:
+    """Returns what describes a GET that reads; `answers` are names of answers."""
+    refs = [{"$ref": f"{_REF}{name}"} for name in answers]
+    schema = refs[0] if len(refs) == 1 else {"oneOf": refs}
+    return {
+        "operation_id": operation_id,
+        "summary": summary,
+        "response_model": None,
+        "responses": {200: {"description": "OK", "content": {"application/json": {"schema": schema}}}},
+    }
+
+
+def build(app: FastAPI) -> dict[str, Any]:
+    """Returns the whole document."""
+    document = get_openapi(
+        title="Ledger",
+        version=version("ledger"),
+        openapi_version="3.1.0",
+        summary="Реестр школы: что известно об учениках, и кто это видел / A school's audit ledger",
+        description=(
+            "Every mark, award, transfer and disclosure is an event that is never changed. Reading a student's data is"
+            " itself recorded, before anything is shown.\n\nErrors are `application/problem+json` (RFC 9457)."
+        ),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS],
+    )
+    document["components"] = {
+        "schemas": {**_form_schemas(), **_answer_schemas()},
+        "responses": {
+            code: {
+                "description": text,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_REF}Problem"}}},
+            }
+            for code, text in _PROBLEMS.items()
+        },
+        "securitySchemes": {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "A token of `ledger token`: who acts, in which office.",
+            }
+        },
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(path, method, operation)
+    return document
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Adds the problems and the security of an operation; FastAPI's own 422 is none of our answers."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    codes: Iterable[str] = ("500", "503") if path == "/readyz" else ("500",)
+    if path.startswith("/v1/"):
+        operation["security"] = [{"bearer": []}]
+        codes = _OF_RECORDING if method == "post" else _OF_READING
+    for code in codes:
+        responses[code] = {"$ref": f"#/components/responses/{code}"}
+
+
+def _form_schemas() -> dict[str, Any]:
+    _, definitions = models_json_schema([(form, "validation") for form in FORMS], ref_template=_REF + "{model}")
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas
+
+
+def _answer_schemas() -> dict[str, Any]:
+    """Returns the answers' schemas as msgspec writes them; a type of any JSON (an event's state) is left open."""
+    kinds = list(_ANSWERS.values())
+    outer, components = msgspec.json.schema_components(kinds, schema_hook=_any_json, ref_template=_REF + "{name}")
+    schemas: dict[str, Any] = {name: _plain(schema) for name, schema in components.items()}
+    named = zip(_ANSWERS, outer, strict=True)
+    schemas |= {name: schema for name, schema in named if schema.get("$ref") != _REF + name}
+    return schemas
+
+
+def _any_json(kind: type) -> dict[str, Any]:
+    if kind is object:
+        return {}
+    raise NotImplementedError(kind)
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns a schema without the defaults of empty lists that only our own code has."""
+    for found in schema.get("properties", {}).values():
+        found.pop("default", None)
+    return schema

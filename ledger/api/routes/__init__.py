@@ -1,0 +1,46 @@
+"""Routes, a module for each capability. A route turns a form into a command, or a query into a reading, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledger.api.routes import (
+    achievements,
+    class_groups,
+    commands,
+    courses,
+    disclosures,
+    health,
+    history,
+    journals,
+    marks,
+    portfolios,
+    retention,
+    school,
+    students,
+    transfers,
+)
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+
+def all_routers() -> tuple[APIRouter, ...]:
+    """Returns the routers in the order in which the documentation shows them."""
+    capabilities = (
+        school,
+        class_groups,
+        courses,
+        students,
+        transfers,
+        marks,
+        achievements,
+        journals,
+        portfolios,
+        retention,
+        disclosures,
+        history,
+        commands,
+        health,
+    )
+    return tuple(capability.router for capability in capabilities)

@@ -1,0 +1,112 @@
+"""Courses, their teachers and works."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger.api.answers import show
+from ledger.api.calls import ask, cursor_id, receive
+from ledger.api.openapi import a_router, reading, recording
+from ledger.api.parameters import CourseId, Cursor, GroupFilter, Limit, MinPosition
+from ledger.api.schemas.courses import NewCourse, NewTeacher, NewWork
+from ledger.application.disclose.school import list_courses, list_works, read_course
+from ledger.application.disclose.shown import MAX_PAGE
+from ledger.application.record.courses import AddWork, AssignTeacher, OpenCourse
+
+router = a_router("courses")
+
+
+@router.post("/v1/courses", **recording("openCourse", "Открыть курс / Open a course", NewCourse))
+async def open_course(request: Request) -> Response:
+    """Открывает курс для класса / Opens a course for a class group."""
+    call = await receive(request, NewCourse)
+    form = call.form
+    return await call.record(
+        OpenCourse(
+            school=call.school,
+            title=form.title,
+            group_id=form.group_id,
+            journal=form.journal,
+            scale=form.scale,
+            teachers=form.teachers,
+            starts_on=form.starts_on,
+        )
+    )
+
+
+@router.get("/v1/courses", **reading("listCourses", "Курсы / Courses", "CoursePage"))
+async def get_courses(
+    request: Request,
+    group_id: GroupFilter = None,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Страница курсов, всех или одного класса / A page of the courses, of one class group or of all."""
+    call = ask(request)
+    return show(
+        await list_courses(
+            call.ledger, group_id=group_id, after=cursor_id(cursor), limit=limit, min_position=min_position
+        )
+    )
+
+
+@router.get("/v1/courses/{course_id}", **reading("readCourse", "Курс / A course", "Course"))
+async def get_course(request: Request, course_id: CourseId, min_position: MinPosition = 0) -> Response:
+    """Курс и его учителя / A course and its teachers."""
+    call = ask(request)
+    return show(await read_course(call.ledger, course_id, min_position=min_position))
+
+
+@router.post(
+    "/v1/courses/{course_id}/teachers", **recording("assignTeacher", "Назначить учителя / Assign a teacher", NewTeacher)
+)
+async def assign_teacher(request: Request, course_id: CourseId) -> Response:
+    """Назначает учителя или замещение / Assigns a teacher, or a substitute by dates."""
+    call = await receive(request, NewTeacher, course_id)
+    form = call.form
+    return await call.record(
+        AssignTeacher(
+            school=call.school,
+            course_id=course_id,
+            teacher=form.teacher,
+            starts_on=form.starts_on,
+            ends_on=form.ends_on,
+            substitute=form.substitute,
+        )
+    )
+
+
+@router.post("/v1/courses/{course_id}/works", **recording("addWork", "Добавить работу / Add a work", NewWork))
+async def add_work(request: Request, course_id: CourseId) -> Response:
+    """Добавляет работу; её `id` указывают в отметках / Adds a work; marks name its `id`."""
+    call = await receive(request, NewWork, course_id)
+    form = call.form
+    return await call.record(
+        AddWork(
+            school=call.school,
+            course_id=course_id,
+            title=form.title,
+            kind=form.kind,
+            weight=form.weight,
+            scale=form.scale,
+            set_on=form.set_on,
+            due_on=form.due_on,
+        )
+    )
+
+
+@router.get("/v1/courses/{course_id}/works", **reading("listWorks", "Работы курса / Works of a course", "WorkPage"))
+async def get_works(
+    request: Request,
+    course_id: CourseId,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Страница работ курса по порядку добавления / A page of a course's works in the order in which they were added."""
+    call = ask(request)
+    return show(
+        await list_works(call.ledger, course_id, after=cursor_id(cursor), limit=limit, min_position=min_position)
+    )

@@ -1,0 +1,112 @@
+"""Students: enrolment, groups, leaving; cards by id, by foreign id and in lists. Each card shown is a disclosure."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ledger.api.answers import show
+from ledger.api.calls import ask, cursor_id, receive
+from ledger.api.openapi import a_router, reading, recording
+from ledger.api.parameters import Cursor, ForeignIdText, GroupFilter, Limit, MinPosition, Source, StudentId
+from ledger.api.problems import FieldError, InvalidFields
+from ledger.api.schemas.students import GroupLeaving, Leaving, NewMove, NewStudent
+from ledger.application.disclose.shown import MAX_PAGE
+from ledger.application.disclose.students import find_student, list_students, read_student
+from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup
+
+router = a_router("students")
+
+
+@router.post("/v1/students", **recording("enrolStudent", "Зачислить ученика / Enrol a student", NewStudent))
+async def enrol_student(request: Request) -> Response:
+    """Зачисляет ученика под новым случайным `id` / Enrols a student under a new random `id`."""
+    call = await receive(request, NewStudent)
+    form = call.form
+    return await call.record(
+        EnrolStudent(
+            school=call.school,
+            family_name=form.family_name,
+            given_name=form.given_name,
+            patronymic=form.patronymic,
+            birth_date=form.birth_date,
+            enrolled_on=form.enrolled_on,
+            foreign_ids=tuple((foreign.source, foreign.id) for foreign in form.foreign_ids),
+        )
+    )
+
+
+@router.get("/v1/students", **reading("listStudents", "Ученики / Students", "StudentPage", "Student"))
+async def get_students(
+    request: Request,
+    group_id: GroupFilter = None,
+    source: Source = None,
+    foreign_id: ForeignIdText = None,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Страница учеников класса, или один по внешнему идентификатору / A page of a group's students, or one.
+
+    With `group_id` a page; with `source` and `foreign_id` the one student who has this id in another system.
+    """
+    call = ask(request)
+    after = cursor_id(cursor)
+    if group_id is not None and source is None and foreign_id is None:
+        return show(
+            await list_students(call.ledger, call.reader, group_id, after=after, limit=limit, min_position=min_position)
+        )
+    if group_id is None and source is not None and foreign_id is not None:
+        return show(await find_student(call.ledger, call.reader, source, foreign_id, min_position=min_position))
+    message = "name either group_id, or source and foreign_id together."
+    raise InvalidFields([FieldError("query", "alternatives", message)])
+
+
+@router.get("/v1/students/{student_id}", **reading("readStudent", "Карточка ученика / A student's card", "Student"))
+async def get_student(request: Request, student_id: StudentId, min_position: MinPosition = 0) -> Response:
+    """Карточка ученика: имя, классы, состояние / A student's card: names, groups, state."""
+    call = ask(request)
+    return show(await read_student(call.ledger, call.reader, student_id, min_position=min_position))
+
+
+@router.post(
+    "/v1/students/{student_id}/moves", **recording("moveStudent", "Перевести в класс / Move to a group", NewMove)
+)
+async def move(request: Request, student_id: StudentId) -> Response:
+    """Определяет ученика в класс / Puts a student into a class group, out of another one where it is named."""
+    call = await receive(request, NewMove, student_id)
+    form = call.form
+    return await call.record(
+        MoveToGroup(
+            school=call.school,
+            student_id=student_id,
+            group_id=form.group_id,
+            effective_on=form.effective_on,
+            from_group=form.from_group,
+        )
+    )
+
+
+@router.post(
+    "/v1/students/{student_id}/group-leavings",
+    **recording("leaveGroup", "Выбытие из класса / Leave a group", GroupLeaving),
+)
+async def leave_group(request: Request, student_id: StudentId) -> Response:
+    """Завершает пребывание в классе / Ends a student's membership of a group."""
+    call = await receive(request, GroupLeaving, student_id)
+    form = call.form
+    return await call.record(
+        LeaveGroup(school=call.school, student_id=student_id, group_id=form.group_id, effective_on=form.effective_on)
+    )
+
+
+@router.post(
+    "/v1/students/{student_id}/leavings", **recording("leaveSchool", "Уход из школы / Leave the school", Leaving)
+)
+async def leave_school(request: Request, student_id: StudentId) -> Response:
+    """Завершает обучение в школе / Ends a student's time at the school."""
+    call = await receive(request, Leaving, student_id)
+    form = call.form
+    return await call.record(
+        LeaveSchool(school=call.school, student_id=student_id, effective_on=form.effective_on, reason=form.reason)
+    )

@@ -1,0 +1,75 @@
+"""Serving: one process, one event loop, one socket, which several processes may share.
+
+The supervisor calls `listen` once and hands the socket's file descriptor to its workers; each opens the foundation for
+itself (after forking) and calls `serve`. The kernel spreads the connections.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from ledger.api.app import create_app
+from ledger.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ledger.bootstrap import Foundation
+
+BACKLOG = 2048
+GRACE_S = 10
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a listening socket that child processes may inherit; port 0 takes a free one.
+
+    Raises:
+        SettingsError: the address cannot be used, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"Port {port} of {host} is taken by another program.",
+                help="Choose another one: PORT=8001 or LEDGER_PORT.",
+            ) from error
+        raise SettingsError(
+            f"The service cannot listen on {host}, port {port}.", help="Check LEDGER_HOST and LEDGER_PORT."
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def make_server(base: Foundation) -> uvicorn.Server:
+    """Returns a server of this process; `run(sockets=[...])` blocks until `should_exit` is set or a signal comes."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(base),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+
+
+def serve(base: Foundation, listening: socket.socket) -> None:
+    """Serves until a signal comes (SIGINT, SIGTERM); requests under way are finished first.
+
+    Raises:
+        SystemExit: the application could not start; the log says why.
+    """
+    make_server(base).run(sockets=[listening])

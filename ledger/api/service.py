@@ -1,0 +1,32 @@
+"""What the routes of one application share: its ledger and who checks tokens. Made in the lifespan, never a global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from starlette.requests import Request
+
+    from ledger.api.tokens import TokenVerifier
+    from ledger.application.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process's service."""
+
+    ledger: Ledger
+    verifier: TokenVerifier
+
+
+def service_of(request: Request) -> Service:
+    """Returns the service that a request came to."""
+    return cast("Service", request.app.state.service)
+
+
+def request_id_of(request: Request) -> UUID:
+    """Returns the id that the boundary gave the request; headers of events and log lines have it, too."""
+    return cast("UUID", request.state.request_id)

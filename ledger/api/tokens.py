@@ -1,0 +1,240 @@
+"""Bearer tokens: who acts, in which office, signed by the ledger's own Ed25519 key.
+
+A token is a JWT of type `at+jwt` (RFC 9068) in its narrowest form: one algorithm, a header with `alg` and `typ` and
+nothing else (so no `jku`, `x5u`, `jwk` or `crit`), base64url in its one canonical spelling, and an issuer that names
+this very ledger. The strict checks come before the library sees the token: lenient decoders accept flipped unused bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from ledger.clock import utc_now
+from ledger.errors import InvalidInput, SettingsError, Unauthenticated
+from ledger.ids import new_id
+from ledger.policy.offices import Actor, Office
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ledger.settings import Settings
+
+ALGORITHM: Final = "Ed25519"
+TYPE = "at+jwt"
+AUDIENCE = "ledger-api"
+LIFETIME = timedelta(hours=12)
+MAX_TOKEN = 8192
+MAX_STUDENTS = 50
+CACHED = 10_000
+AHEAD_S = 30
+"""By how much the clock of the host that issued a token may run ahead of ours."""
+
+_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    alg: str
+    typ: str
+
+
+class _Claims(msgspec.Struct):
+    iss: str
+    aud: str
+    sub: UUID
+    iat: int
+    exp: int
+    office: Office
+    nbf: int = 0
+    students: list[UUID] = []
+
+
+_headers = msgspec.json.Decoder(_Header)
+_claims = msgspec.json.Decoder(_Claims)
+
+
+def issuer(ledger_id: UUID) -> str:
+    """Returns the issuer of a ledger's tokens, which no other ledger accepts."""
+    return f"urn:ledger:{ledger_id}"
+
+
+def load_token_key(settings: Settings) -> OKPKey:
+    """Returns the key that signs and checks tokens; makes it on the first start of an embedded ledger.
+
+    Raises:
+        SettingsError: there is none, or the file holds something else.
+    """
+    path = settings.token_key_path
+    if not path.exists():
+        if settings.database_url is not None:
+            raise SettingsError(
+                f"The token key {path} does not exist.",
+                help="Set LEDGER_TOKEN_KEY_FILE to one; `openssl genpkey -algorithm ed25519` makes it.",
+            )
+        make_token_key(path)
+    try:
+        key = OKPKey.import_key(path.read_bytes())
+    except (OSError, ValueError, JoseError) as error:
+        raise SettingsError(
+            f"The token key {path} cannot be read.",
+            help="It must be an Ed25519 private key in PEM, without a password.",
+        ) from error
+    if key.curve_name != ALGORITHM or not key.is_private:
+        raise SettingsError(f"The token key {path} is not an Ed25519 private key.", help="Make one with openssl.")
+    return key
+
+
+def make_token_key(path: Path) -> None:
+    """Writes a new key, readable by its owner only.
+
+    Of several processes that do this at once one wins and the others use its key: the file appears whole or not at all.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f"{path.name}.{new_id().hex}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(OKPKey.generate_key(ALGORITHM).as_pem(private=True))
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        return
+    finally:
+        fresh.unlink()
+
+
+def issue_token(
+    key: OKPKey, ledger_id: UUID, actor: Actor, *, lifetime: timedelta = LIFETIME, now: datetime | None = None
+) -> str:
+    """Returns a signed token for an actor.
+
+    Args:
+        key: from `load_token_key`.
+        ledger_id: the ledger that the token is for (`Foundation.id`).
+        actor: the person's opaque id and office; students and representatives name those whom they speak for.
+        lifetime: after which it is refused.
+        now: when it is issued; the present instant unless told otherwise.
+
+    Raises:
+        InvalidInput: the actor could not be read back from the token.
+    """
+    speaks = actor.office in _SPEAKING
+    if speaks != bool(actor.students) or len(actor.students) > MAX_STUDENTS:
+        raise InvalidInput(
+            "Students and representatives, and nobody else, name the students whom they speak for.",
+            help=f"Name 1 to {MAX_STUDENTS} of them for a student or representative, none for another office.",
+        )
+    issued = int((now or utc_now()).timestamp())
+    claims: dict[str, object] = {
+        "iss": issuer(ledger_id),
+        "aud": AUDIENCE,
+        "sub": str(actor.id),
+        "iat": issued,
+        "exp": issued + int(lifetime.total_seconds()),
+        "office": actor.office.value,
+    }
+    if speaks:
+        claims["students"] = sorted(str(student) for student in actor.students)
+    header = {"alg": ALGORITHM, "typ": TYPE}
+    return jws.serialize_compact(header, msgspec.json.encode(claims), key, algorithms=[ALGORITHM])
+
+
+def _canonical(segment: str) -> bytes:
+    """Returns the bytes of a base64url segment that is spelled in the one canonical way."""
+    if not _SEGMENT.fullmatch(segment):
+        raise _refusal()
+    try:
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error:
+        raise _refusal() from None
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
+        raise _refusal()
+    return decoded
+
+
+def _refusal() -> Unauthenticated:
+    """One sentence for every reason: who forges tokens learns nothing from the answer."""
+    return Unauthenticated("The token is not valid here, or no longer.", help="Get a new one: `ledger token`.")
+
+
+class TokenVerifier:
+    """Tells who a token speaks for.
+
+    Verified tokens are remembered by their text until they expire (checking a signature costs more than recording a
+    mark); the least recently used are forgotten. It belongs to one event loop.
+    """
+
+    def __init__(
+        self, key: OKPKey, ledger_id: UUID, *, clock: Callable[[], datetime] = utc_now, cached: int = CACHED
+    ) -> None:
+        self._key = key
+        self._issuer = issuer(ledger_id)
+        self._clock = clock
+        self._cached = cached
+        self._verified: OrderedDict[str, tuple[Actor, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Returns how many verified tokens are remembered."""
+        return len(self._verified)
+
+    def verify(self, token: str) -> Actor:
+        """Returns the actor of a valid token.
+
+        Raises:
+            Unauthenticated: it is not valid.
+        """
+        now = self._clock().timestamp()
+        found = self._verified.get(token)
+        if found is not None:
+            actor, expires = found
+            if now < expires:
+                self._verified.move_to_end(token)
+                return actor
+            del self._verified[token]
+            raise _refusal()
+        claims = self._read(token)
+        speaks = claims.office in _SPEAKING
+        valid = (
+            claims.iss == self._issuer
+            and claims.aud == AUDIENCE
+            and now < claims.exp
+            and claims.iat <= now + AHEAD_S
+            and claims.nbf <= now + AHEAD_S
+            and speaks == bool(claims.students)
+            and len(claims.students) <= MAX_STUDENTS
+        )
+        if not valid:
+            raise _refusal()
+        actor = Actor(claims.sub, claims.office, frozenset(claims.students))
+        self._verified[token] = (actor, claims.exp)
+        if len(self._verified) > self._cached:
+            self._verified.popitem(last=False)
+        return actor
+
+    def _read(self, token: str) -> _Claims:
+        """Returns the claims of a token whose form and signature are right."""
+        if len(token) > MAX_TOKEN or token.count(".") != 2:  # noqa: PLR2004 - header, payload and signature
+            raise _refusal()
+        header, payload, _ = (_canonical(segment) for segment in token.split("."))
+        try:
+            read = _headers.decode(header)
+            if read.alg != ALGORITHM or read.typ != TYPE:
+                raise _refusal()
+            jws.deserialize_compact(token, self._key, algorithms=[ALGORITHM])
+            return _claims.decode(payload)
+        except (msgspec.DecodeError, JoseError, ValueError):
+            raise _refusal() from None

@@ -1,0 +1,64 @@
+"""Whether a ledger can do its work: the database answers, recording goes on, and the views follow. Nothing personal."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ledger.errors import LedgerError
+from ledger.projections.query import positions
+from ledger.store.database import translated
+
+if TYPE_CHECKING:
+    from ledger.application.ledger import Ledger
+
+PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the service, whether it is ready, and in words why not; a view also says how far it is."""
+
+    name: str
+    ready: bool
+    reason: str = ""
+    position: int | None = None
+    lag: int | None = None
+
+
+async def read_readiness(ledger: Ledger) -> list[Part]:
+    """Returns the state of every part; a database that does not answer leaves nothing to say about the views."""
+    alarm = ledger.executor.alarm
+    recording = Part("recording", alarm is None, alarm.detail if alarm else "")
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            last, views = await _look(ledger)
+    except TimeoutError:
+        return [Part("database", ready=False, reason="The database does not answer in time."), recording]
+    except LedgerError as error:
+        return [Part("database", ready=False, reason=error.detail), recording]
+    parts = [Part("database", ready=True, position=last), recording]
+    for view in ledger.views:
+        position, failed = views.get(view.name, (None, None))
+        if position is None:
+            reason = "The view has not been made yet: no projector has run."
+        elif failed is not None:
+            reason = f"The view was stopped by the event at position {failed}."
+        else:
+            reason = ""
+        lag = None if position is None else max(last - position, 0)
+        parts.append(Part(f"view {view.name}", not reason, reason, position, lag))
+    return parts
+
+
+async def _look(ledger: Ledger) -> tuple[int, dict[str, tuple[int, int | None]]]:
+    with translated():
+        async with ledger.pool.connection(PATIENCE_S) as connection:
+            views = await positions(connection, ledger.database)
+        async with ledger.keys.connection(PATIENCE_S) as connection:
+            cursor = await connection.execute(
+                ledger.database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
+            )
+            row = await cursor.fetchone()
+    return (row[0] if row else 0), views
