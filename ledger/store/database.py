@@ -43,6 +43,9 @@ class Database:
             "jit": "off",
             "idle_in_transaction_session_timeout": "60s",
         }
+        if role == "writer":
+            # The writer looks things up by key, always; a plan made while a table was small must serve when it is large.
+            settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
         if role != "owner":
             settings["role"] = f"{self.schema}_{role}"
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
