@@ -171,8 +171,17 @@ async def test_lane_that_was_loaded_and_not_read_is_not_kept_when_it_moved(
         await asyncio.gather(
             executor.submit(envelope(Enrol(other))), executor.submit(envelope(Scripted(names_it_only)))
         )
-    with pytest.raises(Refused):
-        await executor.execute(envelope(Mark(student, at_most=2)))
+    versions: list[int] = []
+
+    def look(lanes: Lanes) -> Sequence[Proposal]:
+        """Only reads: a version conflict would betray an old lane to a decision that writes."""
+        lane = lanes.get(marks_lane(student, YEAR))
+        versions.append(lane.version if lane else 0)
+        raise InvalidInput("looked")
+
+    with pytest.raises(InvalidInput, match="looked"):
+        await executor.execute(envelope(Scripted(look)))
+    assert versions == [3]
 
 
 def _locked(owner: psycopg.Connection[Row]) -> bool:
