@@ -32,7 +32,9 @@ _QUERIES = {
         SELECT proname, pg_get_functiondef(oid), proacl::text
         FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
     """,
-    "roles": "SELECT rolname, rolcanlogin, rolsuper, rolcreaterole FROM pg_roles WHERE starts_with(rolname, %(schema)s)",
+    "roles": """
+        SELECT rolname, rolcanlogin, rolsuper, rolcreaterole FROM pg_roles WHERE starts_with(rolname, %(schema)s)
+    """,
 }
 
 
