@@ -45,7 +45,9 @@ class Database:
         }
         if role == "writer":
             # The writer looks things up by key, always; a plan made while a table was small must serve when it is large.
+            # Planning anew for each call would cost more than most of its calls.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+            settings["plan_cache_mode"] = "force_generic_plan"
         if role != "owner":
             settings["role"] = f"{self.schema}_{role}"
         return " ".join(f"-c {name}={value}" for name, value in settings.items())

@@ -140,7 +140,7 @@ CREATE FUNCTION {schema}.append(
     OUT repeated integer[]
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- Its plans are cached while the tables are small and must serve when they are large: every look-up goes by an index.
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $body$
 DECLARE
     v_last bigint;
