@@ -145,7 +145,7 @@ class School(RuleBasedStateMachine):
         if self.attempt(self.school.closes_year, self.who(UUID(int=9), "deputy_head")):
             self.closed.add(YEAR)
 
-    @rule(ahead=st.integers(-1, 20), reason=reasons)
+    @rule(ahead=st.integers(-1, 6), reason=reasons)
     def late_entry_is_permitted(self, ahead: int, reason: str) -> None:
         until = self.today + timedelta(days=ahead)
         recorded = self.attempt(
@@ -236,16 +236,31 @@ class School(RuleBasedStateMachine):
         *,
         imported: bool,
     ) -> None:
-        student, day, cited = number % STUDENTS, self.today - timedelta(days=ago), self.permit(permit)
+        day = self.today - timedelta(days=ago)
+        self.try_mark(self.who(person, office, imported=imported), number % STUDENTS, tried, day, self.permit(permit))
+
+    @precondition(lambda self: self.closed and self.permits)
+    @rule(number=which, tried=fitting, days_in=st.integers(0, 40), permit=which)
+    def mark_is_set_late(self, number: int, tried: tuple[int, str], days_in: int, permit: int) -> None:
+        """Aims at closed days with permissions that may have expired."""
+        begins = next((begins for period, begins, _ in QUARTERS if period in self.closed), YEAR_BEGINS)
+        self.try_mark(
+            self.who(UUID(int=1), "teacher"),
+            number % STUDENTS,
+            tried,
+            begins + timedelta(days=days_in),
+            self.permit(permit),
+        )
+
+    def try_mark(self, context: Context, student: int, tried: tuple[int, str], day: date, cited: UUID | None) -> None:
         work, value = self.works[tried[0]], tried[1]
         recorded = self.attempt(
-            lambda: self.school.marks(self.students[student], value, on=day, work=work, permit=cited),
-            self.who(person, office, imported=imported),
+            lambda: self.school.marks(self.students[student], value, on=day, work=work, permit=cited), context
         )
         if recorded:
             event = recorded[-1]
             assert isinstance(event, MarkRecorded)
-            assert imported or event.flags == ()
+            assert context.imported or event.flags == ()
             assert event.permit_id == cited
             self.entered(student, day, cited, event.flags)
             self.marks.append((student, event.event_id))
