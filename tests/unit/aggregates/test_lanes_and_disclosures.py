@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import pytest
 from eventsourcing.domain import OriginatorVersionError
 
 from ledger.aggregates import registry
-from ledger.aggregates.base import UNVERSIONED, Context, LaneRef, Lanes, LedgerEvent, Proposal, judge
+from ledger.aggregates.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
 from ledger.aggregates.disclosures import (
     AccessLane,
     AccessOpened,
@@ -28,12 +28,15 @@ from ledger.aggregates.school import School, SchoolFounded, found_school
 from ledger.aggregates.student import StudentRecord, disclosures_stream, marks_lane, record_lane
 from ledger.errors import Refused, Violation
 from ledger.ids import new_id
-from ledger.store.batch import Waiting, _apply
-from ledger.store.commands import Envelope
+from ledger.store.batch import Waiting, decide_batch
+from ledger.store.commands import Envelope, Recorded
 from ledger.store.header import Header
 from ledger.store.lanes import BatchLanes, LaneCache
 from tests.support.school import YEAR, a_name, a_school
 from tests.support.world import NOW, World, a_context, event_of, given, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ACCESS: dict[str, object] = {
     "office": "teacher",
@@ -163,7 +166,7 @@ def a_founding(ref: LaneRef[School]) -> list[Proposal]:
     return found_school(ref, None, "Школа", a_context())
 
 
-def test_world_records_exactly_what_the_executor_applies() -> None:
+async def test_world_records_exactly_what_the_executor_decides() -> None:
     source = a_school()
     mark = source.marks(source.student, "5")
     source.corrects(source.student, mark, "4")
@@ -184,11 +187,10 @@ def test_world_records_exactly_what_the_executor_applies() -> None:
     world = World()
     recorded = world.record(proposals)
     lanes = BatchLanes(LaneCache(10))
-    for proposal in proposals:
-        lanes.put(proposal.lane.stream_id, None)
-    applied = _apply(a_waiting(), proposals, lanes, NOW)
-    assert [event for _, event in applied.events] == recorded
-    assert [ref for ref, _ in applied.events] == [ref for ref, _ in world.events]
+    (decided,) = await decide_batch([a_waiting(proposals)], lanes, NOW, empty_streams)
+    assert decided.refusal is None
+    assert [event for _, event in decided.events] == recorded
+    assert [ref for ref, _ in decided.events] == [ref for ref, _ in world.events]
     held = {proposal.lane.stream_id: lanes.held(proposal.lane.stream_id) for proposal in proposals}
     assert {stream: state_of(lane) for stream, lane in held.items() if lane} == world.states() == source.states()
 
@@ -200,21 +202,26 @@ def replayed(ref: LaneRef[Any], event: LedgerEvent, values: dict[str, object]) -
 class Everything:
     """A command whose decision was taken already."""
 
+    def __init__(self, proposals: list[Proposal]) -> None:
+        self.proposals = proposals
+
     def decide(self, lanes: Lanes, context: Context) -> list[Proposal]:
-        return []
+        lanes.need(*(proposal.lane for proposal in self.proposals if proposal.lane.kind.LOADED))
+        return self.proposals
 
     def cites(self, lanes: Lanes, context: Context) -> None:
         return None
 
 
-def a_waiting() -> Waiting:
+def a_waiting(proposals: list[Proposal]) -> Waiting:
     ids = [new_id() for _ in range(3)]
     header = Header(ids[0], "teacher", ids[1], None, ids[2], None, "electronic")
-    loop = asyncio.new_event_loop()
-    try:
-        return Waiting(Envelope(Everything(), header, a_context()), loop.create_future())
-    finally:
-        loop.close()
+    future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+    return Waiting(Envelope(Everything(proposals), header, a_context()), future)
+
+
+async def empty_streams(refs: Iterable[LaneRef[Any]]) -> dict[UUID, Lane | None]:
+    return {ref.stream_id: None for ref in refs}
 
 
 def test_lane_of_another_kind_is_not_given_out() -> None:
