@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 BATCH = 1_000
 POLL_S = 0.1
 RETRY_FAILED_S = 10.0
+SWAP_PATIENCE_MS = 100
 _LEADER = (
     "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
 )
@@ -95,28 +96,40 @@ class ProjectionRunner:
         Raises:
             ViewFailed: a view cannot go on.
         """
+        self._followed = []
         with translated(), self._database.connect("projector") as connection:
             last = self._reader.last_position(connection)
+            leads = False
             while (low := self._lowest(connection, last)) < last:
-                if self._followed or self._lead(connection):
-                    if not self._followed:
-                        self.prepare(connection)
+                if not leads and (leads := self._lead(connection)):
+                    self.prepare(connection)
+                if leads:
                     self.advance(connection, raising=True)
                 else:
+                    self._check_others(connection)
                     time.sleep(POLL_S)
                 if progress is not None:
                     progress(low, last)
-        self._followed = []
         return last
 
-    def _lowest(self, connection: psycopg.Connection[Row], last: int) -> int:
-        """Returns the position of the view that is furthest behind, as it is stored.
+    def _check_others(self, connection: psycopg.Connection[Row]) -> None:
+        """Passes if the projector that leads can bring every view on.
 
         Raises:
-            ViewFailed: a view has stopped at an event.
+            ViewFailed: it has stopped at an event.
         """
+        row = connection.execute(
+            self._database.bind(
+                "SELECT view, failed_position, failure FROM {schema}.tracking WHERE failed_position IS NOT NULL"
+            )
+        ).fetchone()
+        if row is not None:
+            raise ViewFailed(row[0], row[1], RuntimeError(row[2]))
+
+    def _lowest(self, connection: psycopg.Connection[Row], last: int) -> int:
+        """Returns the position of the view that is furthest behind, as it is stored; -1 where one is not made yet."""
         rows = connection.execute(
-            self._database.bind("SELECT view, position, version, failed_position, failure FROM {schema}.tracking")
+            self._database.bind("SELECT view, position, version FROM {schema}.tracking")
         ).fetchall()
         stored = {row[0]: row for row in rows}
         lowest = last
@@ -124,8 +137,6 @@ class ProjectionRunner:
             row = stored.get(view.name)
             if row is None or row[2] != view.version:
                 return -1
-            if row[3] is not None and not self._followed:
-                raise ViewFailed(view.name, row[3], RuntimeError(row[4]))
             lowest = min(lowest, row[1])
         return lowest
 
@@ -188,8 +199,8 @@ class ProjectionRunner:
             except LedgerError as error:
                 for followed in behind:
                     self._fail(connection, followed, ViewFailed(followed.store.view.name, entry.position, error))
-                if raising:
-                    raise
+                if raising and behind:
+                    raise ViewFailed(behind[0].store.view.name, entry.position, error) from error
                 return applied
             for followed in behind:
                 self._step(connection, followed, facts, (entry.position - 1, entry.position), raising=raising)
@@ -258,7 +269,8 @@ class ProjectionRunner:
         """Computes a view anew beside the old one and swaps them; readers see the old one until then.
 
         The swap happens in one transaction that holds the view's tracking row, so a running projector waits for it and
-        goes on after it. A crash before it leaves the old view, and a shadow that the next rebuild drops.
+        goes on after it. A crash before it leaves the old view, and a shadow that the next rebuild drops. Two rebuilds
+        of one view happen one after the other.
 
         Returns:
             the position at which the new view took over.
@@ -266,25 +278,36 @@ class ProjectionRunner:
         live = ViewStore(self._database, view, self._reader, self._keyring)
         shadow = ViewStore(self._database, view, self._reader, self._keyring, schema=f"{live.schema}_shadow")
         with translated(), self._database.connect("projector") as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (shadow.schema,))
             with connection.transaction():
                 shadow.drop(connection)
                 shadow.create(connection)
             position = 0
             last = self._reader.last_position(connection)
-            while position < last:
-                entries = self._reader.entries(connection, position, BATCH, last)
-                with connection.transaction():
-                    shadow.apply(connection, self._reader.facts(connection, entries))
-                position = entries[-1].position
-                if progress is not None:
-                    progress(position, last)
-            return self._swap(connection, live, shadow, position)
+            while True:
+                while entries := self._reader.entries(connection, position, BATCH):
+                    with connection.transaction():
+                        shadow.apply(connection, self._reader.facts(connection, entries))
+                    position = entries[-1].position
+                    if progress is not None:
+                        progress(min(position, last), last)
+                try:
+                    return self._swap(connection, live, shadow, position)
+                except psycopg.errors.LockNotAvailable:
+                    # Somebody reads the view for long (an audit): let others read, and try again.
+                    time.sleep(POLL_S)
 
     def _swap(
         self, connection: psycopg.Connection[Row], live: ViewStore, shadow: ViewStore, position: int
     ) -> int:
+        """Applies what has come since, and puts the shadow into the place of the live view.
+
+        Raises:
+            LockNotAvailable: the live view is being read; nothing was changed. Waiting would hold up every later reader.
+        """
         view = live.view
         with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
             connection.execute(
                 self._database.bind(
                     "INSERT INTO {schema}.tracking (view, position, version) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"

@@ -58,7 +58,17 @@ class ViewStore:
             connection.execute(sql.SQL(f"GRANT {grant} TO {{1}}").format(schema, readers))
 
     def drop(self, connection: psycopg.Connection[DbRow]) -> None:
-        """Removes the schema with all its rows; they can be computed again."""
+        """Removes the schema with all its rows; they can be computed again.
+
+        The tables are locked by name first, in the order in which readers lock them (see `disclose/opening.py`), so
+        that the two never wait for each other.
+        """
+        found = connection.execute(
+            'SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', (self.schema,)
+        ).fetchall()
+        if found:
+            names = sql.SQL(", ").join(sql.Identifier(self.schema, name) for (name,) in found)
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.schema)))
 
     def apply(self, connection: psycopg.Connection[DbRow], facts: list[Fact]) -> None:

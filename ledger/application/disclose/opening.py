@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, sql
 
 from ledger.aggregates.record_classes import RecordClass
 from ledger.clock import utc_now
@@ -35,13 +35,23 @@ def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
 
 @asynccontextmanager
 async def snapshot(
-    ledger: Ledger, views: Sequence[str] = (), min_position: int = 0
+    ledger: Ledger, views: Sequence[str], min_position: int = 0
 ) -> AsyncIterator[psycopg.AsyncConnection[DbRow]]:
     """Yields a connection of the reader role in one read-only snapshot, once the views have reached `min_position`.
+
+    The tables of the views are locked (shared) before the snapshot begins: a rebuild that swaps one of them comes wholly
+    before it or wholly after it. Without that a snapshot of before would look into tables of after.
 
     Raises:
         Busy: a view is behind.
     """
+    names = sql.SQL(", ").join(
+        sql.Identifier(view.schema(ledger.database.schema), name)
+        for view in ledger.views
+        if view.name in views
+        for name in sorted(table.name for table in view.tables)
+    )
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
     with translated():
         async with ledger.pool.connection() as connection:
             if min_position:
@@ -49,8 +59,9 @@ async def snapshot(
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
+                    await connection.execute(lock)
                     yield connection
-            except psycopg.errors.UndefinedTable:
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
                 raise Busy(
                     "The views are being made.", help="Ask again in a second; a projector must be running."
                 ) from None
