@@ -212,7 +212,8 @@ class RowImporter:
         name = row.sourced_id
         if len(name) > MAX_NAME or not name.isprintable():
             name = sha256(name.encode()).hexdigest()  # longer than a client's key may be; only a hash is stored anyway
-        return f"{row.file}/{name}" if number == 1 else f"{row.file}/{name}#{number}"
+        # The number stands before the name: behind it, the change of one row could be another row's first import.
+        return f"{row.file}/{name}" if number == 1 else f"{row.file}#{number}/{name}"
 
     def _request(self, row: Row, number: int) -> Request:
         return Request(
