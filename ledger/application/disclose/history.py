@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,12 +15,15 @@ from ledger.application.disclose.shown import History, HistoryLine
 from ledger.clock import utc_now
 from ledger.errors import Erased
 from ledger.policy.reading import Resource
+from ledger.projections.retention.projection import happened_on
 from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.lanes import ENTRY_COLUMNS
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ledger.aggregates.base import LedgerEvent
     from ledger.application.ledger import Ledger
 
@@ -78,8 +81,8 @@ async def read_history(  # noqa: PLR0913 - the parameters of a page
         except Erased:
             event = None
         if event is not None:
-            day = getattr(event, "effective_on", None)
-            if effective_on is not None and isinstance(day, date) and day > effective_on:
+            day = happened_on(event)
+            if effective_on is not None and day is not None and day > effective_on:
                 continue
             state = _state(event)
         header = decode_header(entry.header)

@@ -8,7 +8,7 @@ from typing import cast
 from ledger.aggregates.base import LedgerEvent
 from ledger.aggregates.record_classes import STUDENT_CLASSES
 from ledger.aggregates.registry import EVENTS
-from ledger.aggregates.student import record
+from ledger.aggregates.student import marks, record
 from ledger.projections.view import Column, Fact, Key, Row, Rows, Rule, Table, View
 
 TABLES = (
@@ -31,13 +31,13 @@ TABLES = (
 _DAYS = ("effective_on", "granted_on", "achieved_on", "corrected_on", "voided_on", "enrolled_on")
 
 
-def happened_on(fact: Fact) -> date:
-    """Returns the day on which the event happened, as it says itself; else the day on which it was recorded."""
+def happened_on(event: LedgerEvent) -> date | None:
+    """Returns the day on which the event happened, as it says itself; None where it says none."""
     for name in _DAYS:
-        day = getattr(fact.event, name, None)
+        day = getattr(event, name, None)
         if isinstance(day, date):
             return day
-    return fact.entry.recorded_at.date()
+    return None
 
 
 def _class_key(fact: Fact) -> Key:
@@ -48,7 +48,7 @@ def _counted(fact: Fact, rows: Rows) -> None:
     entry = fact.entry
     key = _class_key(fact)
     row = rows.get("classes", key)
-    day = happened_on(fact)
+    day = happened_on(fact.event) or entry.recorded_at.date()
     last, count = (row.clear[0], row.clear[1]) if row else (day, 0)
     clear = (max(cast("date", last), day), cast("int", count) + 1)
     rows.put("classes", key, Row(entry.subject_id, entry.record_class, entry.position, clear))
@@ -78,6 +78,8 @@ def _rules() -> dict[type[LedgerEvent], Rule]:
     for topic, event in EVENTS.items():
         if event.RECORD_CLASS not in STUDENT_CLASSES or topic.startswith("access."):
             continue  # accesses are kept with the person who looked, not with a student
+        if event is marks.MarksOpened:
+            continue  # it says no day and is never alone; the day of an import would start the clock of old marks anew
         if event in clocks:
             rules[event] = Rule(_clock, lambda fact: (("classes", _class_key(fact)), ("clocks", (fact.entry.subject_id,))))
         else:
