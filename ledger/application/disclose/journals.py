@@ -9,7 +9,7 @@ from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
 from ledger.application.disclose.school import show_course, show_work
-from ledger.application.disclose.shown import CellShown, JournalLine, JournalPage, ResultShown
+from ledger.application.disclose.shown import CellShown, JournalLine, JournalPage, ResultShown, check_students
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.journals import queries
@@ -73,6 +73,7 @@ async def read_journal(
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such course.
     """
+    check_students(limit)
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     courses, works = table(ledger, "rosters", "courses"), table(ledger, "rosters", "works")
     async with snapshot(ledger, VIEWS, min_position) as connection:
@@ -93,7 +94,7 @@ async def read_journal(
     )
     # The rows are read in a snapshot that begins after the commit of the disclosure.
     students = table(ledger, "rosters", "students")
-    async with snapshot(ledger) as connection:
+    async with snapshot(ledger, VIEWS) as connection:
         student_rows = await rosters.by_key(connection, students, page)
         cell_rows = await queries.rows_of(connection, entries, course_id, page)
         result_rows = await queries.rows_of(connection, results, course_id, page)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from ledger.errors import InvalidInput
 from ledger.projections.journals.projection import Change
 from ledger.projections.rosters.projection import MembershipBody, TeacherBody
 
@@ -15,6 +16,16 @@ T = TypeVar("T")
 
 MAX_PAGE = 50
 """Students on one page (and the most items of any list): a page is one disclosure for each of them."""
+
+
+def check_students(limit: int) -> None:
+    """Passes if a page may show so many students, whichever door the request came through.
+
+    Raises:
+        InvalidInput: it may not.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput("A page cannot show so many students.", help=f"Ask for 1 to {MAX_PAGE}.")
 
 
 @dataclass(frozen=True, slots=True)

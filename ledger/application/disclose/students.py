@@ -8,7 +8,7 @@ from uuid import UUID
 from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
-from ledger.application.disclose.shown import Page, StudentShown
+from ledger.application.disclose.shown import Page, StudentShown, check_students
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
@@ -85,6 +85,7 @@ async def list_students(
     ledger: Ledger, reader: Reader, group_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
 ) -> Page[StudentShown]:
     """Returns a page of the students who belong or belonged to a class group, by name within the page."""
+    check_students(limit)
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         ids = await queries.members_of(connection, table(ledger, VIEW, "memberships"), group_id, after, limit + 1)
         position = (await positions(connection, ledger.database))[VIEW][0]
