@@ -69,6 +69,7 @@ class AuditReport:
 
     events: int = 0
     erased: int = 0
+    erased_rows: int = 0
     position: int = 0
     views: list[ViewDigest] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -118,6 +119,9 @@ class Auditor:
         self._keyring = Keyring(keks, maximum=1_000_000)
         self._reader = EventReader(database, mapper, self._keyring)
         self._views = views
+        self._erased: set[tuple[UUID, str]] = set()
+        self._broken: set[tuple[UUID, str]] = set()
+        self._served: set[tuple[str, str]] = set()
 
     def audit(self, progress: Callable[[int, int], None] | None = None) -> AuditReport:
         """Replays and compares everything.
@@ -129,10 +133,13 @@ class Auditor:
             StoreUnavailable, SettingsError: the database cannot be read at all.
         """
         report = AuditReport()
+        self._erased, self._broken = set(), set()
         with translated(), self._database.connect("projector") as connection:
+            self._served = self._existing(connection)
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             with connection.transaction():
+                self._lock_tables(connection)
                 positions = self._positions(connection, report)
                 replayed = {name: Rows() for name in positions}
                 self._replay(connection, report, positions, replayed, progress)
@@ -140,6 +147,25 @@ class Auditor:
                     if view.name in positions:
                         self._compare(connection, report, view, positions[view.name], replayed.pop(view.name))
         return report
+
+    def _lock_tables(self, connection: psycopg.Connection[DbRow]) -> None:
+        """Locks the tables (shared) before the snapshot begins, so that no rebuild swaps one away under the audit."""
+        names = sql.SQL(", ").join(
+            sql.Identifier(view.schema(self._database.schema), table.name)
+            for view in self._views
+            for table in sorted(view.tables, key=lambda table: table.name)
+            if (view.name, table.name) in self._served
+        )
+        if self._served:
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
+
+    def _existing(self, connection: psycopg.Connection[DbRow]) -> set[tuple[str, str]]:
+        """Returns (view, table) of every table that exists."""
+        schemas = {view.schema(self._database.schema): view.name for view in self._views}
+        rows = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s)", (list(schemas),)
+        ).fetchall()
+        return {(schemas[schema], table) for schema, table in rows}
 
     def _positions(self, connection: psycopg.Connection[DbRow], report: AuditReport) -> dict[str, int]:
         rows = connection.execute(
@@ -178,6 +204,7 @@ class Auditor:
             facts = self._reader.facts(connection, entries, lambda entry, error: self._unreadable(report, entry, error))
             report.events += len(entries)
             report.erased += len(entries) - len(facts)
+            self._remember_erased(entries)
             for fact in facts:
                 for view in followed:
                     if fact.entry.position <= positions[view.name]:
@@ -196,8 +223,18 @@ class Auditor:
             if position > report.position:
                 report.add(f"view {name}", f"position {position}", "The view is ahead of the history: events are missing.")
 
+    def _remember_erased(self, entries: Sequence[Entry]) -> None:
+        """Remembers which classes of whom have events and no key any more: their rows are no findings."""
+        self._erased.update(
+            pair
+            for pair in {(entry.subject_id, entry.record_class) for entry in entries}
+            if self._keyring.find(*pair) is None and pair not in self._broken
+        )
+
     def _unreadable(self, report: AuditReport, entry: Entry, error: Unreadable) -> None:
         report.erased -= 1
+        if self._keyring.find(entry.subject_id, entry.record_class) is None:
+            self._broken.add((entry.subject_id, entry.record_class))
         report.add("events", _name(entry), f"{error.detail}")
 
     @staticmethod
@@ -243,19 +280,28 @@ class Auditor:
     ) -> None:
         where = f"view {view.name}, table {store.table.name}"
         seen: set[Key] = set()
+        if (view.name, store.table.name) not in self._served:
+            report.add(where, "all rows", "The table is missing; run `ledger rebuild`.")
+            return
         with connection.cursor(name=f"audit_{view.name}_{store.table.name}", binary=True) as cursor:
             cursor.itersize = BATCH
             cursor.execute(sql.SQL(store.select_all))
             while stored := cursor.fetchmany(BATCH):
-                self._reader.load_keys(connection, {store.subject(row) for row in stored})
+                broken = self._reader.try_keys(connection, {store.subject(row) for row in stored})
                 for row in stored:
                     key = tuple(row[: len(store.table.key)])
                     seen.add(key)
+                    subject = store.subject(row)
                     try:
+                        if subject in broken:
+                            raise broken[subject]  # noqa: TRY301 - handled as any other row that does not open
                         _, opened = store.open(row, self._keyring)
                     except Erased:
-                        served.rows += 1
-                        report.add(where, _key(store, key), "The row outlived its erased record class.")
+                        if subject in self._erased:
+                            report.erased_rows += 1
+                        else:
+                            served.rows += 1
+                            report.add(where, _key(store, key), "No event of the history is behind the row.")
                         continue
                     except Unreadable as error:
                         served.rows += 1

@@ -47,11 +47,30 @@ class EventReader:
         return [Entry._make(row) for row in cursor.fetchall()]
 
     def load_keys(self, connection: psycopg.Connection[Row], wanted: Iterable[tuple[UUID, str]]) -> None:
-        """Admits the data keys of (subject, class) pairs that are not in memory."""
+        """Admits the data keys of (subject, class) pairs that are not in memory.
+
+        Raises:
+            Unreadable: a stored key of theirs does not open; all others were admitted.
+        """
+        for error in self.try_keys(connection, set(wanted)).values():
+            raise error
+
+    def try_keys(
+        self, connection: psycopg.Connection[Row], wanted: set[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], Unreadable]:
+        """Admits data keys as `load_keys` does, and returns those that do not open with the reason."""
         subjects = {subject for subject, record_class in wanted if self._keyring.find(subject, record_class) is None}
+        broken: dict[tuple[UUID, str], Unreadable] = {}
         if subjects:
             cursor = connection.execute(self._select_keys, (list(subjects),), prepare=True, binary=True)
-            self._keyring.admit(subjects, cursor.fetchall())
+            for row in cursor.fetchall():
+                try:
+                    self._keyring.admit((), [row])
+                except Unreadable as error:
+                    if (row[0], row[1]) in wanted:
+                        broken[row[0], row[1]] = error
+            self._keyring.admit(subjects, ())
+        return broken
 
     def facts(
         self,
@@ -64,10 +83,12 @@ class EventReader:
         Args:
             unreadable: told of entries that do not open; without it the first of them is raised.
         """
-        self.load_keys(connection, {(entry.subject_id, entry.record_class) for entry in entries})
+        broken = self.try_keys(connection, {(entry.subject_id, entry.record_class) for entry in entries})
         facts: list[Fact] = []
         for entry in entries:
             try:
+                if unopened := broken.get((entry.subject_id, entry.record_class)):
+                    raise unopened  # noqa: TRY301 - handled as any other entry that does not open
                 facts.append(Fact(entry, self._mapper.open(entry, self._keyring)))
             except Erased:
                 continue

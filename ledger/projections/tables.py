@@ -96,9 +96,9 @@ class TableStore:
         at = self._key_width + self._clear_width
         key, clear = tuple(stored[: self._key_width]), tuple(stored[self._key_width : at])
         row = Row(stored[at], stored[at + 1], stored[at + 2], clear)
+        data_key = keyring.get(row.subject_id, row.record_class)  # where nothing is sealed, erased is erased as well
         if self._decoder is None:
             return key, row
-        data_key = keyring.get(row.subject_id, row.record_class)
         plaintext = data_key.open(bytes(stored[at + 3]), associated(self._view, self.table.name, key, row))
         try:
             return key, row._replace(body=self._decoder.decode(plaintext))
