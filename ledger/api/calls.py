@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
-    from ledger.policy.offices import Actor
 
 MAX_BODY = 1024 * 1024
 KEY = "Idempotency-Key"
@@ -105,11 +104,6 @@ def ask(request: Request) -> ReadingCall:
         message = f"has a parameter that this address does not know (it knows {names})."
         raise InvalidFields([FieldError("query", "extra_forbidden", message)])
     return ReadingCall(service_of(request).ledger, Reader(actor, CHANNEL, request_id_of(request)))
-
-
-def actor_of(request: Request) -> Actor:
-    """Returns who asks, where nothing about a student is read."""
-    return ask(request).reader.actor
 
 
 def _key(request: Request) -> str:

@@ -252,7 +252,7 @@ def _answer_schemas() -> dict[str, Any]:
 
 def _any_json(kind: type) -> dict[str, Any]:
     if kind is object:
-        return {}
+        return {"description": "Any JSON: the event's own fields."}
     raise NotImplementedError(kind)
 
 

@@ -7,6 +7,7 @@ itself (after forking) and calls `serve`. The kernel spreads the connections.
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -50,20 +51,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_server(base: Foundation) -> uvicorn.Server:
     """Returns a server of this process; `run(sockets=[...])` blocks until `should_exit` is set or a signal comes."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(base),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+    config = uvicorn.Config(
+        create_app(base),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
+    # `access_log=False` only takes its handlers away: whoever adds one would log addresses with keys and foreign ids.
+    logging.getLogger("uvicorn.access").disabled = True
+    return uvicorn.Server(config)
 
 
 def serve(base: Foundation, listening: socket.socket) -> None:

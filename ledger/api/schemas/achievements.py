@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from ledger.aggregates.student.achievements import (
     ACHIEVEMENT_KINDS,
@@ -16,6 +16,8 @@ from ledger.aggregates.student.achievements import (
     WILLS,
 )
 from ledger.api.schemas.base import Code, Day, Document, Form, MarkValue, Title, Word, one_of, said
+
+Will = Annotated[Word, Field(json_schema_extra=one_of(WILLS))]
 
 
 class NewAchievement(Form):
@@ -99,8 +101,6 @@ class NewCredit(Form):
     work_id: Annotated[UUID | None, said("Наша работа", "Our work")] = None
     scale: Annotated[Code | None, said("Шкала", "Scale")] = None
     value: Annotated[MarkValue | None, said("Отметка", "Mark")] = None
-    will_of: Annotated[
-        Word | None, said("Чьё волеизъявление", "Whose recorded will", json_schema_extra=one_of(WILLS))
-    ] = None
+    will_of: Annotated[Will | None, said("Чьё волеизъявление", "Whose recorded will")] = None
     will_on: Annotated[Day | None, said("Дата заявления", "Day of the will")] = None
     order: Annotated[Document | None, said("Приказ", "Order")] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from ledger.aggregates.scales import ATTENDANCE_CODES
 from ledger.aggregates.school import PERIOD_KINDS
@@ -15,6 +15,8 @@ from ledger.application.record.marks import MAX_LESSON
 _COURSE, _STUDENT = "019a0000-0000-7000-8000-000000000004", "019a0000-0000-7000-8000-000000000005"
 _WORK = "019a0000-0000-7000-8000-000000000006"
 
+ResultKind = Annotated[Word, Field(json_schema_extra=one_of(PERIOD_KINDS))]
+Attendance = Annotated[Word, Field(json_schema_extra=one_of(ATTENDANCE_CODES))]
 Permit = Annotated[UUID | None, said("Разрешение на запись после закрытия", "Permission to enter after closing")]
 
 
@@ -50,9 +52,7 @@ class LessonLine(Form):
 
     student_id: Annotated[UUID, said("Ученик", "Student")]
     marks: Annotated[tuple[MarkValue, ...], said("Отметки, «4» и «5» для 4/5", "Marks", max_length=5)] = ()
-    attendance: Annotated[
-        Word | None, said("Код посещаемости", "Attendance code", json_schema_extra=one_of(ATTENDANCE_CODES))
-    ] = None
+    attendance: Annotated[Attendance | None, said("Код посещаемости", "Attendance code")] = None
     comment: Annotated[Text, said("Замечание", "Comment")] = ""
 
 
@@ -137,9 +137,7 @@ class NewPeriodMark(Form):
     student_id: Annotated[UUID, said("Ученик", "Student")]
     period: Annotated[Code, said("Код периода", "Code of the period")]
     value: Annotated[MarkValue, said("Отметка или н/а", "Mark, or н/а for not attested")]
-    kind: Annotated[Word | None, said("Вид результата", "Kind of result", json_schema_extra=one_of(PERIOD_KINDS))] = (
-        None
-    )
+    kind: Annotated[ResultKind | None, said("Вид результата", "Kind of result")] = None
     scale: Annotated[Code | None, said("Своя шкала", "A scale of its own")] = None
     effective_on: Annotated[Day | None, said("Дата", "Day")] = None
     permit_id: Permit = None
@@ -167,8 +165,6 @@ class PeriodMarkCorrection(Form):
     period: Annotated[Code, said("Код периода", "Code of the period")]
     value: Annotated[MarkValue, said("Новая отметка", "New mark")]
     reason: Annotated[Text, said("Причина", "Reason")]
-    kind: Annotated[Word | None, said("Вид результата", "Kind of result", json_schema_extra=one_of(PERIOD_KINDS))] = (
-        None
-    )
+    kind: Annotated[ResultKind | None, said("Вид результата", "Kind of result")] = None
     scale: Annotated[Code | None, said("Своя шкала", "A scale of its own")] = None
     permit_id: Permit = None
