@@ -1,0 +1,42 @@
+"""One server and one school for all tests of a worker; each test makes a class of its own in it.
+
+`served`     a running service with a projector (see `tests.support.api`)
+`director`   a client that acts as the director; the school is founded
+`a_class`    a class with a course, a work and two students
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.api import AClass, Api, Served, a_foundation, found, make_class, projecting, serving
+from tests.support.postgres import fresh_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def served(postgres_url: str, kek_text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("api")
+    with (
+        fresh_schema(postgres_url) as database,
+        a_foundation(postgres_url, database.schema, kek_text, folder) as base,
+        projecting(base),
+        serving(base) as service,
+    ):
+        with service.acts().http as client:
+            found(Api(client))
+        yield service
+
+
+@pytest.fixture
+def director(served: Served) -> Api:
+    return served.acts()
+
+
+@pytest.fixture
+def a_class(director: Api) -> AClass:
+    return make_class(director)

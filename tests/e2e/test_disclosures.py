@@ -1,0 +1,180 @@
+"""No answer without a record: after each kind of reading, and after each refused one, the register tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger.ids import new_id
+from ledger.policy.offices import Office
+
+if TYPE_CHECKING:
+    from tests.support.api import AClass, Api, Json, Served
+
+
+def register(served: Served, student: str) -> list[Json]:
+    """Returns who saw the student's data up to now, oldest first, without this very look at it."""
+    auditor = served.acts(Office.AUDITOR)
+    with served.base.database.connect("owner") as connection:
+        query = served.base.database.bind("SELECT max(position) FROM {schema}.events")
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    page = auditor.reads(f"/v1/students/{student}/disclosures", min_position=row[0])
+    return [entry for entry in reversed(page["items"]) if entry["access_id"] != page["access_id"]]
+
+
+READS = (
+    ("/v1/students/{student}", "student", ["personal_file"]),
+    ("/v1/students?group_id={group}", "students", ["personal_file"]),
+    ("/v1/journals/{course}", "journal", ["personal_file", "marks", "final_results", "credits"]),
+    ("/v1/students/{student}/portfolio", "portfolio", ["achievements", "awards", "credits"]),
+    ("/v1/students/{student}/retention", "retention", None),
+    ("/v1/students/{student}/disclosures", "disclosures", ["disclosures"]),
+    ("/v1/students/{student}/history", "history", None),
+)
+
+
+def _address(template: str, a_class: AClass) -> str:
+    return template.format(student=a_class.students[0], group=a_class.group_id, course=a_class.course_id)
+
+
+@pytest.mark.parametrize(("template", "resource", "categories"), READS)
+def test_reading_is_recorded_with_purpose_and_basis(
+    served: Served, director: Api, a_class: AClass, template: str, resource: str, categories: list[str] | None
+) -> None:
+    person = new_id()
+    reader = served.acts(Office.DIRECTOR, person=person)
+    reader.reads("/v1/courses", min_position=a_class.position)
+    reader.reads(_address(template, a_class))
+    last = register(served, a_class.students[0])[-1]
+    assert (last["actor"], last["office"], last["resource"], last["granted"]) == (
+        str(person),
+        "director",
+        resource,
+        True,
+    )
+    assert (last["purpose"], last["channel"]) == ("quality_control", "api")
+    assert last["legal_basis"]
+    if categories is not None:
+        assert sorted(last["categories"]) == sorted(categories)
+
+
+@pytest.mark.parametrize(("template", "resource", "categories"), READS)
+def test_refused_reading_is_recorded_and_shows_nothing(
+    served: Served, a_class: AClass, template: str, resource: str, categories: list[str] | None
+) -> None:
+    person = new_id()
+    served.acts().reads("/v1/courses", min_position=a_class.position)
+    stranger = served.acts(Office.STUDENT, person=person, students=(new_id(),))
+    answer = stranger.get(_address(template, a_class))
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert "Синтетический" not in answer.text
+    last = register(served, a_class.students[0])[-1]
+    assert (last["actor"], last["resource"], last["granted"]) == (str(person), resource, False)
+
+
+@pytest.mark.parametrize(("template", "resource", "categories"), READS)
+def test_head_discloses_nothing(
+    served: Served, director: Api, a_class: AClass, template: str, resource: str, categories: list[str] | None
+) -> None:
+    before = register(served, a_class.students[0])
+    answer = director.http.head(_address(template, a_class))
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]
+    after = register(served, a_class.students[0])
+    assert after[: len(before)] == before
+    assert [entry["office"] for entry in after[len(before) :]] == ["auditor"]
+
+
+def test_every_student_of_a_page_is_disclosed_and_nobody_else(served: Served, a_class: AClass) -> None:
+    person = a_class.teacher
+    teacher = served.acts(Office.TEACHER, person=person)
+    page = teacher.reads(f"/v1/journals/{a_class.course_id}", limit=1, min_position=a_class.position)
+    shown = page["lines"][0]["student_id"]
+    for student in a_class.students:
+        seen = [entry["actor"] for entry in register(served, student)]
+        assert (str(person) in seen) == (student == shown)
+
+
+def test_register_names_the_access_that_a_page_carried(served: Served, director: Api, a_class: AClass) -> None:
+    page = director.reads(f"/v1/students/{a_class.students[0]}/portfolio")
+    assert register(served, a_class.students[0])[-1]["access_id"] == page["access_id"]
+
+
+def test_register_comes_in_pages_newest_first(served: Served, director: Api, a_class: AClass) -> None:
+    path = f"/v1/students/{a_class.students[0]}/disclosures"
+    for _ in range(4):
+        director.reads(path)
+    whole = [entry["position"] for entry in reversed(register(served, a_class.students[0]))]
+    first = director.reads(path, limit=2, min_position=whole[0])
+    rest = director.reads(path, limit=2, cursor=first["next"])
+    got = [entry["position"] for entry in first["items"] + rest["items"]]
+    assert got == sorted(got, reverse=True)
+    assert len(set(got)) == len(got) == 4
+
+
+def test_what_does_not_exist_is_not_found_and_not_recorded(director: Api) -> None:
+    for path in ("/v1/students/{}", "/v1/students/{}/history", "/v1/journals/{}", "/v1/students?group_id={}"):
+        assert director.get(path.format(uuid4())).status_code == 404
+
+
+def test_own_data_are_read_by_student_and_representative_only(served: Served, a_class: AClass) -> None:
+    own, other = a_class.students
+    for office in (Office.STUDENT, Office.REPRESENTATIVE):
+        reader = served.acts(office, students=(UUID(own),))
+        for what in ("", "/portfolio", "/retention", "/disclosures", "/history"):
+            query = {} if what == "/history" else {"min_position": a_class.position}
+            assert reader.get(f"/v1/students/{own}{what}", **query).status_code == 200
+            assert reader.get(f"/v1/students/{other}{what}").status_code == 403
+        assert reader.get(f"/v1/journals/{a_class.course_id}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("office", "allowed"),
+    [
+        (Office.SECRETARY, {"", "/portfolio", "/retention"}),
+        (Office.INSPECTOR, {"/retention", "/disclosures"}),
+        (Office.AUDITOR, {"", "/portfolio", "/retention", "/disclosures", "/history"}),
+        (Office.TEACHER, set()),
+        (Office.CLASS_TEACHER, set()),
+    ],
+)
+def test_offices_read_what_their_purpose_covers(
+    served: Served, a_class: AClass, office: Office, allowed: set[str]
+) -> None:
+    reader = served.acts(office)
+    served.acts().reads("/v1/courses", min_position=a_class.position)
+    for what in ("", "/portfolio", "/retention", "/disclosures", "/history"):
+        answer = reader.get(f"/v1/students/{a_class.students[0]}{what}")
+        assert answer.status_code == (200 if what in allowed else 403), what
+
+
+def test_class_teacher_reads_the_own_class(served: Served, a_class: AClass) -> None:
+    reader = served.acts(Office.CLASS_TEACHER, person=a_class.class_teacher)
+    reader.reads("/v1/students", group_id=a_class.group_id, min_position=a_class.position)
+    reader.reads(f"/v1/students/{a_class.students[0]}/portfolio")
+    reader.reads(f"/v1/journals/{a_class.course_id}")
+
+
+@pytest.mark.parametrize(
+    ("office", "status"),
+    [
+        (Office.SECRETARY, 403),
+        (Office.AUDITOR, 403),
+        (Office.INSPECTOR, 403),
+        (Office.TEACHER, 403),
+        (Office.DEPUTY_HEAD, 201),
+    ],
+)
+def test_offices_record_marks_as_they_may(served: Served, a_class: AClass, office: Office, status: int) -> None:
+    answer = served.acts(office).post("/v1/marks", a_class.mark(a_class.students[0]))
+    assert answer.status_code == status
+
+
+def test_student_and_representative_record_nothing(served: Served, a_class: AClass) -> None:
+    for office in (Office.STUDENT, Office.REPRESENTATIVE):
+        own = served.acts(office, students=(UUID(a_class.students[0]),))
+        assert own.post("/v1/marks", a_class.mark(a_class.students[0])).status_code == 403
+        assert own.post("/v1/students", {"family_name": "А", "given_name": "Б"}).status_code == 403

@@ -1,0 +1,120 @@
+"""The OpenAPI document is valid, complete, and the one that the routes live up to."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from ledger.aggregates.registry import EVENTS
+from ledger.api.app import create_app
+from ledger.api.openapi import FORMS, TAGS
+from ledger.bootstrap import Foundation
+from ledger.projections.views import all_views
+from ledger.settings import Settings
+from ledger.store.database import Database
+from ledger.store.keyring import KeyEncryptionKeys
+from ledger.store.mapper import EventMapper
+from ledger.store.secrets import Hasher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.api.schemas.base import Form
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document() -> Json:
+    hasher = Hasher(os.urandom(32))
+    base = Foundation(
+        uuid4(),
+        Settings(),
+        Database("", "ledger"),
+        KeyEncryptionKeys({1: os.urandom(32)}),
+        hasher,
+        EventMapper(EVENTS),
+        all_views(hasher.blind_index),
+    )
+    return create_app(base).openapi()
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_document_is_valid_openapi_3_1(document: Json) -> None:
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_has_its_own_id_summary_description_and_tag(document: Json) -> None:
+    found = list(operations(document))
+    ids = [operation["operationId"] for _, _, operation in found]
+    assert len(set(ids)) == len(ids) > 40
+    known = {name for name, _ in TAGS}
+    for path, method, operation in found:
+        assert operation["description"], (path, method)
+        assert " / " in operation["summary"], (path, method)
+        assert set(operation["tags"]) <= known
+    assert known == {tag for _, _, operation in found for tag in operation["tags"]}
+
+
+def test_every_operation_under_v1_says_its_problems_and_security(document: Json) -> None:
+    for path, method, operation in operations(document):
+        assert "500" in operation["responses"]
+        if path.startswith("/v1/"):
+            assert operation["security"] == [{"bearer": []}]
+            wanted = {"400", "401", "403", "404", "422", "500", "503"}
+            wanted |= {"409", "413", "415"} if method == "post" else {"410"}
+            assert wanted <= operation["responses"].keys(), (path, method)
+    for response in document["components"]["responses"].values():
+        assert list(response["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_every_post_documents_its_key_its_form_and_its_answer(document: Json) -> None:
+    used = set()
+    for path, method, operation in operations(document):
+        if method != "post":
+            continue
+        keys = [parameter for parameter in operation["parameters"] if parameter["name"] == "Idempotency-Key"]
+        assert [key["required"] for key in keys] == [True], path
+        used.add(operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1])
+        created = operation["responses"]["201"]
+        assert created["content"]["application/json"]["schema"]["$ref"].endswith("/CommandRecorded")
+        assert "Ledger-Position" in created["headers"]
+    assert used == {form.__name__ for form in FORMS}
+
+
+def test_every_get_says_what_it_shows(document: Json) -> None:
+    for path, method, operation in operations(document):
+        if method == "get" and path.startswith("/v1/"):
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            assert "$ref" in schema or len(schema["oneOf"]) == 2, path
+
+
+def test_lists_take_cursor_and_limit_and_reads_take_min_position(document: Json) -> None:
+    for path, method, operation in operations(document):
+        if method != "get" or not path.startswith("/v1/") or path.startswith("/v1/commands/"):
+            continue
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert "min_position" in names, path
+        assert ("limit" in names) == bool(names & {"cursor", "after"}), path
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_every_example_of_a_form_is_valid_and_every_field_is_described(form: type[Form]) -> None:
+    examples = cast("Json", form.model_config["json_schema_extra"])["examples"]
+    assert examples
+    for example in examples:
+        form.model_validate_json(json.dumps(example))
+    for name, field in form.model_fields.items():
+        assert " / " in (field.description or ""), name
