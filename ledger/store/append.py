@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.store.arrays import byteas, int2s, int4s, texts, uuids
+
 if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
@@ -92,26 +94,26 @@ def append_parameters(batch: AppendBatch, seen: int | None, touched: list[UUID])
     """Returns the arguments of the call in its order."""
     return (
         seen,
-        touched,
-        batch.event_ids,
-        batch.stream_ids,
-        batch.versions,
-        batch.subject_ids,
-        batch.topics,
-        batch.record_classes,
-        batch.algorithms,
-        batch.commitments,
-        batch.headers,
-        batch.states,
-        batch.command_ids,
-        batch.clients,
-        batch.requests,
-        batch.firsts,
-        batch.counts,
-        [key.subject_id for key in batch.keys],
-        [key.record_class for key in batch.keys],
-        [key.epoch for key in batch.keys],
-        [key.wrapped for key in batch.keys],
+        uuids(touched),
+        uuids(batch.event_ids),
+        uuids(batch.stream_ids),
+        int4s(batch.versions),
+        uuids(batch.subject_ids),
+        texts(batch.topics),
+        texts(batch.record_classes),
+        int2s(batch.algorithms),
+        byteas(batch.commitments),
+        byteas(batch.headers),
+        byteas(batch.states),
+        byteas(batch.command_ids),
+        uuids(batch.clients),
+        byteas(batch.requests),
+        int4s(batch.firsts),
+        int4s(batch.counts),
+        uuids([key.subject_id for key in batch.keys]),
+        texts([key.record_class for key in batch.keys]),
+        int4s([key.epoch for key in batch.keys]),
+        byteas([key.wrapped for key in batch.keys]),
     )
 
 

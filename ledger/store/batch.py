@@ -162,7 +162,7 @@ def _apply(outcome: Decided, proposals: Sequence[Proposal], lanes: BatchLanes, n
                 **proposal.values,
             )
             if loaded:
-                lanes.touched.add(ref.stream_id)  # before the event is applied: if that fails, half of it may be there
+                lanes.touch(ref.stream_id)  # before the event is applied: if that fails, half of it may be there
                 lanes.change(ref, fold(lane, event))
             outcome.events.append((ref, event))
     except Exception as error:

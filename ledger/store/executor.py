@@ -252,7 +252,7 @@ class CommandExecutor:
         )
         written = write_batch(decided, lanes, self._mapper, self._keyring, self._settings.snapshot_every)
         self._unsettled = (decided, written)
-        result = await append(connection, self._append_query, written.columns, self._seen, list(lanes.touched))
+        result = await append(connection, self._append_query, written.columns, self._seen, lanes.touched)
         return result, decided, written
 
     async def _conclude(  # noqa: PLR0913 - the parts of one attempt

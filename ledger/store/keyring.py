@@ -168,13 +168,14 @@ class Keyring:
 
     def __init__(self, keks: KeyEncryptionKeys, *, maximum: int = 100_000) -> None:
         self._keks = keks
-        self._keys: OrderedDict[KeyName, DataKey] = OrderedDict()
-        self._surveyed: OrderedDict[UUID, None] = OrderedDict()
+        # By the integer of the subject's id: hashing UUID objects runs in Python.
+        self._keys: OrderedDict[tuple[int, str], DataKey] = OrderedDict()
+        self._surveyed: OrderedDict[int, None] = OrderedDict()
         self._maximum = maximum
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
         """Returns the key if it is in memory."""
-        name = (subject_id, record_class)
+        name = (subject_id.int, record_class)
         key = self._keys.get(name)
         if key is not None:
             self._keys.move_to_end(name)
@@ -193,11 +194,11 @@ class Keyring:
 
     def surveyed(self, subject_id: UUID) -> bool:
         """Tells whether every stored key of the subject has been admitted."""
-        return subject_id in self._surveyed
+        return subject_id.int in self._surveyed
 
     def unsurveyed(self, subjects: Iterable[UUID]) -> list[UUID]:
         """Returns the subjects whose keys have to be loaded."""
-        return [subject for subject in subjects if subject not in self._surveyed]
+        return [subject for subject in subjects if subject.int not in self._surveyed]
 
     def create(self, subject_id: UUID, record_class: str) -> tuple[DataKey, KeyRow]:
         """Returns a new key and its row; it is not in the ring before its row is committed and admitted."""
@@ -207,7 +208,7 @@ class Keyring:
 
     def put(self, subject_id: UUID, record_class: str, key: DataKey) -> None:
         """Adds a key whose row was committed."""
-        self._keys[subject_id, record_class] = key
+        self._keys[subject_id.int, record_class] = key
         if len(self._keys) > self._maximum:
             (subject, _), _ = self._keys.popitem(last=False)
             self._surveyed.pop(subject, None)
@@ -215,15 +216,15 @@ class Keyring:
     def admit(self, subjects: Iterable[UUID], rows: Iterable[tuple[UUID, str, int, bytes]]) -> None:
         """Adds the stored keys of `subjects`; `rows` must be all of them, as SELECT_KEYS returns them."""
         for subject_id, record_class, epoch, wrapped in rows:
-            if (subject_id, record_class) not in self._keys:
+            if (subject_id.int, record_class) not in self._keys:
                 key = self._keks.unwrap(_name(subject_id, record_class), epoch, bytes(wrapped))
                 self.put(subject_id, record_class, DataKey(key))
         for subject_id in subjects:
-            self._surveyed[subject_id] = None
+            self._surveyed[subject_id.int] = None
         while len(self._surveyed) > self._maximum:
             self._surveyed.popitem(last=False)
 
     def forget(self, subjects: Iterable[UUID]) -> None:
         """Forgets what is known of the subjects' keys, after another process has made some."""
         for subject in subjects:
-            self._surveyed.pop(subject, None)
+            self._surveyed.pop(subject.int, None)

@@ -77,27 +77,29 @@ class LaneCache:
         maximum: how many lanes are kept; a lane of a year's marks is some tens of KiB at most.
     """
 
+    # Keyed by the integer of the id: hashing and comparing UUID objects runs in Python and was a tenth of a command.
     def __init__(self, maximum: int) -> None:
-        self._lanes: OrderedDict[UUID, Lane] = OrderedDict()
+        self._lanes: OrderedDict[int, Lane] = OrderedDict()
         self._maximum = maximum
 
     def get(self, stream_id: UUID) -> Lane | None:
         """Returns a cached lane and notes its use."""
-        lane = self._lanes.get(stream_id)
+        key = stream_id.int
+        lane = self._lanes.get(key)
         if lane is not None:
-            self._lanes.move_to_end(stream_id)
+            self._lanes.move_to_end(key)
         return lane
 
     def put(self, lane: Lane) -> None:
         """Adds a lane that is equal to its stored events."""
-        self._lanes[lane.id] = lane
+        self._lanes[lane.id.int] = lane
         while len(self._lanes) > self._maximum:
             self._lanes.popitem(last=False)
 
     def evict(self, stream_ids: Iterable[UUID]) -> None:
         """Forgets lanes that moved, or whose events were not committed."""
         for stream_id in stream_ids:
-            self._lanes.pop(stream_id, None)
+            self._lanes.pop(stream_id.int, None)
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -113,55 +115,67 @@ class BatchLanes:
 
     def __init__(self, cache: LaneCache) -> None:
         self._cache = cache
-        self._held: dict[UUID, Lane | None] = {}
-        self._changed: dict[UUID, tuple[LaneRef[Any], int]] = {}
-        self.touched: set[UUID] = set()
+        self._held: dict[int, Lane | None] = {}
+        self._changed: dict[int, tuple[LaneRef[Any], int]] = {}
+        self._touched: dict[int, UUID] = {}
+
+    @property
+    def touched(self) -> list[UUID]:
+        """The streams that were read or written."""
+        return list(self._touched.values())
 
     def need(self, *refs: LaneRef[Any]) -> None:
         """Raises LanesMissing with all of `refs` that are not in memory."""
-        missing = [ref for ref in refs if not self._has(ref.stream_id)]
+        held = self._held
+        missing = [ref for ref in refs if ref.stream_id.int not in held and not self._fetch(ref.stream_id)]
         if missing:
             raise LanesMissing(missing)
 
     def get(self, ref: LaneRef[L]) -> L | None:
-        """Returns the lane, or None where its stream is empty.
+        """Returns the lane, or None where its stream is empty or is one of another kind.
 
         Raises:
-            Unreadable: the stream is one of another kind (an id was given where another thing's id belongs).
+            LanesMissing: it is not in memory.
         """
-        if not self._has(ref.stream_id):
+        stream_id = ref.stream_id
+        key = stream_id.int
+        if key not in self._held and not self._fetch(stream_id):
             raise LanesMissing([ref])
-        self.touched.add(ref.stream_id)
-        lane = self._held[ref.stream_id]
+        self._touched[key] = stream_id
+        lane = self._held[key]
         return lane if isinstance(lane, ref.kind) else None
 
-    def _has(self, stream_id: UUID) -> bool:
-        if stream_id in self._held:
-            return True
+    def _fetch(self, stream_id: UUID) -> bool:
         lane = self._cache.get(stream_id)
         if lane is None:
             return False
-        self._held[stream_id] = lane
+        self._held[stream_id.int] = lane
         return True
 
     def put(self, stream_id: UUID, lane: Lane | None) -> None:
         """Holds a lane for the batch; None says that its stream is empty (true for this batch only)."""
-        self._held[stream_id] = lane
+        self._held[stream_id.int] = lane
 
     def held(self, stream_id: UUID) -> Lane | None:
         """Returns a lane that the batch holds."""
-        return self._held.get(stream_id)
+        return self._held.get(stream_id.int)
+
+    def touch(self, stream_id: UUID) -> None:
+        """Notes that a lane is about to be changed: if that fails half-way, it must not stay in memory."""
+        self._touched[stream_id.int] = stream_id
 
     def change(self, ref: LaneRef[Any], lane: Lane) -> None:
         """Holds a lane to which an event was applied."""
-        self._changed.setdefault(ref.stream_id, (ref, lane.version - 1))
-        self._held[ref.stream_id] = lane
-        self.touched.add(ref.stream_id)
+        key = ref.stream_id.int
+        if key not in self._changed:
+            self._changed[key] = (ref, lane.version - 1)
+        self._held[key] = lane
+        self._touched[key] = ref.stream_id
 
     def changes(self) -> Iterator[tuple[LaneRef[Any], int, Lane]]:
         """Yields each changed lane with its name and the version that it had before the batch."""
-        for stream_id, (ref, before) in self._changed.items():
-            lane = self._held[stream_id]
+        for key, (ref, before) in self._changed.items():
+            lane = self._held[key]
             if lane is not None:
                 yield ref, before, lane
 
@@ -170,8 +184,8 @@ class BatchLanes:
 
         Only those that were read or written: the append function has checked that these did not move meanwhile.
         """
-        for stream_id in self.touched:
-            lane = self._held.get(stream_id)
+        for key in self._touched:
+            lane = self._held.get(key)
             if lane is not None:
                 self._cache.put(lane)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID
 
 from ledger.aggregates.base import LaneRef
@@ -21,6 +22,7 @@ def record_lane(student_id: UUID) -> LaneRef[StudentRecord]:
     return LaneRef(student_id, student_id, StudentRecord)
 
 
+@lru_cache(maxsize=100_000)  # deriving the id costs as much as a rule; a name never changes
 def marks_lane(student_id: UUID, year: str) -> LaneRef[StudentMarks]:
     """Names the student's lane of marks in a school year."""
     return LaneRef(lane_id(student_id, f"marks/{year}"), student_id, StudentMarks)
