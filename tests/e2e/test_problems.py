@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from ledger.api.service import Service
@@ -15,8 +17,6 @@ from tests.support.api import AClass, Api, Served, make_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
 CANARY = "Канарейка"
 KEYS = {"type", "title", "status", "detail", "help", "code", "request_id"}
@@ -182,6 +182,18 @@ def test_body_of_a_mebibyte_is_too_large_however_it_comes(director: Api) -> None
     check_problem(director.http.post("/v1/school", content=chunks(), headers=headers), 413, "body-too-large")
     just = b" " * (1024 * 1024 - 2) + b"{}"
     check_problem(director.http.post("/v1/school", content=just, headers=headers), 422, "invalid-input")
+
+
+def test_body_without_an_end_is_answered_before_it_ends(served: Served) -> None:
+    address = httpx.URL(served.url)
+    head = (
+        "POST /v1/school HTTP/1.1\r\nHost: ledger\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
+        f"Idempotency-Key: {uuid4()}\r\nAuthorization: Bearer {served.token()}\r\n\r\n"
+    )
+    piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    with socket.create_connection((address.host, address.port or 0), timeout=10) as wire:
+        wire.sendall(head.encode() + piece * 17)
+        assert wire.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey
 from pydantic import SecretStr
 
-from ledger.api.tokens import TokenVerifier, issue_token, load_token_key, make_token_key
+from ledger.api.tokens import TokenVerifier, _canonical, issue_token, load_token_key, make_token_key
 from ledger.errors import InvalidInput, SettingsError, Unauthenticated
 from ledger.policy.offices import Actor, Office
 from ledger.settings import Settings
@@ -139,3 +139,10 @@ def test_file_that_is_no_ed25519_private_key_is_refused(tmp_path: Path, content:
     path.write_bytes(content)
     with pytest.raises(SettingsError):
         load_token_key(Settings(home=tmp_path, token_key_file=path))
+
+
+def test_base64url_has_one_spelling_before_any_library_sees_it() -> None:
+    assert _canonical("AA") == b"\x00"
+    for other in ("AB", "AA==", "A", "A+A", "A A", "", "АА"):
+        with pytest.raises(Unauthenticated):
+            _canonical(other)
