@@ -86,7 +86,9 @@ def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
     try:
         return KeyEncryptionKeys.parse(path.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The key file {path} cannot be read.", help="Check its permissions and content.") from error
+        raise SettingsError(
+            f"The key file {path} cannot be read.", help="Check its permissions and content."
+        ) from error
 
 
 def _initialised(database: Database) -> bool:

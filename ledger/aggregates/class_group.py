@@ -10,10 +10,10 @@ from datetime import date
 from typing import ClassVar, cast
 from uuid import UUID
 
-from ledger.aggregates.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 from ledger.aggregates.school import School
 from ledger.errors import Violation
 from ledger.ids import new_id
+from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 
 LEVELS: tuple[str, ...] = ("primary", "basic", "secondary", "supplementary", "other")
 """НОО, ООО, СОО, ДОП (S0-3.1, S1-3.1); `other` for what comes from foreign systems."""

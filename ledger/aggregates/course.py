@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 from ledger.aggregates.class_group import ClassGroup
 from ledger.aggregates.school import School
 from ledger.errors import Violation
 from ledger.ids import new_id
+from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 
 JOURNAL_KINDS: tuple[str, ...] = ("class", "elective", "extracurricular", "supplementary")
 """Class journal, elective journal, extracurricular journal, journal of a club (supplementary education)."""
@@ -118,7 +118,7 @@ class WorkAdded(LedgerEvent):
         aggregate.state.works[str(self.event_id)] = Work(self.scale, self.kind)
 
 
-def open_course(  # noqa: PLR0913 - the fields of one form
+def open_course(
     ref: LaneRef[Course],
     school: School,
     group: ClassGroup,
@@ -172,7 +172,7 @@ def assign_teacher(
     return [Proposal(ref, TeacherAssigned, values, new_id())]
 
 
-def add_work(  # noqa: PLR0913 - the fields of one form
+def add_work(
     ref: LaneRef[Course],
     school: School,
     course: Course,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.aggregates.base import Lane, LaneRef, LedgerEvent, Proposal
-from ledger.aggregates.record_classes import RecordClass
 from ledger.aggregates.student import disclosures_stream
 from ledger.ids import new_id
+from ledger.streams.base import Lane, LaneRef, LedgerEvent, Proposal
+from ledger.streams.record_classes import RecordClass
 
 
 class AccessLane(Lane):

@@ -12,7 +12,7 @@ from datetime import MAXYEAR, date
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ledger.aggregates.record_classes import RecordClass
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledger.aggregates import class_group, course, disclosures, school
-from ledger.aggregates.base import LedgerEvent, OpeningEvent
 from ledger.aggregates.student import achievements, marks, record
+from ledger.streams.base import LedgerEvent, OpeningEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

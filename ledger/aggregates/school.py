@@ -12,10 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 from ledger.aggregates.scales import DEFAULT_SCALES, Scale
 from ledger.errors import Violation
 from ledger.ids import check_code, new_id
+from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
 
 PERIOD_KINDS: tuple[str, ...] = ("quarter", "trimester", "half_year", "term", "year", "exam", "final")
 """Kinds of a period; the first four divide a year and close for current marks, the others carry attestation."""
@@ -272,7 +272,7 @@ def open_year(
     return [Proposal(ref, SchoolYearOpened, values, new_id())]
 
 
-def define_period(  # noqa: PLR0913 - the fields of one form
+def define_period(
     ref: LaneRef[School],
     school: School,
     *,
@@ -310,7 +310,7 @@ def define_period(  # noqa: PLR0913 - the fields of one form
     return [Proposal(ref, PeriodDefined, values, new_id())]
 
 
-def define_scale(  # noqa: PLR0913 - the fields of one form
+def define_scale(
     ref: LaneRef[School],
     school: School,
     *,
@@ -351,7 +351,7 @@ def define_scale(  # noqa: PLR0913 - the fields of one form
     return [Proposal(ref, MarkScaleDefined, values, new_id())]
 
 
-def adopt_local_act(  # noqa: PLR0913 - the fields of one form
+def adopt_local_act(
     ref: LaneRef[School],
     school: School,
     *,

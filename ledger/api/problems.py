@@ -122,7 +122,7 @@ def status_of(error: LedgerError) -> int:
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
 
-def problem(  # noqa: PLR0913 - the members of a problem
+def problem(
     request_id: UUID,
     status: int,
     code: str,

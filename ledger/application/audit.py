@@ -112,9 +112,7 @@ def _hash(view: str, table: TableStore, key: Key, row: Row) -> bytes:
 class Auditor:
     """Audits a ledger with a keyring of its own, on a connection that reads only."""
 
-    def __init__(
-        self, database: Database, mapper: EventMapper, keks: KeyEncryptionKeys, views: Sequence[View]
-    ) -> None:
+    def __init__(self, database: Database, mapper: EventMapper, keks: KeyEncryptionKeys, views: Sequence[View]) -> None:
         self._database = database
         self._keyring = Keyring(keks, maximum=1_000_000)
         self._reader = EventReader(database, mapper, self._keyring)
@@ -176,7 +174,9 @@ class Auditor:
         for view in self._views:
             row = stored.get(view.name)
             if row is None or row[2] != view.version:
-                report.add(f"view {view.name}", "tracking", "The view has not been built in this version; start the service.")
+                report.add(
+                    f"view {view.name}", "tracking", "The view has not been built in this version; start the service."
+                )
                 continue
             if row[3] is not None:
                 report.add(f"view {view.name}", f"position {row[3]}", f"The view has stopped: {row[4]}")
@@ -221,7 +221,9 @@ class Auditor:
                 progress(report.position, last)
         for name, position in positions.items():
             if position > report.position:
-                report.add(f"view {name}", f"position {position}", "The view is ahead of the history: events are missing.")
+                report.add(
+                    f"view {name}", f"position {position}", "The view is ahead of the history: events are missing."
+                )
 
     def _remember_erased(self, entries: Sequence[Entry]) -> None:
         """Remembers which classes of whom have events and no key any more: their rows are no findings."""
@@ -241,7 +243,9 @@ class Auditor:
     def _check(report: AuditReport, entry: Entry, before: Entry | None, versions: dict[UUID, int]) -> None:
         expected = before.position + 1 if before else 1
         if entry.position != expected:
-            report.add("events", f"position {expected}", f"{entry.position - expected} positions are missing from here.")
+            report.add(
+                "events", f"position {expected}", f"{entry.position - expected} positions are missing from here."
+            )
         version = versions.get(entry.stream_id, 0) + 1
         if entry.version != version:
             report.add("events", _name(entry), f"Its stream should be at version {version}.")
@@ -268,7 +272,7 @@ class Auditor:
             self._compare_table(connection, report, view, store, expected[table.name], served, replayed)
         report.views.append(ViewDigest(view.name, position, served.rows, served.hex(), replayed.hex()))
 
-    def _compare_table(  # noqa: PLR0913 - one table of one view
+    def _compare_table(
         self,
         connection: psycopg.Connection[DbRow],
         report: AuditReport,
@@ -294,7 +298,7 @@ class Auditor:
                     subject = store.subject(row)
                     try:
                         if subject in broken:
-                            raise broken[subject]  # noqa: TRY301 - handled as any other row that does not open
+                            raise broken[subject]
                         _, opened = store.open(row, self._keyring)
                     except Erased:
                         if subject in self._erased:
@@ -312,7 +316,9 @@ class Auditor:
                     if wanted is None:
                         report.add(where, _key(store, key), "The replay has no such row.")
                     elif wanted != opened:
-                        report.add(where, _key(store, key), f"Differs in: {', '.join(_differing(store, wanted, opened))}.")
+                        report.add(
+                            where, _key(store, key), f"Differs in: {', '.join(_differing(store, wanted, opened))}."
+                        )
         for key, row in expected.items():
             replayed.add(_hash(view.name, store, key, row))
             if key not in seen:
@@ -320,7 +326,10 @@ class Auditor:
 
 
 def _name(entry: Entry) -> str:
-    return f"position {entry.position} (event {entry.event_id}, {entry.topic}, stream {entry.stream_id}, version {entry.version})"
+    return (
+        f"position {entry.position} (event {entry.event_id}, {entry.topic}, stream {entry.stream_id},"
+        f" version {entry.version})"
+    )
 
 
 def _key(store: TableStore, key: Key) -> str:

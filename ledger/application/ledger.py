@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledger.aggregates.base import LaneRef
 from ledger.aggregates.school import School
+from ledger.streams.base import LaneRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Ledger:
     """The parts of one ledger in one process.
 
-    `pool` is of the reader role (views), `keys` of the writer role (data keys, events). Executor and pools belong to the
-    event loop that opened them; the rest may be used anywhere.
+    `pool` is of the reader role (views), `keys` of the writer role (data keys, events). Executor and pools belong to
+    the event loop that opened them; the rest may be used anywhere.
     """
 
     id: UUID

@@ -80,7 +80,9 @@ _BY_OFFICE: Mapping[Office, tuple[frozenset[Resource], Granted]] = {
 _TRAJECTORY = f"{_EDUCATION}; S0-6.1, S1-5.1"
 
 
-def decide_reading(actor: Actor, resource: Resource, relation: Relation) -> Decision:
+def decide_reading(  # noqa: PLR0911 - one return for each rule, in their order
+    actor: Actor, resource: Resource, relation: Relation
+) -> Decision:
     """Returns whether the actor may read the resource, for which purpose and on which basis, or why not."""
     found = _BY_OFFICE.get(actor.office)
     if found is not None:

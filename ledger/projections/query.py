@@ -26,7 +26,7 @@ async def select_rows(
     connection: psycopg.AsyncConnection[Row], store: TableStore, where: str, parameters: Sequence[object]
 ) -> list[Stored]:
     """Returns the rows of a table for which `where` (ours, with %s) holds."""
-    query = sql.SQL(f"{store.select_all} WHERE {where}")  # noqa: S608 - table and condition are ours
+    query = sql.SQL(f"{store.select_all} WHERE {where}")
     cursor = await connection.execute(query, parameters, prepare=True, binary=True)
     return await cursor.fetchall()
 

@@ -28,7 +28,7 @@ class EventReader:
         self._mapper = mapper
         self._keyring = keyring
         self._select = database.bind(
-            f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b"
+            f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b"  # noqa: S608 - ours
             " ORDER BY position LIMIT %b"
         )
         self._select_keys = database.bind(SELECT_KEYS)
@@ -39,9 +39,7 @@ class EventReader:
         row = connection.execute(self._last).fetchone()
         return int(row[0]) if row else 0
 
-    def entries(
-        self, connection: psycopg.Connection[Row], after: int, limit: int, until: int = 2**62
-    ) -> list[Entry]:
+    def entries(self, connection: psycopg.Connection[Row], after: int, limit: int, until: int = 2**62) -> list[Entry]:
         """Returns up to `limit` entries after a position, in order."""
         cursor = connection.execute(self._select, (after, until, limit), prepare=True, binary=True)
         return [Entry._make(row) for row in cursor.fetchall()]
@@ -88,7 +86,7 @@ class EventReader:
         for entry in entries:
             try:
                 if unopened := broken.get((entry.subject_id, entry.record_class)):
-                    raise unopened  # noqa: TRY301 - handled as any other entry that does not open
+                    raise unopened
                 facts.append(Fact(entry, self._mapper.open(entry, self._keyring)))
             except Erased:
                 continue

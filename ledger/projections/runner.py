@@ -35,9 +35,7 @@ BATCH = 1_000
 POLL_S = 0.1
 RETRY_FAILED_S = 10.0
 SWAP_PATIENCE_MS = 100
-_LEADER = (
-    "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
-)
+_LEADER = "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
 
 
 @dataclass(slots=True)
@@ -297,9 +295,7 @@ class ProjectionRunner:
                     # Somebody reads the view for long (an audit): let others read, and try again.
                     time.sleep(POLL_S)
 
-    def _swap(
-        self, connection: psycopg.Connection[Row], live: ViewStore, shadow: ViewStore, position: int
-    ) -> int:
+    def _swap(self, connection: psycopg.Connection[Row], live: ViewStore, shadow: ViewStore, position: int) -> int:
         """Applies what has come since, and puts the shadow into the place of the live view.
 
         Raises:
@@ -321,9 +317,7 @@ class ProjectionRunner:
                 shadow.apply(connection, self._reader.facts(connection, entries))
                 position = entries[-1].position
             live.drop(connection)
-            connection.execute(
-                self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}")
-            )
+            connection.execute(self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}"))
             connection.execute(
                 self._database.bind(
                     "UPDATE {schema}.tracking SET position = %s, version = %s, failed_position = NULL,"

@@ -110,9 +110,7 @@ class ViewStore:
 
     def _select(self, connection: psycopg.Connection[DbRow], table: str, keys: list[Key]) -> list[tuple[Key, Row]]:
         store = self.tables[table]
-        cursor = connection.execute(
-            sql.SQL(store.select_keys), store.key_parameters(keys), prepare=True, binary=True
-        )
+        cursor = connection.execute(sql.SQL(store.select_keys), store.key_parameters(keys), prepare=True, binary=True)
         stored = cursor.fetchall()
         self._reader.load_keys(connection, {store.subject(row) for row in stored})
         found = []

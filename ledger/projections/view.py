@@ -1,4 +1,4 @@
-"""What a view is: tables, and a pure function from events to rows. The same function runs live, in a rebuild and in an audit."""
+"""What a view is: tables, and a pure function from events to rows, the same live, in a rebuild and in an audit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import LedgerEvent
 from ledger.seal.entry import Entry
+from ledger.streams.base import LedgerEvent
 
 Key = tuple[object, ...]
 
@@ -34,7 +34,7 @@ class Table:
 
 
 class Row(NamedTuple):
-    """A row, opened. It is kept under one record class of one subject; `position` is of the last event that changed it."""
+    """A row, opened, under one record class of one subject; `position` is of the last event that changed it."""
 
     subject_id: UUID
     record_class: str
@@ -88,7 +88,7 @@ Apply = Callable[[Fact, Rows], None]
 
 
 class Rule(NamedTuple):
-    """What an event does to a view; `reads` names the stored rows that it needs, so that a batch loads them together."""
+    """What an event does to a view; `reads` names the stored rows it needs, so that a batch loads them together."""
 
     apply: Apply
     reads: Reads | None = None

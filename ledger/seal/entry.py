@@ -28,6 +28,7 @@ from uuid import UUID
 from ledger.errors import InvalidInput
 
 MAGIC = b"LDG1"
+MAX_SHORT = 255
 MAX_ENTRY = 65_535
 """A log's entry bundle gives an entry's length 16 bits (C2SP tlog-tiles)."""
 
@@ -53,7 +54,7 @@ class Entry(NamedTuple):
 
 
 def _short(value: bytes, what: str) -> bytes:
-    if len(value) > 0xFF:
+    if len(value) > MAX_SHORT:
         raise InvalidInput(f"The {what} of an entry is longer than 255 bytes.", help="Such an event cannot be stored.")
     return bytes((len(value),)) + value
 

@@ -46,7 +46,7 @@ class AppendBatch:
     counts: list[int] = field(default_factory=list)
     keys: list[KeyRow] = field(default_factory=list)
 
-    def add_event(  # noqa: PLR0913 - the columns of a row
+    def add_event(
         self, event_id: UUID, stream_id: UUID, version: int, subject_id: UUID, header: bytes, sealed: SealedState
     ) -> None:
         """Adds an event; version 0 is given by the append function."""

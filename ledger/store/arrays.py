@@ -71,9 +71,13 @@ def texts(values: Sequence[str]) -> PackedArray:
 
 def int4s(values: Sequence[int]) -> PackedArray:
     """Returns an int4[]."""
-    return _pack(_INT4, len(values), b"".join([b"\x00\x00\x00\x04" + value.to_bytes(4, signed=True) for value in values]))
+    return _pack(
+        _INT4, len(values), b"".join([b"\x00\x00\x00\x04" + value.to_bytes(4, signed=True) for value in values])
+    )
 
 
 def int2s(values: Sequence[int]) -> PackedArray:
     """Returns an int2[]."""
-    return _pack(_INT2, len(values), b"".join([b"\x00\x00\x00\x02" + value.to_bytes(2, signed=True) for value in values]))
+    return _pack(
+        _INT2, len(values), b"".join([b"\x00\x00\x00\x02" + value.to_bytes(2, signed=True) for value in values])
+    )

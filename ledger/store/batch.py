@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from ledger.aggregates.base import UNVERSIONED, LedgerEvent
-from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import LedgerError
 from ledger.store.append import AppendBatch, AppendResult
 from ledger.store.commands import Recorded, RecordedEvent
 from ledger.store.header import encode_header
 from ledger.store.keyring import AES_256_GCM, DataKey
 from ledger.store.lanes import BatchLanes, LanesMissing, fold, seal_snapshot
+from ledger.streams.base import UNVERSIONED, LedgerEvent
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from ledger.aggregates.base import Lane, LaneRef, Proposal
     from ledger.store.commands import Envelope
-    from ledger.store.keyring import Keyring, KeyName
+    from ledger.store.keyring import KeyName, Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.streams.base import Lane, LaneRef, Proposal
 
     Load = Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]]
 
@@ -65,7 +65,7 @@ class Decided:
     first: int = 0
 
 
-class BrokenCommand(Exception):  # noqa: N818 - tells the executor which command to leave out, not an error of its own
+class BrokenCommand(Exception):
     """A command whose accepted decision cannot be applied or written; the rest is decided again without it."""
 
     def __init__(self, waiting: Waiting, error: Exception) -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ledger.aggregates.base import Context, Lanes, Proposal
     from ledger.store.header import Header
+    from ledger.streams.base import Context, Lanes, Proposal
 
 
 class Command(Protocol):

@@ -44,7 +44,7 @@ class Database:
             "idle_in_transaction_session_timeout": "60s",
         }
         if role == "writer":
-            # The writer looks things up by key, always; a plan made while a table was small must serve when it is large.
+            # The writer looks things up by key: a plan made while a table was small must serve when it is large.
             # Planning anew for each call would cost more than most of its calls.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
             settings["plan_cache_mode"] = "force_generic_plan"

@@ -196,7 +196,7 @@ class CommandExecutor:
         self._queue.extendleft(reversed(again))
         return batch
 
-    async def _record(self, batch: list[Waiting]) -> None:
+    async def _record(self, batch: list[Waiting]) -> None:  # noqa: C901 - each branch is one way an append can end
         """Records a batch, deciding it again as often as others got in between."""
         misses = 0
         deadline = asyncio.get_running_loop().time() + self._settings.patience_s
@@ -247,15 +247,13 @@ class CommandExecutor:
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
     ) -> tuple[AppendResult, list[Decided], Written]:
         decided = await decide_batch(batch, lanes, utc_now(), lambda refs: self._loader.load(connection, refs))
-        await self._loader.load_keys(
-            connection, {ref.subject_id for entry in decided for ref, _ in entry.events}
-        )
+        await self._loader.load_keys(connection, {ref.subject_id for entry in decided for ref, _ in entry.events})
         written = write_batch(decided, lanes, self._mapper, self._keyring, self._settings.snapshot_every)
         self._unsettled = (decided, written)
         result = await append(connection, self._append_query, written.columns, self._seen, lanes.touched)
         return result, decided, written
 
-    async def _conclude(  # noqa: PLR0913 - the parts of one attempt
+    async def _conclude(
         self,
         connection: psycopg.AsyncConnection[Row],
         result: AppendResult,

@@ -1,9 +1,9 @@
 """Data keys: one for each (student, record class), so that a class can be forgotten without touching the history.
 
 A data key is random and stored wrapped by a key-encryption key (KEK) that lives outside the database, in a file or the
-environment, with an epoch number. Encryption is AES-256-GCM with a random 96-bit nonce; since GCM does not commit to its
-key, each event carries a commitment to its data key. The keyring does no I/O: who needs keys loads their rows and admits
-them here. Nothing in a key's repr, in an error or in a log tells its bytes.
+environment, with an epoch number. Encryption is AES-256-GCM with a random 96-bit nonce; since GCM does not commit to
+its key, each event carries a commitment to its data key. The keyring does no I/O: who needs keys loads their rows and
+admits them here. Nothing in a key's repr, in an error or in a log tells its bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ PAD_TO = 32
 KeyName = tuple[UUID, str]
 """A subject and a record class."""
 
-SELECT_KEYS = "SELECT subject_id, record_class, epoch, wrapped FROM {schema}.data_keys WHERE subject_id = ANY(%b::uuid[])"
+SELECT_KEYS = (
+    "SELECT subject_id, record_class, epoch, wrapped FROM {schema}.data_keys WHERE subject_id = ANY(%b::uuid[])"
+)
 
 
 class KeyRow(NamedTuple):
@@ -128,7 +130,9 @@ class KeyEncryptionKeys:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write("# Key-encryption keys of a ledger: without them its records cannot be read. Keep a copy apart.\n")
+            file.write(
+                "# Key-encryption keys of a ledger: without them its records cannot be read. Keep a copy apart.\n"
+            )
             file.write(f"1 {base64.b64encode(os.urandom(KEY_BYTES)).decode()}\n")
             file.flush()
             os.fsync(file.fileno())

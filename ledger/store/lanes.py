@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.aggregates.base import L, Lane, LaneRef, LedgerEvent, State
-from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import Erased, Unreadable
 from ledger.seal.entry import Entry
 from ledger.store.keyring import AES_256_GCM, SELECT_KEYS, DataKey
+from ledger.streams.base import L, Lane, LaneRef, LedgerEvent, State
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -62,7 +62,7 @@ WHERE old.version < excluded.version
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
 
 
-class LanesMissing(Exception):  # noqa: N818 - control flow between a decision and the executor, not an error
+class LanesMissing(Exception):
     """A decision asked for lanes that are not in memory; they are loaded and it is run again."""
 
     def __init__(self, refs: list[LaneRef[Any]]) -> None:
@@ -241,7 +241,9 @@ class LaneLoader:
             cursor = await connection.execute(self._select_keys, (wanted,), prepare=True, binary=True)
             self._keyring.admit(wanted, await cursor.fetchall())
 
-    async def load(self, connection: psycopg.AsyncConnection[Row], refs: Iterable[LaneRef[Any]]) -> dict[UUID, Lane | None]:
+    async def load(
+        self, connection: psycopg.AsyncConnection[Row], refs: Iterable[LaneRef[Any]]
+    ) -> dict[UUID, Lane | None]:
         """Returns the lanes as they are stored now; None for an empty stream."""
         wanted = {ref.stream_id: ref for ref in refs}
         ids = list(wanted)

@@ -16,10 +16,10 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Lane, LedgerEvent, OpeningEvent
 from ledger.errors import InvalidInput, Unreadable
 from ledger.seal.entry import Entry
 from ledger.store.keyring import AES_256_GCM, DataKey
+from ledger.streams.base import Lane, LedgerEvent, OpeningEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +73,9 @@ class _Codec:
         if version == self.version:
             return msgspec.structs.asdict(self._decoder.decode(plaintext[1:]))
         if not 0 < version < self.version:
-            message = f"The event was written by version {version} of its class; this ledger knows up to {self.version}."
+            message = (
+                f"The event was written by version {version} of its class; this ledger knows up to {self.version}."
+            )
             raise msgspec.ValidationError(message)
         state = _raw.decode(plaintext[1:])
         for step in range(version, self.version):

@@ -33,7 +33,7 @@ from tests.support.world import a_context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ledger.aggregates.base import Context, LaneRef, LedgerEvent
+    from ledger.streams.base import Context, LaneRef, LedgerEvent
     from ledger.aggregates.student import StudentRecord
 
 SCALES = ("five", "pass-fail", "hundred")

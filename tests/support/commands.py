@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.aggregates.base import Context, Lanes, Proposal
+from ledger.streams.base import Context, Lanes, Proposal
 from ledger.aggregates.disclosures import AccessOpened, disclose
 from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.marks import MarkRecorded, MarksOpened

@@ -13,7 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
-    from ledger.aggregates.base import LedgerEvent
+    from ledger.streams.base import LedgerEvent
 
 IDENTITY = {"originator_id", "originator_version", "timestamp", "event_id"}
 """Fields that are columns and no part of the state."""

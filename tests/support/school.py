@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ledger.aggregates import class_group, course, school
-from ledger.aggregates.base import L, LaneRef
+from ledger.streams.base import L, LaneRef
 from ledger.aggregates.student import achievements, marking, marks_lane, record, record_lane, results
 from ledger.ids import new_id
 from tests.support.world import TEACHER, TODAY, World, a_context
@@ -26,7 +26,7 @@ from tests.support.world import TEACHER, TODAY, World, a_context
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ledger.aggregates.base import Context, LedgerEvent
+    from ledger.streams.base import Context, LedgerEvent
 
 YEAR = "2025-2026"
 YEAR_BEGINS, YEAR_ENDS = date(2025, 9, 1), date(2026, 5, 31)

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from ledger.aggregates.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
+from ledger.streams.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
 from ledger.errors import Refused
 
 if TYPE_CHECKING:

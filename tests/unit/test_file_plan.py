@@ -19,7 +19,7 @@ from ledger.aggregates.file_plan import (
     year_end,
     years_after,
 )
-from ledger.aggregates.record_classes import STUDENT_CLASSES, RecordClass
+from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 
 LAST = date(2026, 5, 25)
 COMPLETED = date(2026, 6, 20)

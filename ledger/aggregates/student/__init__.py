@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 from uuid import UUID
 
-from ledger.aggregates.base import LaneRef
 from ledger.aggregates.student.marks import StudentMarks
 from ledger.aggregates.student.record import StudentRecord
 from ledger.ids import lane_id
+from ledger.streams.base import LaneRef
 
 __all__ = ["StudentMarks", "StudentRecord", "disclosures_stream", "marks_lane", "record_lane"]
 

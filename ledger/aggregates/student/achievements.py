@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from ledger.aggregates.base import Context, LaneRef, LedgerEvent, Proposal, judge
-from ledger.aggregates.record_classes import RecordClass
 from ledger.aggregates.scales import Scale
 from ledger.aggregates.student.record import StudentRecord
 from ledger.errors import Violation
 from ledger.ids import new_id
+from ledger.streams.base import Context, LaneRef, LedgerEvent, Proposal, judge
+from ledger.streams.record_classes import RecordClass
 
 ACHIEVEMENT_KINDS: tuple[str, ...] = (
     "olympiad",
@@ -113,7 +113,7 @@ class ResultCredited(LedgerEvent):
 WILLS: tuple[str, ...] = ("student", "representative")
 
 
-def record_achievement(  # noqa: PLR0913 - the fields of one form
+def record_achievement(
     ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
@@ -154,7 +154,7 @@ def record_achievement(  # noqa: PLR0913 - the fields of one form
     return [Proposal(ref, AchievementRecorded, values, new_id())]
 
 
-def grant_award(  # noqa: PLR0913 - the fields of one form
+def grant_award(
     ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,
@@ -198,7 +198,7 @@ def grant_award(  # noqa: PLR0913 - the fields of one form
     return [Proposal(ref, AwardGranted, values, new_id())]
 
 
-def credit_result(  # noqa: PLR0913 - the fields of one form
+def credit_result(
     ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,

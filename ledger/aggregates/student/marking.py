@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from ledger.aggregates.base import Context, LaneRef, Proposal, judge
 from ledger.aggregates.course import Course
 from ledger.aggregates.scales import ATTENDANCE_CODES
 from ledger.aggregates.school import School
@@ -28,6 +27,7 @@ from ledger.aggregates.student.marks import (
 from ledger.aggregates.student.record import StudentRecord
 from ledger.errors import Refused, Violation
 from ledger.ids import new_id
+from ledger.streams.base import Context, LaneRef, Proposal, judge
 
 OUTSIDE_ENROLMENT = "outside_enrolment"
 PERIOD_CLOSED = "period_closed"

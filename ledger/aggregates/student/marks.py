@@ -11,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Lane, LedgerEvent, OpeningEvent, State
-from ledger.aggregates.record_classes import RecordClass
+from ledger.streams.base import Lane, LedgerEvent, OpeningEvent, State
+from ledger.streams.record_classes import RecordClass
 
 
 class MarkState(msgspec.Struct):

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
-from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import Violation
 from ledger.ids import new_id
+from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
+from ledger.streams.record_classes import RecordClass
 
 LEAVING_REASONS: tuple[str, ...] = ("completed", "own_wish", "moved_away", "other")
 """Why a student left; `completed` starts the term of the personal file (S1-6.4)."""
@@ -198,7 +198,7 @@ def _gone(record: StudentRecord, day: date | None, student_id: UUID) -> list[Vio
     return []
 
 
-def enrol_student(  # noqa: PLR0913 - the fields of one form
+def enrol_student(
     ref: LaneRef[StudentRecord],
     *,
     family_name: str,
@@ -300,7 +300,7 @@ def leave_school(
     return [Proposal(ref, StudentLeft, {"effective_on": effective_on, "reason": reason}, new_id())]
 
 
-def transfer_out(  # noqa: PLR0913 - the fields of one form
+def transfer_out(
     ref: LaneRef[StudentRecord],
     record: StudentRecord,
     *,

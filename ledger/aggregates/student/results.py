@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from ledger.aggregates.base import Proposal, judge
 from ledger.aggregates.scales import NOT_ATTESTED
 from ledger.aggregates.school import PERIOD_KINDS
 from ledger.aggregates.student.marking import OUTSIDE_ENROLMENT, PERIOD_CLOSED, Place
 from ledger.aggregates.student.marks import PeriodMarkCorrected, PeriodMarkSet, result_key
 from ledger.errors import Refused, Violation
 from ledger.ids import new_id
+from ledger.streams.base import Proposal, judge
 
 
 def _year(place: Place, permit_id: UUID | None) -> list[Violation]:
@@ -36,7 +36,7 @@ def _period(place: Place, period: str) -> tuple[str, date]:
     return found.kind, found.ends_on
 
 
-def set_period_mark(  # noqa: PLR0913 - the fields of one form
+def set_period_mark(
     place: Place,
     *,
     period: str,
@@ -96,7 +96,7 @@ def set_period_mark(  # noqa: PLR0913 - the fields of one form
     return [*place.opening(), Proposal(place.ref, PeriodMarkSet, values, new_id())]
 
 
-def correct_period_mark(  # noqa: PLR0913 - the fields of one form
+def correct_period_mark(
     place: Place,
     *,
     period: str,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from ledger.aggregates.base import Context, Lanes, Proposal
 from ledger.aggregates.disclosures import AccessOpened, AccessRefused, disclose
 from ledger.aggregates.student import record_lane
 from ledger.application.record.command import RecordingCommand, existing, student
@@ -23,6 +22,7 @@ from ledger.policy.reading import Denied, Relation, Resource, decide_reading
 from ledger.receipt import Disclosure
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
+from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
@@ -106,14 +106,16 @@ class OpenAccess(RecordingCommand):
             return Relation(own)
         leads = bool(records)
         for record in records:
-            groups = [self.group_ref(entry.group_id) for entry in record.state.memberships if entry.covers(context.today)]
+            groups = [
+                self.group_ref(entry.group_id) for entry in record.state.memberships if entry.covers(context.today)
+            ]
             lanes.need(*groups)
             teachers = [group.state.class_teacher for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
         return Relation(own, class_teacher=leads)
 
 
-async def open_access(  # noqa: PLR0913 - what an access consists of
+async def open_access(
     ledger: Ledger,
     reader: Reader,
     resource: Resource,

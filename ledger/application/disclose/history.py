@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.record_classes import STUDENT_CLASSES
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import load_keys
 from ledger.application.disclose.shown import History, HistoryLine
@@ -20,12 +19,13 @@ from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.streams.record_classes import STUDENT_CLASSES
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from ledger.aggregates.base import LedgerEvent
     from ledger.application.ledger import Ledger
+    from ledger.streams.base import LedgerEvent
 
 CATEGORIES = STUDENT_CLASSES
 _BASE = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
@@ -42,7 +42,7 @@ def _state(event: LedgerEvent) -> dict[str, object]:
     return plain
 
 
-async def read_history(  # noqa: PLR0913 - the parameters of a page
+async def read_history(
     ledger: Ledger,
     reader: Reader,
     student_id: UUID,

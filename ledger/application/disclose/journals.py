@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
 from ledger.application.disclose.school import show_course, show_work
@@ -17,6 +16,7 @@ from ledger.projections.journals.projection import EntryBody, ResultBody
 from ledger.projections.query import positions
 from ledger.projections.rosters import queries as rosters
 from ledger.projections.rosters.projection import StudentBody
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
@@ -116,9 +116,7 @@ async def read_journal(
     return JournalPage(
         show_course(*opened_course[0]),
         [show_work(key, row) for key, row in opened_works],
-        sorted(
-            lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id)
-        ),
+        sorted(lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id)),
         str(page[-1]) if len(ids) > limit else None,
         position,
         receipt.access_id,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.clock import utc_now
 from ledger.errors import Busy, Erased, UndisclosedAccess
 from ledger.projections.query import wait_for
 from ledger.projections.tables import TableStore
 from ledger.store.database import translated
 from ledger.store.keyring import SELECT_KEYS
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

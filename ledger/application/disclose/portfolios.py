@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.shown import Portfolio, PortfolioItem
@@ -13,6 +12,7 @@ from ledger.policy.reading import Resource
 from ledger.projections.portfolios import queries
 from ledger.projections.portfolios.projection import ItemBody
 from ledger.projections.query import positions
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_accesses, open_rows, snapshot, table
 from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister
@@ -13,6 +12,7 @@ from ledger.policy.reading import Resource
 from ledger.projections.disclosures import queries
 from ledger.projections.disclosures.projection import AccessBody, DisclosedBody
 from ledger.projections.query import positions
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from datetime import datetime

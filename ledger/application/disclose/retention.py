@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.aggregates.file_plan import due
-from ledger.aggregates.record_classes import STUDENT_CLASSES, RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.shown import Retention, RetentionLine
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
 from ledger.projections.retention import queries
+from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 
 if TYPE_CHECKING:
     from datetime import date
@@ -30,9 +30,7 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such student.
     """
-    receipt = await open_access(
-        ledger, reader, Resource.RETENTION, students=[student_id], categories=CATEGORIES
-    )
+    receipt = await open_access(ledger, reader, Resource.RETENTION, students=[student_id], categories=CATEGORIES)
     classes, clocks = table(ledger, VIEW, "classes"), table(ledger, VIEW, "clocks")
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         class_rows = await queries.rows_of(connection, classes, [student_id])
@@ -50,9 +48,7 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
     for key, row in await open_rows(ledger, receipt, classes, class_rows):
         record_class = RecordClass(str(key[1]))
         last_on, events = cast("tuple[date, int]", row.clear)
-        term = due(
-            record_class, last_on=last_on, completed_on=completed, released_on=released.get(record_class)
-        )
+        term = due(record_class, last_on=last_on, completed_on=completed, released_on=released.get(record_class))
         lines[record_class] = RetentionLine(
             record_class.value,
             list(term.carriers),

@@ -29,9 +29,7 @@ def show_course(key: Key, row: Row) -> CourseShown:
     """Returns an opened course row as it is shown."""
     body = cast("CourseBody", row.body)
     group_id = cast("UUID", row.clear[0])
-    return CourseShown(
-        cast("UUID", key[0]), group_id, body.title, body.year, body.journal, body.scale, body.teachers
-    )
+    return CourseShown(cast("UUID", key[0]), group_id, body.title, body.year, body.journal, body.scale, body.teachers)
 
 
 def show_work(key: Key, row: Row) -> WorkShown:
@@ -69,9 +67,7 @@ async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolBody:
     return cast("SchoolBody", opened[0][1].body)
 
 
-async def list_groups(
-    ledger: Ledger, *, after: UUID | None, limit: int, min_position: int = 0
-) -> Page[GroupShown]:
+async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_position: int = 0) -> Page[GroupShown]:
     """Returns a page of the class groups."""
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         store = table(ledger, VIEW, "groups")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.shown import Page, StudentShown, check_students
@@ -14,6 +13,7 @@ from ledger.policy.reading import Resource
 from ledger.projections.query import positions
 from ledger.projections.rosters import queries
 from ledger.projections.rosters.projection import StudentBody, foreign_id_token
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,9 @@ async def read_student(ledger: Ledger, reader: Reader, student_id: UUID, *, min_
     return found[student_id]
 
 
-async def find_student(ledger: Ledger, reader: Reader, source: str, foreign_id: str, *, min_position: int = 0) -> StudentShown:
+async def find_student(
+    ledger: Ledger, reader: Reader, source: str, foreign_id: str, *, min_position: int = 0
+) -> StudentShown:
     """Returns the card of the student who has this id in a foreign system.
 
     Raises:
@@ -77,7 +79,9 @@ async def find_student(ledger: Ledger, reader: Reader, source: str, foreign_id: 
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         stored = await queries.by_token(connection, table(ledger, VIEW, "foreign_ids"), token)
     if not stored:
-        raise NotFound("No student has this foreign id.", help="Check source and id; they are compared letter by letter.")
+        raise NotFound(
+            "No student has this foreign id.", help="Check source and id; they are compared letter by letter."
+        )
     return await read_student(ledger, reader, stored[0][1])
 
 

@@ -8,10 +8,10 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from ledger.aggregates.base import Context, Lanes, Proposal
 from ledger.aggregates.student import achievements, record_lane
 from ledger.application.record.command import RecordingCommand, existing, founded, student
 from ledger.errors import Refused, Violation
+from ledger.streams.base import Context, Lanes, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates.base import Context, L, LaneRef, Lanes, OpeningEvent, Proposal
 from ledger.aggregates.class_group import ClassGroup
 from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
@@ -18,6 +17,7 @@ from ledger.ids import new_id
 from ledger.policy.offices import COURSE_BOUND, Actor, check_recording
 from ledger.store.commands import Envelope, Idempotency
 from ledger.store.header import CARRIERS, Header
+from ledger.streams.base import Context, L, LaneRef, Lanes, OpeningEvent, Proposal
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,9 +10,9 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates import class_group, course
-from ledger.aggregates.base import Context, Lanes, Proposal
 from ledger.application.record.command import RecordingCommand, check_teaching, existing, founded
 from ledger.ids import new_id
+from ledger.streams.base import Context, Lanes, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)

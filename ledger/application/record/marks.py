@@ -8,7 +8,6 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from ledger.aggregates.base import Context, LaneRef, Lanes, Proposal
 from ledger.aggregates.course import Course
 from ledger.aggregates.student import StudentMarks, StudentRecord, marking, marks_lane, record_lane, results
 from ledger.aggregates.student.marking import Place
@@ -21,6 +20,7 @@ from ledger.application.record.command import (
     student,
 )
 from ledger.errors import NotFound, Refused, Violation
+from ledger.streams.base import Context, LaneRef, Lanes, Proposal
 
 MAX_LESSON = 200
 """Students in one lesson request; a class has some 30, a lecture of a year group fewer than this."""
@@ -155,9 +155,7 @@ class RecordLesson(CourseCommand):
         if entry.attendance is not None:
             code = entry.attendance
             steps.append(
-                lambda: marking.note_attendance(
-                    place, code=code, effective_on=self.held_on, permit_id=self.permit_id
-                )
+                lambda: marking.note_attendance(place, code=code, effective_on=self.held_on, permit_id=self.permit_id)
             )
         proposals: list[Proposal] = []
         violations: dict[Violation, None] = {}

@@ -10,8 +10,8 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates import school as decisions
-from ledger.aggregates.base import Context, Lanes, Proposal
 from ledger.application.record.command import RecordingCommand, existing, founded
+from ledger.streams.base import Context, Lanes, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)

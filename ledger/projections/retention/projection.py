@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import cast
 
-from ledger.aggregates.base import LedgerEvent
-from ledger.aggregates.record_classes import STUDENT_CLASSES
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student import marks, record
 from ledger.projections.view import Column, Fact, Key, Row, Rows, Rule, Table, View
+from ledger.streams.base import LedgerEvent
+from ledger.streams.record_classes import STUDENT_CLASSES
 
 TABLES = (
     Table(
@@ -81,7 +81,9 @@ def _rules() -> dict[type[LedgerEvent], Rule]:
         if event is marks.MarksOpened:
             continue  # it says no day and is never alone; the day of an import would start the clock of old marks anew
         if event in clocks:
-            rules[event] = Rule(_clock, lambda fact: (("classes", _class_key(fact)), ("clocks", (fact.entry.subject_id,))))
+            rules[event] = Rule(
+                _clock, lambda fact: (("classes", _class_key(fact)), ("clocks", (fact.entry.subject_id,)))
+            )
         else:
             rules[event] = Rule(_counted, lambda fact: (("classes", _class_key(fact)),))
     return rules

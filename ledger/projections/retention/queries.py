@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ledger.projections.tables import TableStore
     from ledger.store.database import Row
 
-async def rows_of(connection: psycopg.AsyncConnection[Row], store: TableStore, students: Sequence[UUID]) -> list[Stored]:
+
+async def rows_of(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, students: Sequence[UUID]
+) -> list[Stored]:
     """Returns the rows of these students."""
     return await select_rows(connection, store, "student_id = ANY(%s)", (list(students),))

@@ -210,15 +210,18 @@ def _year_opened(event: school.SchoolYearOpened, body: SchoolBody) -> None:
 
 
 def _period_defined(event: school.PeriodDefined, body: SchoolBody) -> None:
-    body.periods.append(
-        PeriodBody(event.period, event.year, event.kind, event.title, event.starts_on, event.ends_on)
-    )
+    body.periods.append(PeriodBody(event.period, event.year, event.kind, event.title, event.starts_on, event.ends_on))
 
 
 def _scale_defined(event: school.MarkScaleDefined, body: SchoolBody) -> None:
     body.scales.append(
         ScaleBody(
-            event.scale, event.version, event.title, list(event.symbols), event.minimum, event.maximum,
+            event.scale,
+            event.version,
+            event.title,
+            list(event.symbols),
+            event.minimum,
+            event.maximum,
             list(event.passing),
         )
     )
@@ -227,7 +230,12 @@ def _scale_defined(event: school.MarkScaleDefined, body: SchoolBody) -> None:
 def _act_adopted(event: school.LocalActAdopted, body: SchoolBody) -> None:
     body.acts.append(
         ActBody(
-            event.act, event.version, event.title, list(event.consulted), event.approved_by, event.in_force_from,
+            event.act,
+            event.version,
+            event.title,
+            list(event.consulted),
+            event.approved_by,
+            event.in_force_from,
             event.correction_window_days,
         )
     )
@@ -340,9 +348,7 @@ def _moved(fact: Fact, rows: Rows) -> None:
 def _left_group(fact: Fact, rows: Rows) -> None:
     event = cast("record.StudentLeftGroup", fact.event)
     key = (fact.entry.subject_id,)
-    _with_body(
-        rows, "students", key, fact, lambda body: _end(body, rows, fact, event.effective_on, event.group_id)
-    )
+    _with_body(rows, "students", key, fact, lambda body: _end(body, rows, fact, event.effective_on, event.group_id))
 
 
 def _gone(status: Callable[[Any], str]) -> Rule:

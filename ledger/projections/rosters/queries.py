@@ -47,9 +47,7 @@ async def courses_of_group(
     return await select_rows(connection, store, where, (group_id, after or NIL, limit))
 
 
-async def works_of_course(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID
-) -> list[Stored]:
+async def works_of_course(connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID) -> list[Stored]:
     """Returns the works of a course."""
     return await select_rows(connection, store, "course_id = %s ORDER BY work_id", (course_id,))
 

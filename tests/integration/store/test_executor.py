@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.aggregates.base import LaneRef
+from ledger.streams.base import LaneRef
 from ledger.aggregates.student.marks import StudentMarks
 from ledger.errors import Busy, InvalidInput, KeyReused, Refused, StoreUnavailable
 from ledger.ids import new_id
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.aggregates.base import Lanes, Proposal
+    from ledger.streams.base import Lanes, Proposal
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.secrets import Hasher

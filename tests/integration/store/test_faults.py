@@ -28,7 +28,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from ledger.aggregates.base import Lanes, Proposal
+    from ledger.streams.base import Lanes, Proposal
     from ledger.store.database import Database, Row
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher

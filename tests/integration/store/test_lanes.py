@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.aggregates.base import Lane, LaneRef, Lanes
+    from ledger.streams.base import Lane, LaneRef, Lanes
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.mapper import EventMapper

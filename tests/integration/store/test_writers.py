@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger.aggregates.base import Proposal
+from ledger.streams.base import Proposal
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student import marks_lane
 from ledger.aggregates.student.marks import MarksOpened
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.aggregates.base import Lanes, LedgerEvent
+    from ledger.streams.base import Lanes, LedgerEvent
     from ledger.store.commands import Command, Recorded
     from ledger.store.database import Row
     from tests.conftest import MakeExecutor

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from ledger.aggregates.record_classes import RecordClass
+from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.student.achievements import (
     ACHIEVEMENT_KINDS,
     ACHIEVEMENT_LEVELS,

@@ -15,7 +15,7 @@ from tests.support.school import YEAR, YEAR_BEGINS, AClass, a_name, a_school
 from tests.support.world import TEACHER, TODAY, refuses
 
 if TYPE_CHECKING:
-    from ledger.aggregates.base import LedgerEvent
+    from ledger.streams.base import LedgerEvent
 
 SUBSTITUTE = UUID(int=2)
 

@@ -11,7 +11,7 @@ import pytest
 from eventsourcing.domain import OriginatorVersionError
 
 from ledger.aggregates import registry
-from ledger.aggregates.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
+from ledger.streams.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
 from ledger.aggregates.disclosures import (
     AccessLane,
     AccessOpened,
@@ -22,7 +22,7 @@ from ledger.aggregates.disclosures import (
     disclose,
     disclosures_lane,
 )
-from ledger.aggregates.record_classes import STUDENT_CLASSES, RecordClass
+from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.school import School, SchoolFounded, found_school
 from ledger.aggregates.student import StudentRecord, disclosures_stream, marks_lane, record_lane

@@ -14,7 +14,7 @@ from tests.support.school import YEAR_BEGINS, AClass, a_school
 from tests.support.world import TODAY, World, a_context, refuses
 
 if TYPE_CHECKING:
-    from ledger.aggregates.base import Context
+    from ledger.streams.base import Context
 
 HISTORY = a_context(imported=True, office="import")
 LEFT = date(2025, 10, 1)

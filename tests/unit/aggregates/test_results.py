@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from ledger.aggregates.record_classes import RecordClass
+from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.student import marks, marks_lane
 from tests.support.school import QUARTERS, YEAR, YEAR_ENDS, AClass, a_school
 from tests.support.world import TODAY, a_context, refuses

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.aggregates.base import LedgerEvent
-from ledger.aggregates.record_classes import RecordClass
+from ledger.streams.base import LedgerEvent
+from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student.marks import MarksOpened, MarkVoided, StudentMarks
 from ledger.errors import Erased, InvalidInput, Unreadable

@@ -8,13 +8,13 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from ledger.aggregates.base import Context, Lanes, Proposal
 from ledger.aggregates.class_group import ClassGroup, ClassGroupState, form_class_group
 from ledger.aggregates.course import open_course
 from ledger.aggregates.student import record, record_lane
 from ledger.application.record.command import RecordingCommand, existing, founded, student
 from ledger.clock import utc_now
 from ledger.ids import new_id
+from ledger.streams.base import Context, Lanes, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The import of a package: file by file, row by row, restartable at any row.
 
 A row's key is (source, file, sourcedId) and its content hash the row's digest, both stored as keyed hashes in the
-idempotency table: an unchanged row adds nothing, a changed one is found to differ. Changes that are applied get the next
-number behind the key. Ids of students, classes and works are read back from there too, so an interrupted import goes on.
+idempotency table: an unchanged row adds nothing, a changed one is found to differ. Changes that are applied get the
+next number behind the key. Ids of students, classes and works are read back from there too, so an interrupted import
+goes on.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from ledger.store.recorded import select_recorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ledger.aggregates.base import Context, Lanes, Proposal
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
     from ledger.interchange.oneroster import Row
     from ledger.policy.offices import Actor
     from ledger.store.commands import Recorded
+    from ledger.streams.base import Context, Lanes, Proposal
 
 CHUNK = 1_000
 IN_FLIGHT = 4_000
@@ -168,9 +169,7 @@ class RowImporter:
         await self._compare(changed, commands, {row.sourced_id: unsettled[row.sourced_id] for row in changed})
         await self._settle(IN_FLIGHT)
 
-    async def _compare(
-        self, rows: list[Row], commands: RowCommands, newest: dict[str, tuple[bytes, Recorded]]
-    ) -> None:
+    async def _compare(self, rows: list[Row], commands: RowCommands, newest: dict[str, tuple[bytes, Recorded]]) -> None:
         """Finds the newest change that was applied to each row, and tells unchanged rows from those that differ."""
         number = 2
         open_rows = rows
@@ -216,9 +215,7 @@ class RowImporter:
         return f"{row.file}/{name}" if number == 1 else f"{row.file}#{number}/{name}"
 
     def _request(self, row: Row, number: int) -> Request:
-        return Request(
-            self._actor, key=self._key(row, number), content=row.digest, client=self._client, imported=True
-        )
+        return Request(self._actor, key=self._key(row, number), content=row.digest, client=self._client, imported=True)
 
     def _submit(self, row: Row, commands: RowCommands, request: Request, *, change: bool) -> None:
         command = commands.changed(row, self._reason or "") if change else commands.new(row)

@@ -126,10 +126,8 @@ def _student_enrolments(package: Package, importer: RowImporter) -> Iterator[Row
             importer.pass_over(row.file)
 
 
-async def _define_scales(
-    ledger: Ledger, package: Package, importer: RowImporter, ids: ImportedIds
-) -> None:
-    """Defines the scales that line items and final results need and the school lacks; once, by keys of their content."""
+async def _define_scales(ledger: Ledger, package: Package, importer: RowImporter, ids: ImportedIds) -> None:
+    """Defines the scales that line items and final results need, once each, by keys of their content."""
     ranges = set()
     finals = set()
     for item in package.line_items():

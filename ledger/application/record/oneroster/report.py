@@ -18,7 +18,7 @@ class RowNote:
 
 @dataclass(slots=True)
 class ImportReport:
-    """Counts of one run. `rows` are rows that stand in the ledger now, whether this run put them there or an earlier one."""
+    """Counts of one run; `rows` stand in the ledger now, whether this run put them there or an earlier one."""
 
     rows: Counter[str] = field(default_factory=Counter)
     unchanged: Counter[str] = field(default_factory=Counter)

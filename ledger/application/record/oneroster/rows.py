@@ -8,6 +8,7 @@ marks. A final line item is one of a category called "final result".
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
@@ -153,9 +154,7 @@ class Classes(RowKind):
         year = next((self.year(session) for session in found.session_ids if self.year(session)), None)
         if year is None:
             return "termSourcedIds names no session of this package."
-        return ImportClass(
-            school=self.school, title=found.title, course_title=title, year=year, scale="hundred"
-        )
+        return ImportClass(school=self.school, title=found.title, course_title=title, year=year, scale="hundred")
 
     def year(self, session_id: str) -> str | None:
         """Returns the year that a session is or belongs to."""
@@ -217,9 +216,7 @@ class Enrolments(RowKind):
         if enrolment.end_date is None:
             return _NOT_APPLICABLE
         student_id, group_id = found
-        return LeaveGroup(
-            school=self.school, student_id=student_id, group_id=group_id, effective_on=enrolment.end_date
-        )
+        return LeaveGroup(school=self.school, student_id=student_id, group_id=group_id, effective_on=enrolment.end_date)
 
     def _refer(self, enrolment: Enrollment) -> tuple[UUID, UUID] | str:
         student_id = self.ids.students.get(enrolment.user_id)
@@ -241,9 +238,7 @@ def scale_code(minimum: Decimal, maximum: Decimal) -> str:
 def range_scale(school: UUID, minimum: Decimal, maximum: Decimal) -> DefineMarkScale:
     """Returns the command that defines the scale for a range of scores."""
     code = scale_code(minimum, maximum)
-    return DefineMarkScale(
-        school=school, scale=code, title=f"{minimum}–{maximum}", minimum=minimum, maximum=maximum
-    )
+    return DefineMarkScale(school=school, scale=code, title=f"{minimum}–{maximum}", minimum=minimum, maximum=maximum)
 
 
 class Works(RowKind):
@@ -289,12 +284,17 @@ class Results(RowKind):
         if isinstance(found, str):
             return found
         student_id, work_id, item = found
-        _, course_id, course_title, _ = self.ids.classes[item.class_id]
         day = result.score_date
         if day is None:
             return "scoreDate is needed: a mark belongs to a day."
         if item.category_id in self.ids.finals:
-            return self._final(result, student_id, course_id, item)
+            return self._final(result, student_id, self.ids.classes[item.class_id][1], item)
+        return self._current(result, student_id, work_id, item, day)
+
+    def _current(
+        self, result: Result, student_id: UUID, work_id: UUID, item: LineItem, day: date
+    ) -> RecordingCommand | str:
+        _, course_id, course_title, _ = self.ids.classes[item.class_id]
         credited = (result.comment or "").lower().startswith(BANKED)
         value = _score(result.score) if result.score is not None else None
         if credited:

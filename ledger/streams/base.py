@@ -18,8 +18,8 @@ from uuid import UUID
 import msgspec
 from eventsourcing.domain import Aggregate, AggregateEvent
 
-from ledger.aggregates.record_classes import RecordClass
 from ledger.errors import Refused, Violation
+from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Lane(Aggregate):
         """Returns a lane at `version` with `state`: the shell that an opening event or a snapshot fills."""
         lane = cls.__new__(cls)
         lane.__base_init__(stream_id, version, timestamp)
-        lane._state = state
+        lane._state = state  # noqa: SLF001 - its own class
         return lane
 
 
@@ -69,7 +69,7 @@ class OpeningEvent(LedgerEvent):
 
     LANE: ClassVar[type[Lane]] = Lane
 
-    def mutate(self, aggregate: Any) -> Any:
+    def mutate(self, aggregate: Any) -> Any:  # noqa: ANN401 - the library types it for any aggregate
         """Returns the new lane; there must not be one yet."""
         if aggregate is not None:
             message = f"{self.TOPIC} opens a lane, but lane {self.originator_id} is open."
