@@ -52,7 +52,7 @@ bench: $(STAMP) ## Compare with the stock event store
 test: $(STAMP) ## Run the tests with branch coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered --skip-empty
-	$(BIN)/coverage report --include='ledger/aggregates/*' --skip-covered --fail-under=95
+	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95
 	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter

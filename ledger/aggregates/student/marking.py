@@ -30,13 +30,14 @@ from ledger.ids import new_id
 from ledger.streams.base import Context, LaneRef, Proposal, judge
 
 OUTSIDE_ENROLMENT = "outside_enrolment"
+OUTSIDE_YEAR = "outside_year"
 PERIOD_CLOSED = "period_closed"
 ASSESSMENT_ACT = "assessment"
 """Code of the local act whose version in force sets the window for corrections."""
 
 MAX_TEXT = 2000
 
-_FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, PERIOD_CLOSED})
+_FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, OUTSIDE_YEAR, PERIOD_CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +78,29 @@ def _day(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
                 place.student,
             )
         )
-    return violations + _closed(place, day, permit_id)
+    year = place.school.state.years.get(place.course.state.year)
+    if year is not None and not year.starts_on <= day <= year.ends_on:
+        violations.append(Violation(OUTSIDE_YEAR, "The day lies outside the course's school year.", place.student))
+    return violations + late(place, place.school.closed_for(place.course.state.year, day), permit_id)
 
 
-def _closed(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
-    year = place.course.state.year
-    closed = place.school.closed_for(year, day)
-    if closed is None or place.school.permits(permit_id, year, place.course_id, place.context.today):
+def late(place: Place, closed: str | None, permit_id: UUID | None) -> list[Violation]:
+    """Returns what speaks against an entry by what is `closed`, and by the permission cited.
+
+    A permission that is cited must cover the entry, needed or not: an event never names one that does not hold.
+    """
+    if place.school.permits(permit_id, place.course.state.year, place.course_id, place.context.today):
         return []
-    return [
-        Violation(
-            PERIOD_CLOSED,
-            f"The {closed} is closed; ask the deputy head for a permission and cite it.",
-            place.student,
-        )
-    ]
+    if closed is not None:
+        text = f"The {closed} is closed; ask the deputy head for a permission and cite it."
+        return [Violation(PERIOD_CLOSED, text, place.student)]
+    if permit_id is not None:
+        return [Violation("permit_invalid", "The permission cited does not cover this entry today.", place.student)]
+    return []
 
 
-def _text(text: str, place: Place) -> list[Violation]:
+def text_limit(text: str, place: Place) -> list[Violation]:
+    """Returns what speaks against a comment or reason: its length."""
     if len(text) > MAX_TEXT:
         return [Violation("text_long", f"A comment or reason has at most {MAX_TEXT} characters.", place.student)]
     return []
@@ -104,7 +110,7 @@ def record_mark(
     place: Place, *, work_id: UUID, value: str, effective_on: date, comment: str, permit_id: UUID | None
 ) -> list[Proposal]:
     """Sets a mark for a work of the course."""
-    violations = _day(place, effective_on, permit_id) + _text(comment, place)
+    violations = _day(place, effective_on, permit_id) + text_limit(comment, place)
     work = place.course.state.works.get(str(work_id))
     scale = place.school.scale(work.scale) if work else None
     mark = None
@@ -144,7 +150,8 @@ def _living(place: Place, mark_id: UUID) -> MarkState:
 
 def _change(place: Place, mark: MarkState, reason: str, permit_id: UUID | None) -> list[Violation]:
     """Returns what speaks against changing a mark that stands: no reason, a closed period, the window is over."""
-    violations = _closed(place, mark.effective_on, permit_id) + _text(reason, place)
+    closed = place.school.closed_for(place.course.state.year, mark.effective_on)
+    violations = late(place, closed, permit_id) + text_limit(reason, place)
     if not reason.strip():
         violations.append(Violation("reason_missing", "A correction needs a reason.", place.student))
     today = place.context.today

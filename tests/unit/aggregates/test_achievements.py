@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.student.achievements import (
     ACHIEVEMENT_KINDS,
     ACHIEVEMENT_LEVELS,
@@ -19,6 +18,7 @@ from ledger.aggregates.student.achievements import (
     ResultCredited,
 )
 from ledger.ids import new_id
+from ledger.streams.record_classes import RecordClass
 from tests.support.school import a_school
 from tests.support.world import TODAY, a_context, refuses
 

@@ -11,7 +11,6 @@ import pytest
 from eventsourcing.domain import OriginatorVersionError
 
 from ledger.aggregates import registry
-from ledger.streams.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
 from ledger.aggregates.disclosures import (
     AccessLane,
     AccessOpened,
@@ -22,7 +21,6 @@ from ledger.aggregates.disclosures import (
     disclose,
     disclosures_lane,
 )
-from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.school import School, SchoolFounded, found_school
 from ledger.aggregates.student import StudentRecord, disclosures_stream, marks_lane, record_lane
@@ -32,6 +30,8 @@ from ledger.store.batch import Waiting, decide_batch
 from ledger.store.commands import Envelope, Recorded
 from ledger.store.header import Header
 from ledger.store.lanes import BatchLanes, LaneCache
+from ledger.streams.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
+from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 from tests.support.school import YEAR, a_name, a_school
 from tests.support.world import NOW, World, a_context, event_of, given, state_of
 

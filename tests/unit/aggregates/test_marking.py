@@ -185,6 +185,22 @@ def test_permission_holds_through_its_last_day_and_no_longer() -> None:
         school.marks(school.student, "5", on=QUARTERS[0][1], permit=permit)
 
 
+def test_permission_that_is_cited_must_hold_even_where_none_is_needed() -> None:
+    school = a_school()
+    for permit in (new_id(), school.permits(course_id=school.opens_course(school.group).stream_id)):
+        with refuses("permit_invalid"):
+            school.marks(school.student, "5", permit=permit)
+
+
+def test_mark_on_a_day_outside_the_school_year_is_refused_and_imported_with_a_flag() -> None:
+    school = AClass(a_context(date(2026, 7, 1)))
+    with refuses("outside_year"):
+        school.marks(school.student, "5", on=date(2026, 6, 30))
+    school.context = a_context(date(2026, 7, 1), imported=True)
+    school.marks(school.student, "5", on=date(2026, 6, 30))
+    assert cast("marks.MarkRecorded", school.events[-1][1]).flags == ("outside_year",)
+
+
 # --- correcting and voiding ------------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,9 @@ from typing import cast
 
 import pytest
 
-from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.student import marks, marks_lane
+from ledger.aggregates.student.marking import MAX_TEXT
+from ledger.streams.record_classes import RecordClass
 from tests.support.school import QUARTERS, YEAR, YEAR_ENDS, AClass, a_school
 from tests.support.world import TODAY, a_context, refuses
 
@@ -84,6 +85,19 @@ def test_permission_opens_the_closed_year_for_a_result_and_is_cited() -> None:
         school.corrects_result(school.student, "5")
     corrected = cast("marks.PeriodMarkCorrected", school.corrects_result(school.student, "5", permit=permit))
     assert corrected.permit_id == permit
+
+
+def test_mark_of_a_period_that_has_not_begun_on_its_day_is_refused() -> None:
+    school = AClass(a_context(AFTER))
+    with refuses("before_period"):
+        school.sets_result(school.student, "4", period=QUARTERS[1][0], on=QUARTERS[0][2])
+
+
+def test_reason_for_correcting_a_result_is_bounded() -> None:
+    school = AClass(a_context(AFTER))
+    school.sets_result(school.student, "4")
+    with refuses("text_long"):
+        school.corrects_result(school.student, "5", reason="x" * (MAX_TEXT + 1))
 
 
 def test_unknown_period_or_one_of_another_year_is_refused() -> None:
