@@ -1,0 +1,100 @@
+"""`ledger audit` and `ledger rebuild`: whether what is served is what the history says, and making it so again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ledger.application.audit import Auditor
+from ledger.cli.console import bars, out, print_json
+from ledger.cli.session import JsonOption, opened
+from ledger.projections.views import all_views
+
+if TYPE_CHECKING:
+    from ledger.application.audit import AuditReport
+    from ledger.bootstrap import Foundation
+
+SHOWN = 50
+
+
+def audit(as_json: JsonOption = False) -> None:
+    """Replay the whole history and compare every view with what is served; exit 1 names what differs."""
+    with opened() as base:
+        report = run_audit(base)
+    if as_json:
+        for finding in report.findings:
+            print_json(finding)
+        print_json(
+            {
+                "equal": report.equal,
+                "events": report.events,
+                "erased": report.erased,
+                "position": report.position,
+                "findings": len(report.findings) + report.unlisted,
+                "views": msgspec.to_builtins(report.views),
+            }
+        )
+    else:
+        show_audit(report)
+    if not report.equal:
+        raise typer.Exit(1)
+
+
+def run_audit(base: Foundation) -> AuditReport:
+    """Audits with a bar."""
+    auditor = Auditor(base.database, base.mapper, base.keks, base.views)
+    with bars() as shown:
+        return auditor.audit(shown.follow("events replayed"))
+
+
+def show_audit(report: AuditReport) -> None:
+    """Prints an audit for a person: the views with their digests, then what was found."""
+    table = Table("view", "position", "rows", "served", "replayed", "")
+    for view in report.views:
+        same = "equal" if view.served == view.replayed else "DIFFERS"
+        table.add_row(view.view, f"{view.position:,}", f"{view.rows:,}", view.served[:16], view.replayed[:16], same)
+    out.print(table)
+    for finding in report.findings[:SHOWN]:
+        out.print(f"{escape(finding.where)}: {escape(finding.record)}: {escape(finding.what)}")
+    listed = min(len(report.findings), SHOWN)
+    more = len(report.findings) + report.unlisted - listed
+    if more:
+        out.print(f"... and {more:,} more; --json lists up to {len(report.findings):,}")
+    erased = f", {report.erased:,} of them erased" if report.erased else ""
+    verdict = "Equal: every view is what the history says." if report.equal else "Not equal."
+    out.print(f"{report.events:,} events replayed{erased}. {verdict}")
+
+
+def _view_name(name: str | None) -> str | None:
+    known = [view.name for view in all_views(lambda _field, _value: b"")]
+    if name is not None and name not in known:
+        message = f"there is no such view; the views are {', '.join(known)}"
+        raise typer.BadParameter(message)
+    return name
+
+
+def rebuild(
+    view: Annotated[
+        str | None, typer.Argument(metavar="[VIEW]", callback=_view_name, help="One view; without it all of them.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute views anew from the history, beside the old ones, and swap them; readers are served meanwhile."""
+    with opened() as base:
+        runner = base.runner()
+        for wanted in base.views:
+            if view not in (None, wanted.name):
+                continue
+            began = time.monotonic()
+            with bars() as shown:
+                position = runner.rebuild(wanted, shown.follow(wanted.name))
+            seconds = round(time.monotonic() - began, 3)
+            if as_json:
+                print_json({"view": wanted.name, "position": position, "seconds": seconds})
+            else:
+                out.print(f"{wanted.name}: rebuilt up to position {position:,} in {seconds:.1f} seconds")

@@ -1,0 +1,32 @@
+"""The command `ledger`: its commands, by name."""
+
+from __future__ import annotations
+
+import typer
+
+from ledger.cli import auditing, demo, keeping, reading, serving
+from ledger.cli.console import LedgerGroup
+from ledger.cli.importing import import_app
+
+app = typer.Typer(
+    cls=LedgerGroup,
+    name="ledger",
+    help="An audit ledger of what a school knows about its students.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show the values of local variables, and those may be a student's.
+    pretty_exceptions_enable=False,
+)
+
+app.command()(serving.serve)
+app.command()(demo.demo)
+app.command()(keeping.token)
+app.add_typer(import_app, name="import")
+app.command()(reading.replay)
+app.command()(reading.disclosures)
+app.command()(auditing.rebuild)
+app.command()(auditing.audit)
+app.command()(keeping.migrate)
+app.command()(keeping.keygen)
+app.command()(keeping.reset)
+app.command()(keeping.version)

@@ -1,0 +1,114 @@
+"""The service as processes: API workers that share one listening socket, and a projector."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.api.server import listen
+from ledger.api.tokens import load_token_key
+from ledger.cli.client import Client
+from ledger.cli.console import out
+from ledger.cli.session import opened
+from ledger.cli.supervisor import Child, supervise
+from ledger.settings import read_settings
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine, Iterator
+
+    from ledger.settings import Settings
+
+WORKER = (sys.executable, "-m", "ledger.cli.worker")
+
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on; without it LEDGER_HOST or 127.0.0.1.")]
+PortOption = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port; without it LEDGER_PORT or 8000. 0 takes a free one.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the service is reached."""
+
+    socket: socket.socket
+    url: str
+
+
+@contextmanager
+def door(settings: Settings, host: str | None, port: int | None) -> Iterator[Door]:
+    """Yields the listening socket, bound before anything else is started: a busy port costs nobody a moment.
+
+    Raises:
+        SettingsError: the port is taken, or the address cannot be used.
+    """
+    host = host or settings.host
+    with closing(listen(host, settings.port if port is None else port)) as listening:
+        shown = f"[{host}]" if ":" in host else host
+        yield Door(listening, f"http://{shown}:{listening.getsockname()[1]}")
+
+
+def children(entrance: Door, workers: int) -> list[Child]:
+    """Returns the processes of a service."""
+    descriptor = entrance.socket.fileno()
+    api = (*WORKER, "api", str(descriptor))
+    found = [Child(f"API worker {number}", api, (descriptor,)) for number in range(1, workers + 1)]
+    return [*found, Child("projector", (*WORKER, "projector"))]
+
+
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="API processes; without it LEDGER_WORKERS or 2.")
+    ] = None,
+    migrate: Annotated[bool, typer.Option(help="Bring the database up to date first (takes its owner).")] = True,
+) -> None:
+    """Serve the API: workers and a projector, watched over; Ctrl-C or SIGTERM stops everything."""
+    settings = read_settings()
+    with door(settings, host, port) as entrance, opened(settings, migrating=migrate) as base:
+        load_token_key(settings)  # makes it once, before several workers look for it
+        out.print(f"Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs). Ctrl-C stops everything.")
+        asyncio.run(supervise(children(entrance, workers or settings.workers), until_told()))
+
+
+async def until_told(before: Coroutine[object, object, None] | None = None) -> None:
+    """Returns on SIGINT or SIGTERM.
+
+    Args:
+        before: runs beside the waiting, as long as nobody stops it.
+    """
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.ensure_future(told.wait())
+    if before is not None:
+        first = asyncio.ensure_future(before)
+        await asyncio.wait([waiting, first], return_when=asyncio.FIRST_COMPLETED)
+        if first.done():
+            first.result()
+        else:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+    await waiting
+
+
+async def ready(url: str, seconds: float = 60.0) -> None:
+    """Returns when the service says that it is ready.
+
+    Raises:
+        Busy: it does not within the time; the log says why.
+    """
+    client = Client(url)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await asyncio.to_thread(client.answers, "/readyz"):
+        if asyncio.get_running_loop().time() > deadline:
+            raise client.late()
+        await asyncio.sleep(0.05)

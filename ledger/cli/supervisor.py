@@ -1,0 +1,117 @@
+"""Keeping child processes alive: whoever dies is started again, with growing pauses; whoever keeps dying is given up.
+
+Each child's standard input is a lifeline: it holds nothing and closes when the supervisor is gone, however it went, and
+the child then ends by itself (`ledger/cli/worker.py`). Children run in sessions of their own, so that Ctrl-C reaches
+the supervisor alone, which then stops them in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class GivenUp(LedgerError):
+    """A child process dies again and again."""
+
+    code = "child-given-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process to keep alive: what it is called in the log, its command, and file descriptors that it inherits."""
+
+    name: str
+    command: tuple[str, ...]
+    descriptors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a child may die.
+
+    Args:
+        deaths: that many within `window_s` seconds are too many.
+        first_pause_s: before the first new start; doubled with each further death in the window.
+        grace_s: how long a child may take to stop before it is killed.
+    """
+
+    deaths: int = 5
+    window_s: float = 60.0
+    first_pause_s: float = 0.25
+    grace_s: float = 15.0
+
+
+async def supervise(
+    children: Sequence[Child], work: Coroutine[object, object, T], patience: Patience | None = None
+) -> T:
+    """Keeps the children alive while `work` runs, stops them, and returns what it returned.
+
+    Raises:
+        GivenUp: a child kept dying; the others were stopped.
+    """
+    patience = patience or Patience()
+    working = asyncio.ensure_future(work)
+    keepers = [asyncio.ensure_future(_keep(child, patience)) for child in children]
+    try:
+        await asyncio.wait([working, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        for keeper in keepers:
+            if keeper.done():
+                keeper.result()  # a keeper ends by itself only when it gives up
+        return working.result()
+    finally:
+        for task in (working, *keepers):
+            task.cancel()
+        await asyncio.gather(working, *keepers, return_exceptions=True)
+
+
+async def _keep(child: Child, patience: Patience) -> None:
+    loop = asyncio.get_running_loop()
+    deaths: deque[float] = deque(maxlen=patience.deaths)
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            *child.command, stdin=PIPE, pass_fds=child.descriptors, start_new_session=True
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            await _end(process, child, patience)
+            raise
+        deaths.append(loop.time())
+        recent = sum(loop.time() - death <= patience.window_s for death in deaths)
+        why = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        if recent >= patience.deaths:
+            raise GivenUp(
+                f"The {child.name} died {recent} times within {patience.window_s:.0f} seconds, the last with {why}.",
+                help="The log above says why. Everything was stopped.",
+            )
+        pause = patience.first_pause_s * 2 ** (recent - 1)
+        logger.error(
+            "The %s (process %s) died with %s; a new one starts in %.2g s.", child.name, process.pid, why, pause
+        )
+        await asyncio.sleep(pause)
+
+
+async def _end(process: Process, child: Child, patience: Patience) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), patience.grace_s)
+    except TimeoutError:
+        logger.warning("The %s (process %s) does not stop and is killed.", child.name, process.pid)
+        process.kill()
+        await process.wait()

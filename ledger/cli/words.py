@@ -1,0 +1,101 @@
+"""The school's words for events and their fields: Russian first, English beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TITLES: Mapping[str, str] = {
+    "student.enrolled": "Зачислен / enrolled",
+    "student.moved_to_group": "Определён в класс / moved to a class group",
+    "student.left_group": "Выбыл из класса / left a class group",
+    "student.left": "Выбыл из школы / left the school",
+    "student.transferred_out": "Переведён в другую организацию / transferred out",
+    "student.transferred_in": "Прибыл из другой организации / transferred in",
+    "student.achievement_recorded": "Достижение / achievement",
+    "student.award_granted": "Поощрение / award",
+    "student.result_credited": "Зачтён результат / result credited",
+    "marks.opened": "Открыт учебный год в дневнике / marks of a year opened",
+    "marks.recorded": "Отметка / mark",
+    "marks.corrected": "Отметка исправлена / mark corrected",
+    "marks.voided": "Отметка недействительна / mark void",
+    "marks.work_submitted": "Работа сдана / work submitted",
+    "marks.attendance_noted": "Посещаемость / attendance",
+    "results.set": "Отметка за период / mark of a period",
+    "results.corrected": "Отметка за период исправлена / mark of a period corrected",
+    "disclosure.made": "Данные показаны / data disclosed",
+    "disclosure.refused": "В доступе отказано / access refused",
+}
+"""Titles of the events that a student's history can have, by topic; a test holds them against the registry."""
+
+FIELDS: Mapping[str, str] = {
+    "access_id": "доступ / access",
+    "achieved_on": "дата / day",
+    "application": "заявление / application",
+    "basis": "основание / basis",
+    "birth_date": "дата рождения / birth date",
+    "categories": "категории / categories",
+    "code": "код / code",
+    "comment": "замечание / comment",
+    "corrected_on": "исправлено / corrected on",
+    "course_id": "курс / course",
+    "effective_on": "дата / day",
+    "enrolled_on": "зачислен / enrolled on",
+    "entered_on": "внесено / entered on",
+    "evidence": "подтверждение / evidence",
+    "family_name": "фамилия / family name",
+    "flags": "пометы / flags",
+    "foreign_ids": "другие идентификаторы / foreign ids",
+    "form": "форма / form",
+    "from_group": "из класса / from group",
+    "from_organisation": "откуда / from",
+    "given_name": "имя / given name",
+    "granted_on": "дата / day",
+    "group_id": "класс / class group",
+    "kind": "вид / kind",
+    "level": "уровень / level",
+    "mark_id": "отметка / mark",
+    "old_value": "было / was",
+    "order": "приказ / order",
+    "outcome": "результат / outcome",
+    "patronymic": "отчество / patronymic",
+    "period": "период / period",
+    "permit_id": "разрешение / permission",
+    "reason": "причина / reason",
+    "released": "выдано / released",
+    "scale": "шкала / scale",
+    "scale_version": "редакция шкалы / scale version",
+    "sphere": "сфера / sphere",
+    "subject": "предмет / subject",
+    "title": "название / title",
+    "to_organisation": "куда / to",
+    "value": "значение / value",
+    "voided_on": "недействительна с / void since",
+    "will_of": "по воле / will of",
+    "will_on": "воля от / will of day",
+    "work_id": "работа / work",
+    "year": "год / year",
+}
+"""Names of the fields of those events."""
+
+
+def title(topic: str) -> str:
+    """Returns what an event is called; an event of a later version keeps its topic."""
+    return TITLES.get(topic, topic)
+
+
+def tell(state: Mapping[str, object]) -> str:
+    """Returns what an event says in one line; empty fields are left out."""
+    told = []
+    for name, value in state.items():
+        if value is None or value in ("", []):
+            continue
+        told.append(f"{FIELDS.get(name, name)} {_plain(value)}")
+    return "; ".join(told) or "—"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(
+            _plain(item) if not isinstance(item, list | tuple) else ":".join(map(str, item)) for item in value
+        )
+    return " ".join(str(value).split())

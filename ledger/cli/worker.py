@@ -1,0 +1,75 @@
+"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, or `projector`.
+
+It ends on SIGTERM, and by itself when its standard input closes: then the supervisor is gone. Either way the `with`
+blocks unwind, so that the last process to leave stops the embedded server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from ledger.api.server import GRACE_S, serve
+from ledger.cli.console import tell
+from ledger.cli.session import opened
+from ledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.bootstrap import Foundation
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one child and returns its exit code; 1 as well where it ended without being told to."""
+    kind, *rest = arguments
+    signal.signal(signal.SIGTERM, _unwind)
+    signal.signal(signal.SIGINT, _unwind)
+    threading.Thread(target=_watch, name="lifeline", daemon=True).start()
+    try:
+        with opened(migrating=False) as base:
+            if kind == "api":
+                serve(base, socket.socket(fileno=int(rest[0])))
+            else:
+                _project(base)
+    except LedgerError as error:
+        tell(error)
+    return 1
+
+
+def _unwind(number: int, frame: object) -> NoReturn:
+    del number, frame
+    sys.exit(0)
+
+
+def _watch() -> None:
+    """Waits until the supervisor is gone, then ends this process: in order, and after some time in any case."""
+    try:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+    except ConnectionError:
+        pass  # the other end was killed: the same news
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S + 10)
+    os._exit(1)
+
+
+def _project(base: Foundation) -> None:
+    """Follows the history in a thread, so that this one is free to be interrupted."""
+    stop = threading.Event()
+    thread = threading.Thread(target=base.runner().run, args=(stop,), name="projector")
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        stop.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
