@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.students import list_students
+from ledger.errors import LedgerError
+from ledger.ids import new_id
+from ledger.projections import runner as runner_module
+from ledger.projections.runner import ProjectionRunner
+from ledger.store.keyring import Keyring
+from tests.support.desk import TEACHER, Desk, positions_of, reads
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.projections.view import View
+    from ledger.store.database import Row
+
+
+def view_of(desk: Desk, name: str) -> View:
+    return next(view for view in desk.base.views if view.name == name)
+
+
+async def rebuilt(desk: Desk, *names: str) -> None:
+    """Rebuilds views, one after the other, with a runner of their own."""
+    runner = desk.base.runner()
+    for name in names:
+        await asyncio.to_thread(runner.rebuild, view_of(desk, name))
+
+
+async def digests(desk: Desk) -> dict[str, tuple[str, str]]:
+    report = await asyncio.to_thread(desk.audits)
+    assert report.equal, report.findings[:3]
+    return {one.view: (one.served, one.replayed) for one in report.views}
+
+
+async def test_rebuilt_views_equal_the_live_ones(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(3))
+    last = await desk.catches_up()
+    before = await digests(desk)
+    seen: list[tuple[int, int]] = []
+    for view in desk.base.views:
+        reached = await asyncio.to_thread(desk.base.runner().rebuild, view, lambda at, end: seen.append((at, end)))
+        assert reached == last
+    assert await digests(desk) == before
+    assert seen[-1] == (last, last)
+
+
+async def test_rebuild_mends_rows_that_were_altered(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    await desk.marks(*await desk.enrols(2))
+    await desk.catches_up()
+    owner.execute(f"DELETE FROM {desk.base.database.schema}_journals.entries")
+    assert not desk.audits().equal
+    await rebuilt(desk, "journals")
+    assert desk.audits().equal
+
+
+async def test_rebuild_of_a_view_that_was_never_built_builds_it(desk: Desk) -> None:
+    await desk.enrols(1)
+    reached = await asyncio.to_thread(desk.base.runner().rebuild, view_of(desk, "rosters"))
+    assert positions_of(desk.base.database) == {"rosters": reached}
+    await desk.catches_up()
+    assert desk.audits().equal
+
+
+async def test_shadow_that_a_crash_left_is_no_hindrance(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    await desk.enrols(1)
+    await desk.catches_up()
+    owner.execute(f"CREATE SCHEMA {desk.base.database.schema}_rosters_shadow")
+    with desk.base.database.connect("owner") as connection:
+        role = f"{desk.base.database.schema}_projector"
+        connection.execute(f"ALTER SCHEMA {desk.base.database.schema}_rosters_shadow OWNER TO {role}")
+    await rebuilt(desk, "rosters")
+    assert desk.audits().equal
+
+
+async def test_no_read_fails_and_nothing_is_lost_while_views_are_rebuilt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers write, readers read their own writes, and every view is rebuilt again and again under them."""
+    monkeypatch.setattr(runner_module, "BATCH", 50)
+    students = await desk.enrols(10)
+    await desk.catches_up()
+    stop = threading.Event()
+    projector = threading.Thread(target=desk.base.runner().run, args=(stop,))
+    projector.start()
+    desk.ledger.settings = desk.ledger.settings.model_copy(update={"wait_seconds": 20.0})
+    done = asyncio.Event()
+    counts = {"written": 0, "read": 0}
+
+    async def writes_and_reads(number: int) -> None:
+        while not done.is_set():
+            student = students[number]
+            recorded = await desk.does(desk.mark(student), TEACHER)
+            counts["written"] += 1
+            page = await read_journal(
+                desk.ledger, reads(TEACHER), desk.course, after=None, limit=50, min_position=recorded.position
+            )
+            line = next(line for line in page.lines if line.student_id == student)
+            assert line.family_name
+            assert recorded.events[-1].event_id in {cell.entry_id for cell in line.cells}
+            assert page.position >= recorded.position
+            counts["read"] += 1
+
+    async def lists() -> None:
+        while not done.is_set():
+            page = await list_students(desk.ledger, reads(), desk.group, after=None, limit=50)
+            assert {card.student_id for card in page.items} == set(students)
+
+    async def rebuilds() -> None:
+        try:
+            for _ in range(3):
+                await rebuilt(desk, "journals", "rosters")
+            await rebuilt(desk, "disclosures", "retention", "portfolios")
+        finally:
+            done.set()
+
+    try:
+        await asyncio.gather(rebuilds(), lists(), *(writes_and_reads(number) for number in range(3)))
+    finally:
+        stop.set()
+        projector.join()
+    assert counts["read"] == counts["written"] > 0
+    await desk.catches_up()
+    assert desk.audits().equal
+
+
+async def test_audit_during_rebuilds_finds_nothing(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(5))
+    await desk.catches_up()
+    done = threading.Event()
+    found: list[str] = []
+
+    def audits() -> None:
+        while not done.is_set():
+            found.extend(finding.what for finding in desk.audits().findings)
+
+    audit = asyncio.create_task(asyncio.to_thread(audits))
+    try:
+        for _ in range(4):
+            await rebuilt(desk, "rosters", "journals")
+    finally:
+        done.set()
+        await audit
+    assert found == []
+
+
+async def test_rebuild_waits_for_who_reads_and_lets_others_read_meanwhile(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(1))
+    await desk.catches_up()
+    with desk.base.database.connect("reader") as connection, connection.transaction():
+        connection.execute(f"SELECT count(*) FROM {desk.base.database.schema}_journals.entries")
+        rebuild = asyncio.create_task(rebuilt(desk, "journals"))
+        shadow = f"{desk.base.database.schema}_journals_shadow"
+        with desk.base.database.connect("owner") as watcher:
+            await until(
+                lambda: (
+                    watcher.execute(
+                        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                        " WHERE NOT l.granted AND a.query LIKE %s",
+                        (f'%{desk.base.database.schema}_journals"."entries%',),
+                    ).fetchone()
+                    != (0,)
+                )
+            )
+            assert watcher.execute("SELECT to_regnamespace(%s) IS NULL", (shadow,)).fetchone() == (False,)
+        page = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
+        assert len(page.lines) == 1
+        assert not rebuild.done()
+    await rebuild
+    assert desk.audits().equal
+
+
+async def test_two_rebuilds_of_one_view_follow_each_other(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(3))
+    await desk.catches_up()
+    await asyncio.gather(rebuilt(desk, "journals"), rebuilt(desk, "journals"))
+    assert desk.audits().equal
+
+
+async def test_view_of_another_version_is_made_anew_when_the_projector_starts(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(2))
+    await desk.catches_up()
+    newer = [replace(view, version=7) if view.name == "journals" else view for view in desk.base.views]
+    base = replace(desk.base, views=newer)
+    stale = Desk(base, desk.ledger).audits()
+    assert [finding.where for finding in stale.findings] == ["view journals"]
+    await asyncio.to_thread(ProjectionRunner(base.database, base.mapper, Keyring(base.keks), newer).catch_up)
+    assert Desk(base, desk.ledger).audits().equal
+    assert not desk.audits().equal, "The old version must not take the new tables for its own."
+
+
+async def test_rebuild_stops_at_an_event_that_it_cannot_apply_and_leaves_the_old_view(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    await desk.marks(*await desk.enrols(1))
+    last = await desk.catches_up()
+    owner.execute("ALTER TABLE events DISABLE TRIGGER USER")
+    owner.execute("UPDATE events SET topic = 'unknown.topic' WHERE position = %s", (last,))
+    with pytest.raises(LedgerError, match="unknown"):
+        await rebuilt(desk, "journals")
+    assert positions_of(desk.base.database)["journals"] == last
+    page = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
+    assert len(page.lines[0].cells) == 1
+
+
+async def test_rebuild_puts_back_a_projector_that_was_ahead_of_it(desk: Desk) -> None:
+    """A student enrolled in another group while the view is away is there afterwards."""
+    await desk.enrols(1)
+    await desk.catches_up()
+    group = new_id()
+    await desk.forms("5Б", group)
+    (student,) = await desk.enrols(1, into=group)
+    await rebuilt(desk, "rosters")
+    page = await list_students(desk.ledger, reads(), group, after=None, limit=50)
+    assert [card.student_id for card in page.items] == [student]
+    await desk.catches_up()
+    assert desk.audits().equal

@@ -1,0 +1,67 @@
+"""A projector as a process of its own, which says how far it is after each small batch: to be killed anywhere.
+
+python -m tests.support.projector <batch>     reads LEDGER_DATABASE_URL, LEDGER_DB_SCHEMA and LEDGER_KEK
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ledger.bootstrap import foundation
+from ledger.projections import runner
+from ledger.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from ledger.store.database import Database, Row
+
+
+class _Talking(runner.ProjectionRunner):
+    def advance(self, connection: psycopg.Connection[Row], *, raising: bool = False) -> int:
+        done = super().advance(connection, raising=raising)
+        if done:
+            sys.stdout.write(f"{done}\n")
+            sys.stdout.flush()
+        return done
+
+
+def main() -> None:
+    """Follows the history until it is killed."""
+    runner.BATCH = int(sys.argv[1])
+    with foundation(read_settings(), migrating=False) as base:
+        follower = base.runner()
+        talking = _Talking(base.database, base.mapper, follower._keyring, base.views)
+        talking.run(threading.Event())
+
+
+def environment(database: Database, kek_text: str) -> dict[str, str]:
+    """Returns the environment of a process that works with a ledger of the tests."""
+    wanted = {"LEDGER_DATABASE_URL": database.url, "LEDGER_DB_SCHEMA": database.schema, "LEDGER_KEK": kek_text}
+    return {**os.environ, **wanted}
+
+
+@contextmanager
+def running_projector(database: Database, kek_text: str, *, batch: int) -> Iterator[subprocess.Popen[str]]:
+    """Yields the process; it is dead afterwards."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.projector", str(batch)],
+        env=environment(database, kek_text),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    main()
