@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.opening import snapshot
 from ledger.application.disclose.students import list_students
 from ledger.errors import LedgerError
 from ledger.ids import new_id
@@ -155,8 +156,7 @@ async def test_audit_during_rebuilds_finds_nothing(desk: Desk) -> None:
 async def test_rebuild_waits_for_who_reads_and_lets_others_read_meanwhile(desk: Desk) -> None:
     await desk.marks(*await desk.enrols(1))
     await desk.catches_up()
-    with desk.base.database.connect("reader") as connection, connection.transaction():
-        connection.execute(f"SELECT count(*) FROM {desk.base.database.schema}_journals.entries")
+    async with snapshot(desk.ledger, ("journals",)):  # which has read nothing yet
         rebuild = asyncio.create_task(rebuilt(desk, "journals"))
         shadow = f"{desk.base.database.schema}_journals_shadow"
         with desk.base.database.connect("owner") as watcher:

@@ -95,6 +95,20 @@ async def test_batches_of_any_size_end_where_the_history_ends(desk: Desk, monkey
     assert desk.audits().equal
 
 
+async def test_views_at_different_positions_take_each_event_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await a_history(desk)
+    monkeypatch.setattr(runner_module, "BATCH", 5)
+    ahead = [view for view in desk.base.views if view.name in {"retention", "rosters"}]
+    at = await asyncio.to_thread(with_views(desk.base, ahead).catch_up)
+    await a_history(desk)
+    monkeypatch.setattr(runner_module, "BATCH", 7)
+    assert at % 7, "The batches would not overlap."
+    await desk.catches_up()
+    assert desk.audits().equal
+
+
 async def test_failing_view_notes_position_and_error_and_holds_nobody_up(
     desk: Desk, owner: psycopg.Connection[Row]
 ) -> None:
@@ -238,8 +252,8 @@ async def test_projector_killed_anywhere_goes_on_exactly_once(desk: Desk, kek_te
         del mark
         last = (await desk.does(desk.mark(student))).position
     rng = random.Random(20260101)  # noqa: S311 - where it is killed is no secret
-    for _ in range(4):
-        with running_projector(desk.base.database, kek_text, batch=9) as process:
+    for batch in (9, 7, 11, 5):  # so that the batches overlap where the views stand at different positions
+        with running_projector(desk.base.database, kek_text, batch=batch) as process:
             assert process.stdout is not None
             for _ in range(rng.randrange(1, 6)):
                 assert await asyncio.to_thread(process.stdout.readline)
