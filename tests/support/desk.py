@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ledger.application.audit import Auditor
 from ledger.application.disclose.gate import Reader
+from ledger.application.record.achievements import RecordAchievement
 from ledger.application.record.command import Request, record
 from ledger.application.record.courses import AddWork, FormClassGroup, OpenCourse
 from ledger.application.record.marks import RecordMark
@@ -174,6 +175,19 @@ class Desk:
             value=value,
             effective_on=on,
             comment=comment,
+        )
+
+    def achievement(self, student: UUID, *, title: str = "Олимпиада", on: date = TODAY) -> RecordAchievement:
+        """Returns the command that records an achievement."""
+        return RecordAchievement(
+            school=self.school,
+            student_id=student,
+            kind="olympiad",
+            level="school",
+            outcome="winner",
+            title=title,
+            achieved_on=on,
+            evidence="Диплом 1",
         )
 
     async def marks(self, *students: UUID, value: str = "5") -> list[UUID]:

@@ -95,9 +95,7 @@ async def test_batches_of_any_size_end_where_the_history_ends(desk: Desk, monkey
     assert desk.audits().equal
 
 
-async def test_views_at_different_positions_take_each_event_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_views_at_different_positions_take_each_event_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await a_history(desk)
     monkeypatch.setattr(runner_module, "BATCH", 5)
     ahead = [view for view in desk.base.views if view.name in {"retention", "rosters"}]

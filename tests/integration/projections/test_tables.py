@@ -13,14 +13,12 @@ from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.retention import read_retention
 from ledger.application.disclose.students import find_student, list_students, read_student
-from ledger.application.record.achievements import RecordAchievement
 from ledger.errors import Erased, NotFound, Unreadable
 from ledger.projections.tables import TableStore
 from ledger.projections.views import all_views
 from ledger.store.keyring import Keyring
 from tests.support.desk import TEACHER, reads
 from tests.support.tampering import FLIPPED, erase, in_view
-from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -84,18 +82,7 @@ async def a_full_desk(desk: Desk) -> list[UUID]:
     students = await desk.enrols(2)
     await desk.marks(*students)
     for student in students:
-        await desk.does(
-            RecordAchievement(
-                school=desk.school,
-                student_id=student,
-                kind="olympiad",
-                level="school",
-                outcome="winner",
-                title="Олимпиада",
-                achieved_on=TODAY,
-                evidence="Диплом 1",
-            )
-        )
+        await desk.does(desk.achievement(student))
     await desk.catches_up()
     for student in students:
         await read_student(desk.ledger, reads(), student)
