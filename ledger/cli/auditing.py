@@ -80,7 +80,7 @@ def _view_name(name: str | None) -> str | None:
 
 def rebuild(
     view: Annotated[
-        str | None, typer.Argument(metavar="[VIEW]", callback=_view_name, help="One view; without it all of them.")
+        str | None, typer.Argument(metavar="VIEW", callback=_view_name, help="One view; without it all of them.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

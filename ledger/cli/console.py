@@ -71,14 +71,17 @@ def configure_logging(level: str) -> None:
 
 
 class Bars:
-    """Progress bars by name, on stderr."""
+    """Progress bars by name, on stderr; nothing is printed before the first one is needed."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=err)
         self._tasks: dict[str, TaskID] = {}
 
     def add(self, name: str, total: int | None = None) -> None:
         """Shows a bar that has not begun."""
+        if not self._tasks:
+            self._progress.start()
         self._tasks[name] = self._progress.add_task(name, total=total)
 
     def reach(self, name: str, done: int, total: int | None = None) -> None:
@@ -99,6 +102,11 @@ class Bars:
             if task.total is not None:
                 self._progress.update(task.id, completed=task.total)
 
+    def stop(self) -> None:
+        """Leaves the bars as they are."""
+        if self._tasks:
+            self._progress.stop()
+
     def follow(self, name: str) -> Callable[[int, int], None]:
         """Returns a callback of (done, total) that moves one bar."""
 
@@ -111,9 +119,10 @@ class Bars:
 @contextmanager
 def bars(totals: Mapping[str, int] | None = None) -> Iterator[Bars]:
     """Yields progress bars; where stderr is no terminal, only their final state is printed, once."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-        shown = Bars(progress)
+    shown = Bars()
+    try:
         for name, total in (totals or {}).items():
             shown.add(name, total)
         yield shown
+    finally:
+        shown.stop()

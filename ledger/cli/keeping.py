@@ -47,7 +47,7 @@ def token(
 
 def keygen(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where it goes; without it where the settings look for it.")
+        Path | None, typer.Argument(metavar="FILE", help="Where it goes; without it where the settings look for it.")
     ] = None,
     for_tokens: Annotated[
         bool, typer.Option("--token", help="Make the key that signs tokens instead of the key-encryption key.")

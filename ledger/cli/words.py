@@ -87,7 +87,7 @@ def tell(state: Mapping[str, object]) -> str:
     """Returns what an event says in one line; empty fields are left out."""
     told = []
     for name, value in state.items():
-        if value is None or value in ("", []):
+        if value is None or (isinstance(value, str | list | tuple) and not value):
             continue
         told.append(f"{FIELDS.get(name, name)} {_plain(value)}")
     return "; ".join(told) or "—"

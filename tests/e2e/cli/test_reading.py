@@ -1,0 +1,121 @@
+"""`ledger replay` and `ledger disclosures`: what they show, and that showing it is recorded."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.cli import count_events
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Row
+    from tests.e2e.cli.conftest import Imported
+    from tests.support.cli import Json
+
+BORIS = "tests:boris"
+
+
+def _register(tiny: Imported, student: str = BORIS) -> list[Json]:
+    return tiny.cli.works("disclosures", student, "--json").lines[:-1]
+
+
+def test_replay_tells_a_students_events_in_order_and_names_the_access(tiny: Imported) -> None:
+    *events, last = tiny.cli.works("replay", BORIS, "--json").lines
+    topics = [event["topic"] for event in events]
+    assert topics[:3] == ["student.enrolled", "student.moved_to_group", "student.left_group"]
+    assert "marks.recorded" in topics
+    assert [event["position"] for event in events] == sorted(event["position"] for event in events)
+    assert last["events"] == len(events)
+    seen = _register(tiny)
+    assert [(line["resource"], line["channel"], line["office"]) for line in seen[:2]] == [
+        ("history", "cli", "auditor"),
+        ("student", "cli", "auditor"),
+    ]
+
+
+def test_every_replay_stands_in_the_register_with_office_and_actor(tiny: Imported) -> None:
+    actor = str(uuid4())
+    student = tiny.cli.works("replay", BORIS, "--json").last["student_id"]
+    tiny.cli.works("replay", student, "--office", "director", "--actor", actor)
+    seen = [line for line in _register(tiny) if line["actor"] == actor]
+    assert [(line["resource"], line["office"], line["purpose"]) for line in seen] == [
+        ("history", "director", "quality_control")
+    ]
+
+
+def test_replay_as_of_a_day_shows_only_what_had_happened(tiny: Imported) -> None:
+    def topics(*options: str) -> list[str]:
+        lines = tiny.cli.works("replay", BORIS, "--json", *options).lines[:-1]
+        return [line["topic"] for line in lines if line["record_class"] != "disclosures"]
+
+    assert "marks.recorded" not in topics("--as-of", "2024-09-19")
+    assert "marks.recorded" in topics("--as-of", "2024-09-20")
+    assert "student.left_group" not in topics("--as-of", "2025-01-31")
+
+
+def test_replay_for_people_has_the_schools_words(tiny: Imported) -> None:
+    shown = tiny.cli.works("replay", BORIS).out
+    assert "Зачислен / enrolled: фамилия / family name Borisov; имя / given name Boris" in shown
+    assert "Отметка / mark: " in shown
+    assert "значение / value 3" in shown
+    assert "Этот просмотр записан / this access was recorded." in shown
+
+
+def test_disclosures_as_csv_have_a_header_and_the_newest_line_first(tiny: Imported) -> None:
+    rows = list(csv.DictReader(tiny.cli.works("disclosures", BORIS, "--csv").out.splitlines()))
+    assert {"recorded_at", "actor", "office", "purpose", "legal_basis", "categories"} <= set(rows[0])
+    positions = [int(row["position"]) for row in rows]
+    assert positions == sorted(positions, reverse=True)
+    assert rows[0]["channel"] == "cli"
+
+
+def test_disclosures_for_people_say_who_and_why(tiny: Imported) -> None:
+    shown = tiny.cli.works("disclosures", BORIS).out
+    assert "цель / purpose audit" in shown
+    tiny.cli.fails("disclosures", BORIS, "--csv", "--json", code=2)
+
+
+def test_refused_office_is_told_so_and_the_refusal_is_recorded(tiny: Imported) -> None:
+    student = tiny.cli.works("replay", BORIS, "--json").last["student_id"]
+    failed = tiny.cli.fails("replay", student, "--office", "secretary")
+    assert failed.error == "The office secretary does not read this resource."
+    assert failed.out == ""
+    refused = [line for line in _register(tiny) if not line["granted"]]
+    assert [(line["office"], line["resource"]) for line in refused] == [("secretary", "history")]
+    assert "ОТКАЗ / REFUSED" in tiny.cli.works("disclosures", student).out
+
+
+def test_operator_keeps_one_opaque_id(tiny: Imported) -> None:
+    actors = {line["actor"] for line in _register(tiny) if line["office"] == "auditor"}
+    assert len(actors) == 1
+    assert UUID(actors.pop()).version == 7
+
+
+@pytest.mark.parametrize("office", ["student", "representative", "king"])
+def test_those_who_speak_for_a_student_use_the_service(office: str, tiny: Imported) -> None:
+    tiny.cli.fails("replay", BORIS, "--office", office, code=2)
+
+
+@pytest.mark.parametrize("name", ["boris", "tests:", ":boris", "123"])
+def test_student_is_a_uuid_or_source_and_foreign_id(name: str, tiny: Imported) -> None:
+    assert "SOURCE:FOREIGN_ID" in tiny.cli.fails("replay", name, code=2).err
+
+
+def test_unknown_student_is_an_error_and_nothing_is_recorded(tiny: Imported, owner: psycopg.Connection[Row]) -> None:
+    before = count_events(owner)
+    for name in (str(uuid4()), "tests:nobody"):
+        for command in ("replay", "disclosures"):
+            assert tiny.cli.fails(command, name).error in (
+                "There is no such student.",
+                "No student has this foreign id.",
+            )
+    assert count_events(owner) == before
+
+
+def test_day_that_is_none_is_a_usage_error(tiny: Imported) -> None:
+    tiny.cli.fails("replay", BORIS, "--as-of", "2024-13-01", code=2)
