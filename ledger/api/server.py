@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(
                 f"Port {port} of {host} is taken by another program.",
-                help="Choose another one: PORT=8001 or LEDGER_PORT.",
+                help="Choose another one: `--port 8001`, with make PORT=8001, or LEDGER_PORT.",
             ) from error
         raise SettingsError(
             f"The service cannot listen on {host}, port {port}.", help="Check LEDGER_HOST and LEDGER_PORT."
