@@ -7,7 +7,6 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.streams.base import Context, Lanes, Proposal
 from ledger.aggregates.disclosures import AccessOpened, disclose
 from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.marks import MarkRecorded, MarksOpened
@@ -16,6 +15,7 @@ from ledger.errors import Refused, Violation
 from ledger.ids import new_id
 from ledger.store.commands import Envelope, Idempotency
 from ledger.store.header import Header
+from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

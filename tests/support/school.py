@@ -18,9 +18,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ledger.aggregates import class_group, course, school
-from ledger.streams.base import L, LaneRef
 from ledger.aggregates.student import achievements, marking, marks_lane, record, record_lane, results
 from ledger.ids import new_id
+from ledger.streams.base import L, LaneRef
 from tests.support.world import TEACHER, TODAY, World, a_context
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from ledger.streams.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
 from ledger.errors import Refused
+from ledger.streams.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
