@@ -217,6 +217,11 @@ class Keyring:
             (subject, _), _ = self._keys.popitem(last=False)
             self._surveyed.pop(subject, None)
 
+    def drop(self, names: Iterable[KeyName]) -> None:
+        """Takes keys away whose rows were not committed after all."""
+        for subject_id, record_class in names:
+            self._keys.pop((subject_id.int, record_class), None)
+
     def admit(self, subjects: Iterable[UUID], rows: Iterable[tuple[UUID, str, int, bytes]]) -> None:
         """Adds the stored keys of `subjects`; `rows` must be all of them, as SELECT_KEYS returns them."""
         for subject_id, record_class, epoch, wrapped in rows:

@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventsourcing.persistence import DataError, IntegrityError, InterfaceError, OperationalError
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresSubscription
 from eventsourcing.utils import retry
+from psycopg import OperationalError as ConnectionLost
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier
 
 from ledger.ids import new_id
 from ledger.store.append import AppendBatch, append_parameters, append_query
@@ -67,6 +69,34 @@ class LedgerDatastore(PostgresDatastore):
         """Does nothing: the append function takes no composite types, and the roles may not have been made yet."""
 
 
+class PollingSubscription(PostgresSubscription):
+    """A subscription for which NOTIFY is a hint and polling the guarantee.
+
+    The library's own misses an event that is recorded between its first pull and its LISTEN, and does not notice a
+    connection that was lost; until somebody records again, nothing comes.
+    """
+
+    POLL_S = 0.1
+
+    def _ended(self) -> bool:
+        return self._has_been_stopped or self._thread_error is not None
+
+    def _listen(self) -> None:
+        while not self._ended():
+            try:
+                with self._recorder.datastore.get_connection() as connection:
+                    connection.execute(SQL("LISTEN {}").format(Identifier(self._recorder.channel_name)))
+                    while not self._ended():
+                        self._has_been_notified.set()
+                        for _ in connection.notifies(timeout=self.POLL_S, stop_after=1):
+                            pass
+            except (ConnectionLost, OperationalError, InterfaceError):
+                continue  # listened for anew; the pull tells whoever waits if the database stays away
+            except BaseException as error:  # noqa: BLE001 - raised to whoever iterates, as the library does
+                self._thread_error = self._thread_error or error
+                self.stop()
+
+
 class LedgerRecorder(PostgresApplicationRecorder):
     """Records and reads events as the library's applications do.
 
@@ -109,6 +139,10 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 raise
             positions = [row["position"] for row in found]
         return positions
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> PollingSubscription:
+        """Returns a subscription to what is recorded after position `gt`."""
+        return PollingSubscription(recorder=self, gt=gt, topics=topics)
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def _record(self, batch: AppendBatch) -> list[int]:

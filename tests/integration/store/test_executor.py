@@ -51,6 +51,15 @@ async def test_waiting_commands_share_one_transaction(
     assert owner.execute("SELECT count(DISTINCT xmin::text) FROM events").fetchone() == (1,)
 
 
+async def test_many_waiting_commands_alternate_in_two_halves(
+    executor: CommandExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    answers = await asyncio.gather(*(executor.execute(envelope(Enrol())) for _ in range(64)))
+    assert sorted(answer.position for answer in answers) == list(range(1, 65))
+    sizes = owner.execute("SELECT count(*) FROM events GROUP BY xmin::text ORDER BY 1").fetchall()
+    assert sizes == [(32,), (32,)]
+
+
 async def test_batch_is_bounded(make_executor: MakeExecutor, owner: psycopg.Connection[Row]) -> None:
     executor = await make_executor(batch=5)
     await asyncio.gather(*(executor.execute(envelope(Enrol())) for _ in range(20)))

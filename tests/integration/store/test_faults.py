@@ -50,8 +50,8 @@ def _count(owner: psycopg.Connection[Row], table: str = "events") -> int:
 
 
 def _pid(executor: CommandExecutor) -> int:
-    assert executor._connection is not None
-    return executor._connection.info.backend_pid
+    assert executor._writer.connection is not None
+    return executor._writer.connection.info.backend_pid
 
 
 def _waits_for_lock(owner: psycopg.Connection[Row], pid: int) -> bool:
@@ -231,8 +231,8 @@ async def test_statement_that_the_server_refuses_fails_the_batch_and_not_the_exe
 async def test_commits_that_would_not_be_durable_are_refused(
     executor: CommandExecutor, owner: psycopg.Connection[Row]
 ) -> None:
-    assert executor._connection is not None
-    await executor._connection.execute("SET synchronous_commit = off")
+    assert executor._writer.connection is not None
+    await executor._writer.connection.execute("SET synchronous_commit = off")
     with pytest.raises(StoreUnavailable):
         await executor.execute(envelope(Enrol()))
     assert _count(owner) == 0

@@ -1,0 +1,333 @@
+"""The writer: records one batch, whatever gets in between.
+
+Others may write at the same time, commands may come twice, the connection may break with the fate of a commit unknown.
+Here a batch is decided, appended, and decided again until each of its commands has one true answer.
+
+Ownership: everything here belongs to the executor's task. Lanes are mutated only while a batch is being decided; if its
+append does not succeed, every lane that it touched is evicted, so no uncommitted event outlives its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import psycopg
+
+from ledger.clock import utc_now
+from ledger.errors import HistoryAlarm, KeyReused, OutcomeUnknown, SettingsError, StoreUnavailable
+from ledger.store.append import AppendResult, append, append_query
+from ledger.store.batch import (
+    BrokenCommand,
+    Decided,
+    Waiting,
+    Written,
+    answer_batch,
+    decide_batch,
+    snapshot_columns,
+    write_batch,
+)
+from ledger.store.database import translated
+from ledger.store.lanes import SAVE_SNAPSHOT, BatchLanes, LaneCache, LaneLoader
+from ledger.store.recorded import select_recorded
+
+if TYPE_CHECKING:
+    from ledger.store.database import Database, Row
+    from ledger.store.keyring import Keyring
+    from ledger.store.mapper import EventMapper
+
+logger = logging.getLogger(__name__)
+
+MISSES_BEFORE_LOCK = 2
+"""How often others may get in between before the writer takes the lock first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """Bounds of one executor.
+
+    Args:
+        queue: waiting commands beyond which new ones are told to try again.
+        batch: commands taken into one transaction.
+        lanes: lanes kept in memory.
+        snapshot_every: events of a lane after which a snapshot is taken.
+        patience_s: how long commands wait for a database that went away.
+    """
+
+    queue: int = 20_000
+    batch: int = 1_000
+    lanes: int = 50_000
+    snapshot_every: int = 200
+    patience_s: float = 30.0
+
+
+class BatchWriter:
+    """Records batches on one connection; see the module."""
+
+    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, settings: ExecutorSettings) -> None:
+        self.keyring = keyring
+        self.cache = LaneCache(settings.lanes)
+        self.loader = LaneLoader(database, mapper, keyring)
+        self.seen = 0
+        self.alarm: HistoryAlarm | None = None
+        self.unsettled: tuple[list[Decided], Written] | None = None
+        """A batch that was sent and whose fate is not known; it is looked up before anything else is recorded."""
+        self._database = database
+        self._mapper = mapper
+        self._settings = settings
+        self._append_query = append_query(database)
+        self._lock_query = database.bind("SELECT {schema}.lock_appends()")
+        self._last_query = database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
+        self.connection: psycopg.AsyncConnection[Row] | None = None
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self.connection is not None:
+            await self.connection.close()
+            self.connection = None
+
+    async def record(self, batch: list[Waiting]) -> None:  # noqa: C901 - each branch is one way an append can end
+        """Records a batch, deciding it again as often as others got in between."""
+        misses = 0
+        deadline = asyncio.get_running_loop().time() + self._settings.patience_s
+        while batch:
+            lanes = BatchLanes(self.cache)
+            try:
+                connection = await self._reconnect(deadline)
+                if self.unsettled is not None:
+                    batch = await self._settle(connection, batch, deadline)
+                    continue
+                if misses < MISSES_BEFORE_LOCK:
+                    result, decided, written = await self._attempt(connection, batch, lanes)
+                else:
+                    async with connection.transaction():
+                        await connection.execute(self._lock_query)
+                        await self._refresh(connection)
+                        result, decided, written = await self._attempt(connection, batch, lanes)
+            except BrokenCommand as broken:
+                self.cache.evict(lanes.touched)
+                broken.waiting.answer(broken.error)
+                batch = [waiting for waiting in batch if waiting is not broken.waiting]
+                continue
+            except psycopg.errors.UniqueViolation:
+                # Another writer stored the same version without our seeing it move: as good as a miss.
+                self.cache.clear()
+                self.unsettled = None
+                misses += 1
+                if misses > MISSES_BEFORE_LOCK + 1:
+                    raise
+                continue
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self.cache.clear()
+                if not self.is_broken(error):
+                    self.unsettled = None  # the server said no (disk full, cancelled): the transaction is gone
+                    raise
+                logger.warning("The connection to the database broke: %s", type(error).__name__)
+                if self.connection is not None:
+                    await self.connection.close()
+                continue
+            except BaseException:
+                self.cache.clear()
+                self.unsettled = None
+                raise
+            batch, missed = await self._conclude(connection, result, decided, written, lanes, batch)
+            misses += missed
+
+    async def _attempt(
+        self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
+    ) -> tuple[AppendResult, list[Decided], Written]:
+        decided, written = await self.decide(connection, batch, lanes)
+        return await self.send(connection, decided, written, lanes), decided, written
+
+    async def decide(
+        self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
+    ) -> tuple[list[Decided], Written]:
+        """Decides a batch and writes it into columns, loading what is missing on `connection`."""
+        decided = await decide_batch(batch, lanes, utc_now(), lambda refs: self.loader.load(connection, refs))
+        await self.loader.load_keys(connection, {ref.subject_id for entry in decided for ref, _ in entry.events})
+        return decided, write_batch(decided, lanes, self._mapper, self.keyring, self._settings.snapshot_every)
+
+    async def send(
+        self, connection: psycopg.AsyncConnection[Row], decided: list[Decided], written: Written, lanes: BatchLanes
+    ) -> AppendResult:
+        """Appends a decided batch; until its result is concluded, its fate counts as unknown."""
+        self.unsettled = (decided, written)
+        return await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+
+    async def _conclude(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        result: AppendResult,
+        decided: list[Decided],
+        written: Written,
+        lanes: BatchLanes,
+        batch: list[Waiting],
+    ) -> tuple[list[Waiting], int]:
+        """Answers what is decided; returns what has to be decided again, and whether that was a miss."""
+        if self.accept(result, written, lanes):
+            lanes.commit()
+            for (subject_id, record_class), key in written.new_keys.items():
+                self.keyring.put(subject_id, record_class, key)
+            answer_batch(decided, result)
+            await self.save_snapshots(connection, snapshot_columns(written, lanes, self.keyring))
+            return [], 0
+        if result.outcome == "repeated":
+            keyed = [entry.waiting for entry in decided if entry.waiting.envelope.idempotency is not None]
+            await self._answer_repeated(connection, [keyed[ordinal - 1] for ordinal in result.repeated])
+            return [waiting for waiting in batch if not waiting.future.done()], 0
+        return batch, 1
+
+    def accept(self, result: AppendResult, written: Written, lanes: BatchLanes) -> bool:
+        """Notes what an append said of the history; tells whether the batch is recorded.
+
+        Raises:
+            HistoryAlarm: the history or the clock went back.
+        """
+        self.unsettled = None
+        self.cache.evict(result.moved)
+        if result.outcome in ("appended", "empty"):
+            self.seen = result.last_position
+            return True
+        self.cache.evict(lanes.touched)
+        if result.outcome == "keys":
+            self.keyring.forget(row.subject_id for row in written.columns.keys)
+        elif result.outcome == "behind":
+            self.cache.clear()
+            self.seen = result.last_position
+        elif result.outcome == "moved":
+            self.seen = result.last_position
+        elif result.outcome == "clock":
+            self.sound_alarm("The database clock is more than 60 s behind the last recorded event.")
+        elif result.outcome == "went_back":
+            self.sound_alarm("The stored history is shorter than what this process has seen.")
+        return False
+
+    async def save_snapshots(self, connection: psycopg.AsyncConnection[Row], columns: list[list[object]]) -> None:
+        """Stores snapshots that are due; a failure costs the next load some time and nothing else."""
+        if not columns:
+            return
+        try:
+            await connection.execute(self._database.bind(SAVE_SNAPSHOT), columns)
+        except psycopg.Error:
+            logger.warning("A snapshot could not be saved.", exc_info=True)
+
+    async def _answer_repeated(self, connection: psycopg.AsyncConnection[Row], repeated: list[Waiting]) -> None:
+        ids = {waiting.envelope.idempotency.command_id: waiting for waiting in repeated if waiting.envelope.idempotency}
+        found = await select_recorded(connection, self._database, list(ids))
+        for command_id, waiting in ids.items():
+            request, recorded = found[command_id]
+            idempotency = waiting.envelope.idempotency
+            if idempotency is not None and request == idempotency.request:
+                waiting.answer(recorded)
+            else:
+                waiting.answer(
+                    KeyReused(
+                        "This idempotency key was used before with another request.",
+                        help="Send a new request with a new key; the old one stands as it was recorded.",
+                    )
+                )
+
+    def sound_alarm(self, detail: str) -> NoReturn:
+        """Raises the alarm that stops recording."""
+        self.alarm = HistoryAlarm(
+            detail, help="Recording has stopped. Compare the database with its backups before you start again."
+        )
+        logger.critical("%s", detail)
+        raise self.alarm
+
+    async def connect(self) -> psycopg.AsyncConnection[Row]:
+        """Returns the living connection, or a new one on which commits are durable."""
+        if self.connection is not None and not self.connection.closed:
+            return self.connection
+        self.connection = None
+        connection = await self._database.connect_async("writer")
+        with translated():
+            for setting in ("fsync", "full_page_writes"):
+                row = await (await connection.execute("SELECT current_setting(%s)", (setting,))).fetchone()
+                if row != ("on",):
+                    await connection.close()
+                    raise SettingsError(
+                        f"The database runs with {setting} off; an acknowledged event could be lost.",
+                        help=f"Set {setting} = on in postgresql.conf and restart the database.",
+                    )
+            self.connection = connection
+            await self._refresh(connection)
+        return connection
+
+    async def _refresh(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        """Looks where the history stands now, and forgets the lanes if it has moved."""
+        row = await (await connection.execute(self._last_query)).fetchone()
+        last = row[0] if row else 0
+        if last < self.seen:
+            self.sound_alarm("The stored history is shorter than what this process has seen.")
+        if last > self.seen:
+            self.cache.clear()
+            self.seen = last
+
+    def is_broken(self, error: psycopg.Error) -> bool:
+        """Tells whether the connection is gone, and not merely this statement.
+
+        A server that ends a connection says so first (FATAL), and the driver sees the end itself only later.
+        """
+        if self.connection is None or self.connection.closed or self.connection.broken:
+            return True
+        return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+
+    async def _reconnect(self, deadline: float) -> psycopg.AsyncConnection[Row]:
+        """Returns a living connection, waiting for the database up to the deadline.
+
+        Raises:
+            OutcomeUnknown: nobody answers, and the batch may have been committed.
+            StoreUnavailable: nobody answers, and nothing was sent.
+        """
+        pause = 0.05
+        while True:
+            try:
+                return await self.connect()
+            except StoreUnavailable:
+                if asyncio.get_running_loop().time() + pause > deadline:
+                    if self.unsettled is None:
+                        raise
+                    self.unsettled = None
+                    raise OutcomeUnknown(
+                        "The database went away while recording; it is not known whether this was recorded.",
+                        help="Ask GET /v1/commands/{key} later, or send it again with the same key.",
+                    ) from None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def _settle(
+        self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], deadline: float
+    ) -> list[Waiting]:
+        """Finds out what became of an append whose acknowledgement was lost; returns what was not recorded.
+
+        The lock is taken first: it is free only when the lost transaction has ended, one way or the other.
+
+        Raises:
+            StoreUnavailable: nothing was recorded, and the connection has been breaking up to the deadline.
+        """
+        if self.unsettled is None:
+            return batch
+        decided, written = self.unsettled
+        found: Row | None = None
+        async with connection.transaction():
+            await connection.execute(self._lock_query)
+            if written.columns.event_ids:
+                cursor = await connection.execute(
+                    self._database.bind("SELECT position, recorded_at FROM {schema}.events WHERE event_id = %s"),
+                    (written.columns.event_ids[-1],),
+                )
+                found = await cursor.fetchone()
+        self.unsettled = None
+        if found is None:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StoreUnavailable(
+                    "The connection to the database broke again and again; nothing was recorded.",
+                    help="See the log of the database; try again.",
+                )
+            return batch
+        self.keyring.forget(row.subject_id for row in written.columns.keys)
+        answer_batch(decided, AppendResult("appended", found[0], found[1], (), ()))
+        return []
