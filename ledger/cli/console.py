@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+EVERY = 250
+"""Rows between two movements of a bar."""
+
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -77,6 +80,7 @@ class Bars:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=err)
         self._tasks: dict[str, TaskID] = {}
+        self._next: dict[str, int] = {}
 
     def add(self, name: str, total: int | None = None) -> None:
         """Shows a bar that has not begun."""
@@ -85,7 +89,13 @@ class Bars:
         self._tasks[name] = self._progress.add_task(name, total=total)
 
     def reach(self, name: str, done: int, total: int | None = None) -> None:
-        """Moves a bar; it never goes back, and the ones above it that were left behind are full by then."""
+        """Moves a bar; it never goes back, and the ones above it that were left behind are full by then.
+
+        Called for every row of an import, so it draws only some of them.
+        """
+        if done < self._next.get(name, 0) and done != total:
+            return
+        self._next[name] = done + EVERY
         if name not in self._tasks:
             self.add(name, total)
         wanted = self._tasks[name]

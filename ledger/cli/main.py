@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.cli import auditing, demo, keeping, reading, serving
+from ledger.cli import auditing, bench, demo, keeping, reading, serving
 from ledger.cli.console import LedgerGroup
 from ledger.cli.importing import import_app
 
@@ -26,6 +26,7 @@ app.command()(reading.replay)
 app.command()(reading.disclosures)
 app.command()(auditing.rebuild)
 app.command()(auditing.audit)
+app.command()(bench.bench)
 app.command()(keeping.migrate)
 app.command()(keeping.keygen)
 app.command()(keeping.reset)

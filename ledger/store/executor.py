@@ -40,7 +40,7 @@ __all__ = ["CommandExecutor", "ExecutorSettings"]
 logger = logging.getLogger(__name__)
 
 WORTH_HALVING = 32
-"""Events from which on a batch is halved, so that database and rules work at the same time; below, flushes cost more."""
+"""Events from which on a batch is halved, so that database and rules work at once; below, flushes cost more."""
 
 
 @dataclass(slots=True)

@@ -33,8 +33,8 @@ from tests.support.world import a_context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ledger.streams.base import Context, LaneRef, LedgerEvent
     from ledger.aggregates.student import StudentRecord
+    from ledger.streams.base import Context, LaneRef, LedgerEvent
 
 SCALES = ("five", "pass-fail", "hundred")
 VALUES = ("5", "4", "2", "6", "зачёт", "незачёт", "78.50", "100", "101", "50.001", "NaN", "1e2", "н/а", "")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.streams.base import LaneRef
 from ledger.aggregates.student.marks import StudentMarks
 from ledger.errors import Busy, InvalidInput, KeyReused, Refused, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.recorded import select_recorded
+from ledger.streams.base import LaneRef
 from tests.support.commands import CLIENT, Enrol, Mark, Scripted, envelope
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.streams.base import Lanes, Proposal
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.secrets import Hasher
+    from ledger.streams.base import Lanes, Proposal
     from tests.conftest import MakeExecutor
 
 

@@ -28,10 +28,10 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from ledger.streams.base import Lanes, Proposal
     from ledger.store.database import Database, Row
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher
+    from ledger.streams.base import Lanes, Proposal
     from tests.conftest import MakeExecutor
 
 LONG_TEXT = "я" * 2_000

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.streams.base import Lane, LaneRef, Lanes
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.mapper import EventMapper
+    from ledger.streams.base import Lane, LaneRef, Lanes
     from tests.conftest import MakeExecutor
 
 

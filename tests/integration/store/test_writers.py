@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from ledger.streams.base import Proposal
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student import marks_lane
 from ledger.aggregates.student.marks import MarksOpened
@@ -22,6 +21,7 @@ from ledger.store.executor import CommandExecutor
 from ledger.store.keyring import SELECT_KEYS, KeyEncryptionKeys, Keyring
 from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.store.mapper import EventMapper
+from ledger.streams.base import Proposal
 from tests.support.commands import CONTEXT, YEAR, Disclose, Enrol, Mark, Scripted, envelope
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from ledger.streams.base import Lanes, LedgerEvent
     from ledger.store.commands import Command, Recorded
     from ledger.store.database import Row
+    from ledger.streams.base import Lanes, LedgerEvent
     from tests.conftest import MakeExecutor
 
 SHARED = UUID("00000000-0000-7000-8000-0000000000cc")

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.streams.base import LedgerEvent
-from ledger.streams.record_classes import RecordClass
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student.marks import MarksOpened, MarkVoided, StudentMarks
 from ledger.errors import Erased, InvalidInput, Unreadable
 from ledger.seal.entry import Entry
 from ledger.store.keyring import AES_256_GCM, KeyEncryptionKeys, Keyring
 from ledger.store.mapper import MAX_STATE, EventMapper
+from ledger.streams.base import LedgerEvent
+from ledger.streams.record_classes import RecordClass
 from tests.support.events import events_of, field_names, sample_event
 
 if TYPE_CHECKING:
