@@ -92,7 +92,8 @@ def test_credited_result_stands_in_the_journal_only_with_a_course() -> None:
 
 def test_flags_of_imported_history_are_kept() -> None:
     school = AClass(a_context(imported=True))
-    mark = school.marks(school.student, "5", on=date(2025, 8, 1))
+    school.leaves_group(school.student, school.group, on=MONDAY)
+    mark = school.marks(school.student, "5", on=TODAY)
     assert body(replay(JOURNALS, facts_of(school)), "entries", mark).flags == ["outside_enrolment"]
 
 
