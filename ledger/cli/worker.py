@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     kind, *rest = arguments
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGINT, _unwind)
-    pass
+    threading.Thread(target=_watch, name="lifeline", daemon=True).start()
     try:
         with opened(migrating=False) as base:
             if kind == "api":
