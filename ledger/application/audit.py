@@ -1,9 +1,9 @@
 """The audit: replay the whole history and compare every view, at its own position, with what is served.
 
 Everything is read in one snapshot of the database. The history itself is checked first: positions without a gap,
-versions without a gap in each stream, times that never go back, every state opened with the key that it names. Then each
-view is computed anew in memory by the same rules that serve it live, and each row compared. A finding names the record
-and which fields differ, never their values, so that a report can be shown to anybody.
+versions without a gap in each stream, times that never go back, every state opened with the key that it names. Then
+each view is computed anew in memory by the same rules that serve it live, and each row compared. A finding names the
+record and which fields differ, never their values, so that a report can be shown to anybody.
 
 What this does not prove: that nobody with the database and the keys rewrote history consistently. That is the seal's.
 """
@@ -295,21 +295,13 @@ class Auditor:
                 for row in stored:
                     key = tuple(row[: len(store.table.key)])
                     seen.add(key)
-                    subject = store.subject(row)
-                    try:
-                        if subject in broken:
-                            raise broken[subject]
-                        _, opened = store.open(row, self._keyring)
-                    except Erased:
-                        if subject in self._erased:
-                            report.erased_rows += 1
-                        else:
-                            served.rows += 1
-                            report.add(where, _key(store, key), "No event of the history is behind the row.")
+                    opened = self._open_row(store, row, broken)
+                    if opened is None:
+                        report.erased_rows += 1
                         continue
-                    except Unreadable as error:
+                    if isinstance(opened, str):
                         served.rows += 1
-                        report.add(where, _key(store, key), error.detail)
+                        report.add(where, _key(store, key), opened)
                         continue
                     served.add(_hash(view.name, store, key, opened))
                     wanted = expected.get(key)
@@ -323,6 +315,44 @@ class Auditor:
             replayed.add(_hash(view.name, store, key, row))
             if key not in seen:
                 report.add(where, _key(store, key), "The row is missing.")
+
+    def _open(
+        self,
+        report: AuditReport,
+        where: str,
+        store: TableStore,
+        stored: tuple[Any, ...],
+        broken: Mapping[tuple[UUID, str], LedgerError],
+    ) -> Row | None:
+        """Returns a served row, opened; None, with a finding unless its class was erased, where it does not open."""
+        subject = store.subject(stored)
+        key = tuple(stored[: len(store.table.key)])
+        try:
+            if subject in broken:
+                raise broken[subject]
+            return store.open(stored, self._keyring)[1]
+        except Erased:
+            if subject in self._erased:
+                report.erased_rows += 1
+            else:
+                report.add(where, _key(store, key), "No event of the history is behind the row.")
+        except Unreadable as error:
+            report.add(where, _key(store, key), error.detail)
+        return None
+
+    def _open_row(
+        self, store: TableStore, stored: DbRow, broken: dict[tuple[UUID, str], Unreadable]
+    ) -> Row | str | None:
+        """Returns a row, opened, or why it does not open; None where the history says that its class was erased."""
+        subject = store.subject(stored)
+        if subject in broken:
+            return broken[subject].detail
+        try:
+            return store.open(stored, self._keyring)[1]
+        except Erased:
+            return None if subject in self._erased else "No event of the history is behind the row."
+        except Unreadable as error:
+            return error.detail
 
 
 def _name(entry: Entry) -> str:

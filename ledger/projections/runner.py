@@ -35,7 +35,10 @@ BATCH = 1_000
 POLL_S = 0.1
 RETRY_FAILED_S = 10.0
 SWAP_PATIENCE_MS = 100
-_LEADER = "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
+_LEADER = (
+    "SELECT pg_try_advisory_lock("
+    "(1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
+)
 
 
 @dataclass(slots=True)
@@ -299,7 +302,7 @@ class ProjectionRunner:
         """Applies what has come since, and puts the shadow into the place of the live view.
 
         Raises:
-            LockNotAvailable: the live view is being read; nothing was changed. Waiting would hold up every later reader.
+            LockNotAvailable: the live view is being read; nothing was changed. Waiting would hold up later readers.
         """
         view = live.view
         with connection.transaction():

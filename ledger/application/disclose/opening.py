@@ -39,8 +39,8 @@ async def snapshot(
 ) -> AsyncIterator[psycopg.AsyncConnection[DbRow]]:
     """Yields a connection of the reader role in one read-only snapshot, once the views have reached `min_position`.
 
-    The tables of the views are locked (shared) before the snapshot begins: a rebuild that swaps one of them comes wholly
-    before it or wholly after it. Without that a snapshot of before would look into tables of after.
+    The tables of the views are locked (shared) before the snapshot begins: a rebuild that swaps one of them comes
+    wholly before it or wholly after it. Without that a snapshot of before would look into tables of after.
 
     Raises:
         Busy: a view is behind.
