@@ -83,7 +83,7 @@ def disclosed(owner: psycopg.Connection[DbRow], student: UUID, topic: str = "dis
 async def test_disclosure_is_committed_before_any_row_is_opened(
     desk: Desk, owner: psycopg.Connection[DbRow], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """At the moment of opening, a second connection sees the access of this very reader."""
+    """While the commit is held up nothing is opened; at each opening, a second connection sees this reader's access."""
     student, other = await a_class(desk)
     reader = Actor(uuid4(), Office.DIRECTOR)
     opened: list[tuple[UUID, bool]] = []
@@ -105,7 +105,13 @@ async def test_disclosure_is_committed_before_any_row_is_opened(
 
     monkeypatch.setattr(TableStore, "open", watched_row)
     monkeypatch.setattr(EventMapper, "open", watched_event)
-    await READS[what](desk, student, reader)
+    with desk.base.database.connect("owner") as holder, holder.transaction():
+        holder.execute("SELECT lock_appends()")
+        reading = asyncio.ensure_future(READS[what](desk, student, reader))
+        await asyncio.wait({reading}, timeout=0.2)
+        assert opened == []
+        assert not reading.done()
+    await reading
     assert opened, "Nothing was opened: the test proves nothing."
     assert [subject for subject, committed in opened if not committed] == []
     assert disclosed(owner, student) >= 2
