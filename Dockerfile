@@ -5,7 +5,7 @@ WORKDIR /src
 RUN python -m venv /opt/ledger
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN /opt/ledger/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE README.md ./
 COPY ledger ledger
 RUN /opt/ledger/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -316,30 +316,6 @@ class Auditor:
             if key not in seen:
                 report.add(where, _key(store, key), "The row is missing.")
 
-    def _open(
-        self,
-        report: AuditReport,
-        where: str,
-        store: TableStore,
-        stored: tuple[Any, ...],
-        broken: Mapping[tuple[UUID, str], LedgerError],
-    ) -> Row | None:
-        """Returns a served row, opened; None, with a finding unless its class was erased, where it does not open."""
-        subject = store.subject(stored)
-        key = tuple(stored[: len(store.table.key)])
-        try:
-            if subject in broken:
-                raise broken[subject]
-            return store.open(stored, self._keyring)[1]
-        except Erased:
-            if subject in self._erased:
-                report.erased_rows += 1
-            else:
-                report.add(where, _key(store, key), "No event of the history is behind the row.")
-        except Unreadable as error:
-            report.add(where, _key(store, key), error.detail)
-        return None
-
     def _open_row(
         self, store: TableStore, stored: DbRow, broken: dict[tuple[UUID, str], Unreadable]
     ) -> Row | str | None:
