@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from tests.support.cli import Cli, Running, gone
+from tests.support.postgres import fresh_schema
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -83,6 +84,26 @@ async def test_killed_supervisor_takes_its_children_and_the_embedded_server_with
         assert len([process for process in everybody if process is not None]) == 3
         running.process.kill()
         await until(lambda: all(gone(process) for process in everybody), seconds=PATIENCE_S)
+
+
+async def test_ledger_on_a_server_is_migrated_and_served_with_keys_that_were_made_first(
+    cli: Cli, postgres_url: str
+) -> None:
+    with fresh_schema(postgres_url) as database:
+        settings = {"LEDGER_DATABASE_URL": database.url, "LEDGER_DB_SCHEMA": database.schema}
+        assert "ledger keygen" in cli.fails("migrate", **settings).err
+        cli.works("keygen", **settings)
+        assert "Run `ledger migrate`" in cli.fails("audit", **settings).err
+        assert "Applied migrations: 1" in cli.works("migrate", **settings).out
+        assert "token key" in cli.fails("serve", "--port", "0", **settings).error
+        cli.works("keygen", "--token", **settings)
+        with cli.started("serve", "--port", "0", "--workers", "1", "--no-migrate", **settings) as running:
+            url = _url(running)
+            await until(_ready(url), seconds=PATIENCE_S)
+            token = cli.works("token", "--office", "director", **settings).out.strip()
+            assert _asks(url, "/v1/courses", token).json()["items"] == []
+        assert running.process.returncode == 0
+        assert not (cli.home / "postgres").exists()
 
 
 def test_busy_port_is_said_before_anything_is_started(cli: Cli) -> None:
