@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ledger.api.server import listen
 from ledger.api.tokens import load_token_key
 from ledger.cli.client import Client
 from ledger.cli.console import out
@@ -48,6 +47,8 @@ def door(settings: Settings, host: str | None, port: int | None) -> Iterator[Doo
     Raises:
         SettingsError: the port is taken, or the address cannot be used.
     """
+    from ledger.api.server import listen  # noqa: PLC0415 - the web framework takes longer to load than most commands run
+
     host = host or settings.host
     with closing(listen(host, settings.port if port is None else port)) as listening:
         shown = f"[{host}]" if ":" in host else host

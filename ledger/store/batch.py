@@ -154,12 +154,14 @@ def _apply(outcome: Decided, proposals: Sequence[Proposal], lanes: BatchLanes, n
             loaded = ref.kind.LOADED
             lane = lanes.held(ref.stream_id) if loaded else None
             version = (lane.version + 1 if lane else 1) if loaded else UNVERSIONED
-            event = proposal.event(  # type: ignore[call-arg]  # the library's metaclass makes the dataclass
-                originator_id=ref.stream_id,
-                originator_version=version,
-                timestamp=now,
-                event_id=proposal.event_id,
-                **proposal.values,
+            event = proposal.event.of(
+                {
+                    "originator_id": ref.stream_id,
+                    "originator_version": version,
+                    "timestamp": now,
+                    "event_id": proposal.event_id,
+                    **proposal.values,
+                }
             )
             if loaded:
                 lanes.touch(ref.stream_id)  # before the event is applied: if that fails, half of it may be there

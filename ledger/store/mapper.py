@@ -61,6 +61,9 @@ class _Codec:
 
     def encode(self, event: LedgerEvent) -> bytes:
         values = vars(event)
+        if len(values) != len(self.names) + len(_BASE_FIELDS):
+            message = "The event has not exactly the fields of its class."
+            raise msgspec.ValidationError(message)
         body = _encoder.encode({name: values[name] for name in self.names})
         if msgspec.structs.astuple(self._decoder.decode(body)) != tuple([values[name] for name in self.names]):
             # A text in place of a date can be read again, as a date: then what was rebuilt is not what was applied.
@@ -109,7 +112,7 @@ class EventMapper:
         codec = self._by_class[type(event)]
         try:
             plaintext = codec.encode(event)
-        except (msgspec.MsgspecError, TypeError) as error:
+        except (msgspec.MsgspecError, TypeError, KeyError) as error:
             raise InvalidInput(
                 f"An event {codec.topic} does not have the shape that it must be readable in.",
                 help="This is a fault of the ledger; report it.",

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -60,14 +60,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Cli:
-    """`ledger` with a home."""
+    """`ledger` with a home, and settings of its own where there are any."""
 
     home: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Returns the environment of a user who has set nothing but the home, and `settings`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PG"))}
-        return kept | {"LEDGER_HOME": str(self.home), "COLUMNS": "200"} | settings
+        return kept | {"LEDGER_HOME": str(self.home), "COLUMNS": "200"} | self.settings | settings
 
     def run(self, *arguments: str, stdin: str = "", **settings: str) -> Result:
         """Runs a command to its end."""

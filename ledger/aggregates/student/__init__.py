@@ -17,6 +17,7 @@ from ledger.streams.base import LaneRef
 __all__ = ["StudentMarks", "StudentRecord", "disclosures_stream", "marks_lane", "record_lane"]
 
 
+@lru_cache(maxsize=100_000)
 def record_lane(student_id: UUID) -> LaneRef[StudentRecord]:
     """Names the student's record lane; its stream has the student's own id."""
     return LaneRef(student_id, student_id, StudentRecord)

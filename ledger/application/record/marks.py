@@ -9,6 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates.course import Course
+from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentMarks, StudentRecord, marking, marks_lane, record_lane, results
 from ledger.aggregates.student.marking import Place
 from ledger.application.record.command import (
@@ -42,19 +43,15 @@ class CourseCommand(RecordingCommand):
         act = founded(lanes, self.school_ref).act_in_force(marking.ASSESSMENT_ACT, context.today)
         return f"{act.act}/{act.version}" if act else None
 
-    def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
-        """Returns where a student's mark goes, or raises NotFound."""
+    def place(
+        self, lanes: Lanes, course: Course, student_id: UUID, context: Context, school: School | None = None
+    ) -> Place:
+        """Returns where a student's mark goes, or raises NotFound; give the school where it was read before."""
         ref = marks_lane(student_id, course.state.year)
-        lanes.need(record_lane(student_id), ref)
-        return Place(
-            ref,
-            lanes.get(ref),
-            student(lanes, student_id),
-            self.course_id,
-            course,
-            founded(lanes, self.school_ref),
-            context,
-        )
+        if school is None:
+            lanes.need(record_lane(student_id), ref)
+            school = founded(lanes, self.school_ref)
+        return Place(ref, lanes.get(ref), student(lanes, student_id), self.course_id, course, school, context)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +106,12 @@ class RecordLesson(CourseCommand):
         check_teaching(course, context, self.held_on)
         year = course.state.year
         lanes.need(*(ref for entry in self.entries for ref in _lanes_of(entry.student_id, year)))
+        school = founded(lanes, self.school_ref)
         violations = self._shape()
         proposals: list[Proposal] = []
         for entry in self.entries:
             try:
-                proposals += self._entry(lanes, course, entry, context)
+                proposals += self._entry(lanes, course, entry, context, school)
             except Refused as refusal:
                 violations += refusal.violations
             except NotFound as error:
@@ -139,8 +137,10 @@ class RecordLesson(CourseCommand):
                 )
         return violations
 
-    def _entry(self, lanes: Lanes, course: Course, entry: LessonEntry, context: Context) -> list[Proposal]:
-        place = self.place(lanes, course, entry.student_id, context)
+    def _entry(
+        self, lanes: Lanes, course: Course, entry: LessonEntry, context: Context, school: School
+    ) -> list[Proposal]:
+        place = self.place(lanes, course, entry.student_id, context, school)
         steps: list[Callable[[], list[Proposal]]] = [
             lambda value=value: marking.record_mark(  # type: ignore[misc]  # mypy does not infer a default of a lambda
                 place,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -91,16 +92,17 @@ async def test_ledger_on_a_server_is_migrated_and_served_with_keys_that_were_mad
 ) -> None:
     with fresh_schema(postgres_url) as database:
         settings = {"LEDGER_DATABASE_URL": database.url, "LEDGER_DB_SCHEMA": database.schema}
-        assert "ledger keygen" in cli.fails("migrate", **settings).err
-        cli.works("keygen", **settings)
-        assert "Run `ledger migrate`" in cli.fails("audit", **settings).err
-        assert "Applied migrations: 1" in cli.works("migrate", **settings).out
-        assert "token key" in cli.fails("serve", "--port", "0", **settings).error
-        cli.works("keygen", "--token", **settings)
-        with cli.started("serve", "--port", "0", "--workers", "1", "--no-migrate", **settings) as running:
+        server = replace(cli, settings=settings)
+        assert "ledger keygen" in server.fails("migrate").err
+        server.works("keygen")
+        assert "Run `ledger migrate`" in server.fails("audit").err
+        assert "Applied migrations: 1" in server.works("migrate").out
+        assert "token key" in server.fails("serve", "--port", "0").error
+        server.works("keygen", "--token")
+        with server.started("serve", "--port", "0", "--workers", "1", "--no-migrate") as running:
             url = _url(running)
             await until(_ready(url), seconds=PATIENCE_S)
-            token = cli.works("token", "--office", "director", **settings).out.strip()
+            token = server.works("token", "--office", "director").out.strip()
             assert _asks(url, "/v1/courses", token).json()["items"] == []
         assert running.process.returncode == 0
         assert not (cli.home / "postgres").exists()

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.aggregates.student.marks import StudentMarks
+from ledger.aggregates.student import marks_lane
+from ledger.aggregates.student.marks import MarkVoided, StudentMarks
 from ledger.errors import Busy, InvalidInput, KeyReused, Refused, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.recorded import select_recorded
-from ledger.streams.base import LaneRef
-from tests.support.commands import CLIENT, Enrol, Mark, Scripted, envelope
+from ledger.streams.base import LaneRef, Proposal
+from tests.support.commands import CLIENT, CONTEXT, TODAY, YEAR, Enrol, Mark, Scripted, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     import psycopg
 
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.secrets import Hasher
-    from ledger.streams.base import Lanes, Proposal
+    from ledger.streams.base import Lanes
     from tests.conftest import MakeExecutor
 
 
@@ -215,17 +217,37 @@ async def test_event_that_cannot_be_stored_fails_alone(
     assert sorted(version for (version,) in rows) == [2, 2, 3]
 
 
+def _void_of_a_mark_that_is_not_there(student: UUID) -> Scripted:
+    """A fault of the rules: the event cannot be applied to its lane, after another one of the command was."""
+
+    def decide(lanes: Lanes) -> Sequence[Proposal]:
+        ref = marks_lane(student, YEAR)
+        void = {
+            "mark_id": new_id(),
+            "course_id": new_id(),
+            "old_value": "5",
+            "reason": "fault",
+            "voided_on": TODAY,
+            "permit_id": None,
+        }
+        return [*Mark(student).decide(lanes, CONTEXT), Proposal(ref, MarkVoided, void, new_id())]
+
+    return Scripted(decide)
+
+
+@pytest.mark.parametrize("fault", ["a field too many", "nothing to apply it to"])
 async def test_proposal_that_cannot_be_applied_fails_alone_and_leaves_no_trace_in_memory(
-    executor: CommandExecutor, owner: psycopg.Connection[Row]
+    executor: CommandExecutor, owner: psycopg.Connection[Row], fault: str
 ) -> None:
     student = new_id()
     await executor.execute(envelope(Enrol(student)))
+    faulty = Mark(student, changes={"unknown": 1}) if "field" in fault else _void_of_a_mark_that_is_not_there(student)
     broken, recorded = await asyncio.gather(
-        executor.execute(envelope(Mark(student, changes={"unknown": 1}))),
+        executor.execute(envelope(faulty)),
         executor.execute(envelope(Mark(student, at_most=0))),
         return_exceptions=True,
     )
-    assert isinstance(broken, TypeError)
+    assert isinstance(broken, InvalidInput if "field" in fault else KeyError)
     assert not isinstance(recorded, BaseException)
     assert _count(owner, "events") == 3
 
