@@ -6,6 +6,7 @@ No message carries a stored value, so an error may be shown and logged.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 
@@ -141,3 +142,18 @@ class UndisclosedAccess(LedgerError):
     """Somebody tried to open personal data without a committed disclosure that covers it."""
 
     code = "undisclosed-access"
+
+
+def trace(error: BaseException) -> str:
+    """Returns what kind of error it is and where it came from, for a log.
+
+    Without its message, and those of its causes: an exception of a library may quote the value that it choked on.
+    """
+    parts: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        parts.append(
+            f"{type(seen).__module__}.{type(seen).__qualname__}\n" + "".join(traceback.format_tb(seen.__traceback__))
+        )
+        seen = seen.__cause__ or seen.__context__
+    return "caused by ".join(parts)

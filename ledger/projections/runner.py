@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.errors import LedgerError, StoreUnavailable
+from ledger.errors import LedgerError, StoreUnavailable, trace
 from ledger.projections.reader import EventReader
 from ledger.projections.store import ViewFailed, ViewStore
 from ledger.store.database import translated
@@ -254,7 +254,7 @@ class ProjectionRunner:
                 raise failed from error
 
     def _fail(self, connection: psycopg.Connection[Row], followed: _Followed, error: ViewFailed) -> None:
-        logger.error("%s", error.detail, exc_info=error)
+        logger.error("%s\n%s", error.detail, trace(error))
         followed.failed_until = time.monotonic() + RETRY_FAILED_S
         connection.execute(
             self._database.bind(

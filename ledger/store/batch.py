@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, trace
 from ledger.store.append import AppendBatch, AppendResult
 from ledger.store.commands import Recorded, RecordedEvent
 from ledger.store.header import encode_header
@@ -110,7 +110,7 @@ async def decide_batch(
             except LedgerError as refusal:
                 decided.append(Decided(waiting, refusal))
             except Exception as error:
-                logger.exception("A command could not be decided.")
+                logger.error("A command could not be decided: %s", trace(error))  # noqa: TRY400 - without the message
                 decided.append(Decided(waiting, error))
             else:
                 outcome = Decided(waiting, local_act=local_act)
@@ -137,7 +137,7 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
         raise
     except Exception as error:
         if len(missing) == 1:
-            logger.exception("A lane could not be read.")
+            logger.error("A lane could not be read: %s", trace(error))  # noqa: TRY400 - without the message
             return dict.fromkeys(missing, error)
         for stream_id, ref in missing.items():
             unreadable |= await _load({stream_id: ref}, lanes, load)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.errors import Busy, HistoryAlarm, LedgerError, StoreUnavailable
+from ledger.errors import Busy, HistoryAlarm, LedgerError, StoreUnavailable, trace
 from ledger.store.batch import Decided, Waiting, Written, answer_batch, snapshot_columns
 from ledger.store.lanes import BatchLanes
 from ledger.store.writer import BatchWriter, ExecutorSettings
@@ -283,7 +283,7 @@ class CommandExecutor:
             failed.__cause__ = error
             self._fail(batch, failed)
         except Exception as error:
-            logger.exception("A batch failed.")
+            logger.error("A batch failed: %s", trace(error))  # noqa: TRY400 - without the message
             self._fail(batch, error)
 
     def _fail(self, batch: list[Waiting], error: BaseException) -> None:
@@ -293,7 +293,7 @@ class CommandExecutor:
 
 
 def _refused_by_server(error: psycopg.Error) -> StoreUnavailable:
-    logger.error("The database refused a batch: %s", error.sqlstate, exc_info=error)
+    logger.error("The database refused a batch: SQLSTATE %s, %s", error.sqlstate, trace(error))
     return StoreUnavailable(
         "The database refused the batch; nothing was recorded.", help="See the service's log; try again."
     )

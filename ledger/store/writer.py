@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import psycopg
 
 from ledger.clock import utc_now
-from ledger.errors import HistoryAlarm, KeyReused, OutcomeUnknown, SettingsError, StoreUnavailable
+from ledger.errors import HistoryAlarm, KeyReused, OutcomeUnknown, SettingsError, StoreUnavailable, trace
 from ledger.store.append import AppendResult, append, append_query
 from ledger.store.batch import (
     BrokenCommand,
@@ -210,8 +210,8 @@ class BatchWriter:
             return
         try:
             await connection.execute(self._database.bind(SAVE_SNAPSHOT), columns)
-        except psycopg.Error:
-            logger.warning("A snapshot could not be saved.", exc_info=True)
+        except psycopg.Error as error:
+            logger.warning("A snapshot could not be saved: %s", trace(error))
 
     async def _answer_repeated(self, connection: psycopg.AsyncConnection[Row], repeated: list[Waiting]) -> None:
         ids = {waiting.envelope.idempotency.command_id: waiting for waiting in repeated if waiting.envelope.idempotency}

@@ -10,7 +10,7 @@ import pytest
 
 from ledger import errors
 from ledger.clock import school_calendar, utc_now
-from ledger.errors import InvalidInput, LedgerError, Refused, SettingsError, UndisclosedAccess, Violation
+from ledger.errors import InvalidInput, LedgerError, Refused, SettingsError, UndisclosedAccess, Violation, trace
 from ledger.ids import check_code, lane_id, new_id
 from ledger.receipt import LIFETIME, Disclosure
 
@@ -117,3 +117,19 @@ def test_receipt_lives_for_a_minute() -> None:
     with pytest.raises(UndisclosedAccess, match="too old"):
         RECEIPT.check([(STUDENT, "marks")], NOW + LIFETIME + timedelta(microseconds=1))
     assert timedelta(minutes=1) == LIFETIME
+
+
+def test_trace_of_an_error_names_its_kind_and_place_and_quotes_no_value() -> None:
+    def choke() -> None:
+        try:
+            int("Канареева")
+        except ValueError as error:
+            raise KeyError("Канареева") from error
+
+    with pytest.raises(KeyError) as caught:
+        choke()
+    text = trace(caught.value)
+    assert "builtins.KeyError" in text
+    assert "builtins.ValueError" in text
+    assert "in choke" in text
+    assert "Канареева" not in text.replace('int("Канареева")', "").replace('KeyError("Канареева")', "")
