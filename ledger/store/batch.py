@@ -109,7 +109,7 @@ async def decide_batch(
                 again.append((waiting, [ref.stream_id for ref in signal.refs]))
             except LedgerError as refusal:
                 decided.append(Decided(waiting, refusal))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
                 logger.error("A command could not be decided: %s", trace(error))  # noqa: TRY400 - without the message
                 decided.append(Decided(waiting, error))
             else:
@@ -135,7 +135,7 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
         loaded = await load(missing.values())
     except psycopg.Error:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
         if len(missing) == 1:
             logger.error("A lane could not be read: %s", trace(error))  # noqa: TRY400 - without the message
             return dict.fromkeys(missing, error)

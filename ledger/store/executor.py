@@ -282,7 +282,7 @@ class CommandExecutor:
             failed = _refused_by_server(error)
             failed.__cause__ = error
             self._fail(batch, failed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             logger.error("A batch failed: %s", trace(error))  # noqa: TRY400 - without the message
             self._fail(batch, error)
 
