@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
 
-STUDENTS = 640
+STUDENTS = 3_200
 COURSES = 8
 
 

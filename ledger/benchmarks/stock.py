@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Produce = Callable[[list["StockStudent"], random.Random], int]
 
+STUDENTS = 3_200
 CONNECTIONS = 32
 """Connections of the stock pool; more of them make it slower, since its table lock lets one writer in at a time."""
 
@@ -77,8 +78,9 @@ class StockBench:
                 "POSTGRES_MAX_OVERFLOW": str(CONNECTIONS),
             }
         )
-        self._students = [StockStudent() for _ in range(640)]
-        self._application.save(*self._students)
+        self._students = [StockStudent() for _ in range(STUDENTS)]
+        for first in range(0, STUDENTS, 100):  # its pipeline stalls for ever when thousands are saved at once
+            self._application.save(*self._students[first : first + 100])
 
     def close(self) -> None:
         """Closes the pool."""

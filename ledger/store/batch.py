@@ -207,10 +207,18 @@ def write_batch(
         if key_row is not None:
             columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, len(entry.events))
     for ref, before, lane in lanes.changes():
-        if lane.version // snapshot_every > before // snapshot_every:
+        if snapshot_due(before, lane.version, snapshot_every):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)
             written.snapshots.append(ref)
     return written
+
+
+def snapshot_due(before: int, after: int, first: int) -> bool:
+    """Tells whether a lane that went from one version to another has reached `first`, or twice the last threshold.
+
+    Thresholds double, so that all snapshots of a lane together are not larger than twice its last one.
+    """
+    return after >= first and (after // first).bit_length() > (before // first).bit_length()
 
 
 def answer_batch(decided: list[Decided], result: AppendResult) -> None:

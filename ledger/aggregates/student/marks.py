@@ -15,8 +15,11 @@ from ledger.streams.base import Lane, LedgerEvent, OpeningEvent, State
 from ledger.streams.record_classes import RecordClass
 
 
-class MarkState(msgspec.Struct):
-    """What may still be decided about a mark: its value now, where it stands, when it was entered."""
+class MarkState(msgspec.Struct, gc=False):
+    """What may still be decided about a mark: its value now, where it stands, when it was entered.
+
+    Unknown to the garbage collector: it holds plain values only, and a process keeps a million of them.
+    """
 
     course_id: UUID
     value: str
