@@ -7,7 +7,7 @@ conflicts with a move of another; the roster view shows them by group.
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates.school import School
@@ -35,7 +35,8 @@ class ClassGroup(Lane):
     @property
     def state(self) -> ClassGroupState:
         """The decision state."""
-        return cast("ClassGroupState", self._state)
+        state: ClassGroupState = self._state
+        return state
 
 
 class ClassGroupFormed(OpeningEvent):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -61,7 +61,8 @@ class Course(Lane):
     @property
     def state(self) -> CourseState:
         """The decision state."""
-        return cast("CourseState", self._state)
+        state: CourseState = self._state
+        return state
 
     def taught_by(self, person: UUID, day: date) -> bool:
         """Tells whether the person teaches the course on `day`, as its teacher or as a substitute."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -79,7 +79,8 @@ class School(Lane):
     @property
     def state(self) -> SchoolState:
         """The decision state."""
-        return cast("SchoolState", self._state)
+        state: SchoolState = self._state
+        return state
 
     def scale(self, code: str) -> Scale | None:
         """Returns the newest version of a scale."""

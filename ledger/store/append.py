@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ledger.store.arrays import byteas, int2s, int4s, texts, uuids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
     from psycopg import sql
 
@@ -27,18 +29,9 @@ _APPEND = (
 
 @dataclass(slots=True)
 class AppendBatch:
-    """The columns of one append, filled event by event; lists of equal length by group."""
+    """The rows of one append: events (in the order of `add_event`), idempotency rows by column, new data keys."""
 
-    event_ids: list[UUID] = field(default_factory=list)
-    stream_ids: list[UUID] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    subject_ids: list[UUID] = field(default_factory=list)
-    topics: list[str] = field(default_factory=list)
-    record_classes: list[str] = field(default_factory=list)
-    algorithms: list[int] = field(default_factory=list)
-    commitments: list[bytes] = field(default_factory=list)
-    headers: list[bytes] = field(default_factory=list)
-    states: list[bytes] = field(default_factory=list)
+    events: list[tuple[UUID, UUID, int, UUID, bytes, str, str, int, bytes, bytes]] = field(default_factory=list)
     command_ids: list[bytes] = field(default_factory=list)
     clients: list[UUID] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
@@ -50,16 +43,12 @@ class AppendBatch:
         self, event_id: UUID, stream_id: UUID, version: int, subject_id: UUID, header: bytes, sealed: SealedState
     ) -> None:
         """Adds an event; version 0 is given by the append function."""
-        self.event_ids.append(event_id)
-        self.stream_ids.append(stream_id)
-        self.versions.append(version)
-        self.subject_ids.append(subject_id)
-        self.headers.append(header)
-        self.topics.append(sealed.topic)
-        self.record_classes.append(sealed.record_class)
-        self.algorithms.append(sealed.algorithm)
-        self.commitments.append(sealed.commitment)
-        self.states.append(sealed.state)
+        self.events.append((event_id, stream_id, version, subject_id, header, *sealed))
+
+    @property
+    def event_ids(self) -> list[UUID]:
+        """The ids of the events, in order."""
+        return [event[0] for event in self.events]
 
     def add_command(self, command_id: bytes, client: UUID, request: bytes, first: int, count: int) -> None:
         """Adds an idempotency row; with count 0 the id is only looked up (a refusal is not stored)."""
@@ -71,7 +60,7 @@ class AppendBatch:
 
     def __len__(self) -> int:
         """Tells how many events there are."""
-        return len(self.event_ids)
+        return len(self.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +81,21 @@ def append_query(database: Database) -> sql.SQL:
 
 def append_parameters(batch: AppendBatch, seen: int | None, touched: list[UUID]) -> tuple[object, ...]:
     """Returns the arguments of the call in its order."""
+    columns: tuple[Sequence[Any], ...] = tuple(zip(*batch.events, strict=True)) or ((),) * 10
+    event_ids, stream_ids, versions, subject_ids, headers, topics, classes, algorithms, commitments, states = columns
     return (
         seen,
         uuids(touched),
-        uuids(batch.event_ids),
-        uuids(batch.stream_ids),
-        int4s(batch.versions),
-        uuids(batch.subject_ids),
-        texts(batch.topics),
-        texts(batch.record_classes),
-        int2s(batch.algorithms),
-        byteas(batch.commitments),
-        byteas(batch.headers),
-        byteas(batch.states),
+        uuids(event_ids),
+        uuids(stream_ids),
+        int4s(versions),
+        uuids(subject_ids),
+        texts(topics),
+        texts(classes),
+        int2s(algorithms),
+        byteas(commitments),
+        byteas(headers),
+        byteas(states),
         byteas(batch.command_ids),
         uuids(batch.clients),
         byteas(batch.requests),

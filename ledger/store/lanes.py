@@ -118,6 +118,8 @@ class BatchLanes:
         self._held: dict[int, Lane | None] = {}
         self._changed: dict[int, tuple[LaneRef[Any], int]] = {}
         self._touched: dict[int, UUID] = {}
+        self._cached: set[int] = set()
+        """Lanes that came from the cache: events change them in place, so they need not be put there again."""
 
     @property
     def touched(self) -> list[UUID]:
@@ -150,6 +152,7 @@ class BatchLanes:
         if lane is None:
             return False
         self._held[stream_id.int] = lane
+        self._cached.add(stream_id.int)
         return True
 
     def put(self, stream_id: UUID, lane: Lane | None) -> None:
@@ -184,7 +187,7 @@ class BatchLanes:
 
         Only those that were read or written: the append function has checked that these did not move meanwhile.
         """
-        for key in self._touched:
+        for key in self._touched.keys() - self._cached:
             lane = self._held.get(key)
             if lane is not None:
                 self._cache.put(lane)
@@ -212,7 +215,7 @@ def open_snapshot(entry: Entry, kinds: Mapping[str, type[Lane]], keyring: Keyrin
 
 def fold(lane: Lane | None, event: LedgerEvent) -> Lane:
     """Returns the lane with one more event applied."""
-    evolved: Lane = event.mutate(lane)  # type: ignore[assignment]  # the library types it as optional
+    evolved: Lane = event.mutate(lane)
     return evolved
 
 

@@ -315,7 +315,7 @@ class BatchWriter:
         found: Row | None = None
         async with connection.transaction():
             await connection.execute(self._lock_query)
-            if written.columns.event_ids:
+            if len(written.columns):
                 cursor = await connection.execute(
                     self._database.bind("SELECT position, recorded_at FROM {schema}.events WHERE event_id = %s"),
                     (written.columns.event_ids[-1],),

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
-from eventsourcing.domain import Aggregate, AggregateEvent
+from eventsourcing.domain import Aggregate, AggregateEvent, OriginatorIDError, OriginatorVersionError
 
 from ledger.errors import Refused, Violation
 from ledger.streams.record_classes import RecordClass
@@ -62,6 +62,17 @@ class LedgerEvent(AggregateEvent):
 
     TOPIC: ClassVar[str] = ""
     RECORD_CLASS: ClassVar[RecordClass] = RecordClass.ORGANISATION
+
+    def mutate(self, aggregate: Any) -> Any:  # noqa: ANN401 - the library types it for any aggregate
+        """Returns the lane with this event applied; checks stream and version as the library does, in fewer steps."""
+        if aggregate is None or self.originator_id != aggregate.id:
+            raise OriginatorIDError(self.originator_id, getattr(aggregate, "id", None))
+        if self.originator_version != aggregate.version + 1:
+            raise OriginatorVersionError(self.originator_version, aggregate.version + 1)
+        self.apply(aggregate)
+        aggregate.version = self.originator_version
+        aggregate.modified_on = self.timestamp
+        return aggregate
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Self:
@@ -112,8 +123,7 @@ class Lanes(Protocol):
         """Says which lanes will be read, so that they are loaded together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(NamedTuple):
     """An event that a decision wants recorded: on which lane, which class, with which values."""
 
     lane: LaneRef[Any]

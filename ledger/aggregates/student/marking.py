@@ -67,10 +67,10 @@ class Place:
 def _day(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
     """Returns what speaks against an entry for `day`: the future, another group, a closed period."""
     violations = []
-    context = place.context
-    if day > context.today:
+    course = place.course.state
+    if day > place.context.today:
         violations.append(Violation("in_future", "The day lies in the future.", place.student))
-    if not place.record.in_group(place.course.state.group_id, day):
+    if not place.record.in_group(course.group_id, day):
         violations.append(
             Violation(
                 OUTSIDE_ENROLMENT,
@@ -78,10 +78,10 @@ def _day(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
                 place.student,
             )
         )
-    year = place.school.state.years.get(place.course.state.year)
+    year = place.school.state.years.get(course.year)
     if year is not None and not year.starts_on <= day <= year.ends_on:
         violations.append(Violation(OUTSIDE_YEAR, "The day lies outside the course's school year.", place.student))
-    return violations + late(place, place.school.closed_for(place.course.state.year, day), permit_id)
+    return violations + late(place, place.school.closed_for(course.year, day), permit_id)
 
 
 def late(place: Place, closed: str | None, permit_id: UUID | None) -> list[Violation]:
@@ -89,6 +89,8 @@ def late(place: Place, closed: str | None, permit_id: UUID | None) -> list[Viola
 
     A permission that is cited must cover the entry, needed or not: an event never names one that does not hold.
     """
+    if permit_id is None and closed is None:
+        return []
     if place.school.permits(permit_id, place.course.state.year, place.course_id, place.context.today):
         return []
     if closed is not None:

@@ -6,7 +6,7 @@ Events and state; the decisions stand in `marking.py` (current marks) and `resul
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -47,7 +47,8 @@ class StudentMarks(Lane):
     @property
     def state(self) -> MarksState:
         """The decision state."""
-        return cast("MarksState", self._state)
+        state: MarksState = self._state
+        return state
 
 
 def result_key(course_id: UUID, period: str, kind: str) -> str:

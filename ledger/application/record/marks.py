@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
-from ledger.aggregates.school import School
-from ledger.aggregates.student import StudentMarks, StudentRecord, marking, marks_lane, record_lane, results
+from ledger.aggregates.student import marking, marks_lane, record_lane, results
 from ledger.aggregates.student.marking import Place
 from ledger.application.record.command import (
     RecordingCommand,
@@ -20,8 +19,8 @@ from ledger.application.record.command import (
     opened_once,
     student,
 )
-from ledger.errors import NotFound, Refused, Violation
-from ledger.streams.base import Context, LaneRef, Lanes, Proposal
+from ledger.errors import Refused, Violation
+from ledger.streams.base import Context, Lanes, Proposal
 
 MAX_LESSON = 200
 """Students in one lesson request; a class has some 30, a lecture of a year group fewer than this."""
@@ -43,14 +42,11 @@ class CourseCommand(RecordingCommand):
         act = founded(lanes, self.school_ref).act_in_force(marking.ASSESSMENT_ACT, context.today)
         return f"{act.act}/{act.version}" if act else None
 
-    def place(
-        self, lanes: Lanes, course: Course, student_id: UUID, context: Context, school: School | None = None
-    ) -> Place:
-        """Returns where a student's mark goes, or raises NotFound; give the school where it was read before."""
+    def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
+        """Returns where a student's mark goes, or raises NotFound."""
         ref = marks_lane(student_id, course.state.year)
-        if school is None:
-            lanes.need(record_lane(student_id), ref)
-            school = founded(lanes, self.school_ref)
+        lanes.need(record_lane(student_id), ref)
+        school = founded(lanes, self.school_ref)
         return Place(ref, lanes.get(ref), student(lanes, student_id), self.course_id, course, school, context)
 
 
@@ -80,8 +76,7 @@ class RecordMark(CourseCommand):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LessonEntry:
+class LessonEntry(NamedTuple):
     """What one student got in a lesson: marks ("4" and "5" for 4/5), an attendance code, or both."""
 
     student_id: UUID
@@ -105,17 +100,22 @@ class RecordLesson(CourseCommand):
         course = self.course(lanes)
         check_teaching(course, context, self.held_on)
         year = course.state.year
-        lanes.need(*(ref for entry in self.entries for ref in _lanes_of(entry.student_id, year)))
+        refs = [(record_lane(entry.student_id), marks_lane(entry.student_id, year)) for entry in self.entries]
+        lanes.need(*(ref for pair in refs for ref in pair))
         school = founded(lanes, self.school_ref)
         violations = self._shape()
         proposals: list[Proposal] = []
-        for entry in self.entries:
+        for entry, (record_ref, marks_ref) in zip(self.entries, refs, strict=True):
+            record = lanes.get(record_ref)
+            if record is None:
+                text = "There is no such student."
+                violations.append(Violation("student_unknown", text, str(entry.student_id)))
+                continue
+            place = Place(marks_ref, lanes.get(marks_ref), record, self.course_id, course, school, context)
             try:
-                proposals += self._entry(lanes, course, entry, context, school)
+                proposals += self._entry(place, entry)
             except Refused as refusal:
                 violations += refusal.violations
-            except NotFound as error:
-                violations.append(Violation("student_unknown", error.detail, str(entry.student_id)))
         if violations:
             raise Refused(violations)
         return opened_once(proposals)
@@ -137,40 +137,31 @@ class RecordLesson(CourseCommand):
                 )
         return violations
 
-    def _entry(
-        self, lanes: Lanes, course: Course, entry: LessonEntry, context: Context, school: School
-    ) -> list[Proposal]:
-        place = self.place(lanes, course, entry.student_id, context, school)
-        steps: list[Callable[[], list[Proposal]]] = [
-            lambda value=value: marking.record_mark(  # type: ignore[misc]  # mypy does not infer a default of a lambda
-                place,
-                work_id=self.work_id,
-                value=value,
-                effective_on=self.held_on,
-                comment=entry.comment,
-                permit_id=self.permit_id,
-            )
-            for value in entry.marks
-        ]
-        if entry.attendance is not None:
-            code = entry.attendance
-            steps.append(
-                lambda: marking.note_attendance(place, code=code, effective_on=self.held_on, permit_id=self.permit_id)
-            )
+    def _entry(self, place: Place, entry: LessonEntry) -> list[Proposal]:
         proposals: list[Proposal] = []
         violations: dict[Violation, None] = {}
-        for step in steps:
+        for value in entry.marks:
             try:
-                proposals += step()
+                proposals += marking.record_mark(
+                    place,
+                    work_id=self.work_id,
+                    value=value,
+                    effective_on=self.held_on,
+                    comment=entry.comment,
+                    permit_id=self.permit_id,
+                )
+            except Refused as refusal:
+                violations.update(dict.fromkeys(refusal.violations))
+        if entry.attendance is not None:
+            try:
+                proposals += marking.note_attendance(
+                    place, code=entry.attendance, effective_on=self.held_on, permit_id=self.permit_id
+                )
             except Refused as refusal:
                 violations.update(dict.fromkeys(refusal.violations))
         if violations:
             raise Refused(list(violations))
         return proposals
-
-
-def _lanes_of(student_id: UUID, year: str) -> tuple[LaneRef[StudentRecord], LaneRef[StudentMarks]]:
-    return record_lane(student_id), marks_lane(student_id, year)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import pytest
-from eventsourcing.domain import OriginatorVersionError
+from eventsourcing.domain import OriginatorIDError, OriginatorVersionError
 
 from ledger.aggregates import registry
 from ledger.aggregates.disclosures import (
@@ -72,7 +72,7 @@ def test_lane_is_opened_once_and_by_its_opening_event() -> None:
     assert isinstance(opening, SchoolFounded)
     with pytest.raises(ValueError, match="opens a lane"):
         opening.mutate(school.lane)
-    with pytest.raises(AssertionError):
+    with pytest.raises(OriginatorIDError):
         second.mutate(None)
 
 
