@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ledger.benchmarks.harness import Measurement, busy, measure
 from ledger.bootstrap import foundation
+from ledger.cli.demo import EXAMPLE
 from ledger.settings import read_settings
 
 QUIET = 0.5
@@ -22,7 +23,8 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, max=50, help="Rounds of ours and stock in turn.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds of each side in each round.")] = 2.0,
     package: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="OneRoster package for import_full.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="OneRoster package for import_full; the example without it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a figure.")] = False,
 ) -> None:
@@ -30,9 +32,12 @@ def bench(
     notes = Console(stderr=True)
     if (load := busy()) > QUIET:
         notes.print(f"[yellow]The machine is busy (load {load:.2f} per processor): figures will be noisy.[/yellow]")
+    chosen = package or (EXAMPLE if EXAMPLE.exists() else None)
+    if chosen is None:
+        notes.print("No OneRoster package was named and the example is not here: import_full is left out.")
     measured: list[Measurement] = []
     with foundation(read_settings()) as base:
-        for measurement in measure(base, rounds=rounds, seconds=seconds, package=package):
+        for measurement in measure(base, rounds=rounds, seconds=seconds, package=chosen):
             measured.append(measurement)
             if as_json:
                 print(json.dumps(measurement.plain()), flush=True)  # noqa: T201 - the command's output
