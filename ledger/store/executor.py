@@ -182,14 +182,13 @@ class CommandExecutor:
             if self._loading is None or self._loading.closed:
                 self._loading = await self._database.connect_async("writer")
             ahead.decided, ahead.written = await self._writer.decide(self._loading, batch, ahead.lanes)
+            for (subject_id, record_class), key in ahead.written.new_keys.items():
+                self._keyring.put(subject_id, record_class, key)
+            self._weight = max(1.0, len(ahead.written.columns) / len(batch))
+            ahead.snapshots = snapshot_columns(ahead.written, ahead.lanes, self._keyring)
+            ahead.lanes.commit()
         except Exception as error:  # noqa: BLE001 - the writer meets it again, alone, and answers it
             ahead.trouble = error
-            return ahead
-        for (subject_id, record_class), key in ahead.written.new_keys.items():
-            self._keyring.put(subject_id, record_class, key)
-        self._weight = max(1.0, len(ahead.written.columns) / len(batch))
-        ahead.snapshots = snapshot_columns(ahead.written, ahead.lanes, self._keyring)
-        ahead.lanes.commit()
         return ahead
 
     async def _pass_on(self, under_way: _Round | None, upcoming: _Round | None) -> _Round | None:
@@ -231,7 +230,10 @@ class CommandExecutor:
             await self._writer.save_snapshots(self._loading, landed.snapshots)
 
     async def _send(self, ahead: _Round) -> AppendResult:
-        connection = await self._writer.connect()
+        connection = self._writer.connection
+        if connection is None or connection.closed:
+            # A new one would look anew where the history stands, and so hide what moved since this was decided.
+            raise StoreUnavailable("The connection is gone.", help="The batch is decided again on a new one.")
         return await self._writer.send(connection, ahead.decided, ahead.written, ahead.lanes)
 
     async def _land(self, under_way: _Round) -> AppendResult | None:
@@ -255,6 +257,10 @@ class CommandExecutor:
             self._writer.unsettled = None  # the server said no (disk full, cancelled): the transaction is gone
             raise _refused_by_server(error) from error
         except StoreUnavailable:
+            return None
+        except Exception as error:  # noqa: BLE001 - sent or not, the writer finds out, and answers
+            logger.error("A batch could not be sent: %s", trace(error))  # noqa: TRY400 - without the message
+            await self._writer.close()
             return None
         return result if self._writer.accept(result, under_way.written, under_way.lanes) else None
 

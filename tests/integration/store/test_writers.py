@@ -130,6 +130,34 @@ async def test_what_was_only_read_is_decided_on_again_as_well(make_executor: Mak
         await one.execute(envelope(Scripted(few)))
 
 
+async def test_batch_decided_before_a_new_connection_does_not_miss_what_moved_meanwhile(
+    make_executor: MakeExecutor, rival: Callable[[Command], None]
+) -> None:
+    student, other = new_id(), new_id()
+    executor = await make_executor()
+    for command in (Enrol(student), Enrol(other), Mark(student)):
+        await executor.execute(envelope(command))
+    await executor._writer.close()  # as after an outage
+    seen: list[int] = []
+
+    def few(lanes: Lanes) -> Sequence[Proposal]:
+        """Reads one lane and writes another: no version conflict would betray that the first one moved."""
+        ref = marks_lane(other, YEAR)
+        lanes.need(marks_lane(student, YEAR), ref)
+        marks = lanes.get(marks_lane(student, YEAR))
+        assert marks is not None
+        seen.append(len(marks.state.marks))
+        if seen[-1] > 1:
+            raise InvalidInput("too many")
+        rival(Mark(student))
+        assert lanes.get(ref) is None
+        return [Proposal(ref, MarksOpened, {"year": YEAR}, new_id())]
+
+    with pytest.raises(InvalidInput, match="too many"):
+        await executor.execute(envelope(Scripted(few)))
+    assert seen == [1, 2]
+
+
 async def test_writer_that_was_overtaken_twice_takes_the_lock_first_and_gets_on(
     make_executor: MakeExecutor, rival: Callable[[Command], None], owner: psycopg.Connection[Row]
 ) -> None:
