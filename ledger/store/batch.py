@@ -50,6 +50,8 @@ class Waiting:
             return
         if isinstance(outcome, Recorded):
             self.future.set_result(outcome)
+        elif isinstance(outcome, StopIteration):  # which a future refuses to hold, as generators do (PEP 479)
+            self.future.set_exception(RuntimeError("A decision raised StopIteration."))
         else:
             self.future.set_exception(outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from ledger.aggregates.student import marks_lane
 from ledger.aggregates.student.marks import MarkVoided, StudentMarks
 from ledger.errors import Busy, InvalidInput, KeyReused, Refused, StoreUnavailable
 from ledger.ids import new_id
+from ledger.store.commands import Idempotency
 from ledger.store.recorded import select_recorded
 from ledger.streams.base import LaneRef, Proposal
 from tests.support.commands import CLIENT, CONTEXT, TODAY, YEAR, Enrol, Mark, Scripted, envelope
@@ -262,6 +264,27 @@ async def test_decision_that_crashes_fails_alone(executor: CommandExecutor, owne
     assert isinstance(crashed, ZeroDivisionError)
     assert not isinstance(recorded, BaseException)
     assert _count(owner, "events") == 1
+
+
+async def test_decision_that_raises_what_a_future_cannot_hold_fails_alone(executor: CommandExecutor) -> None:
+    crashed, recorded = await asyncio.wait_for(
+        asyncio.gather(
+            executor.execute(envelope(Scripted(lambda _: next(iter(()))))),
+            executor.execute(envelope(Enrol())),
+            return_exceptions=True,
+        ),
+        10,
+    )
+    assert isinstance(crashed, RuntimeError)
+    assert not isinstance(recorded, BaseException)
+    await executor.execute(envelope(Enrol()))
+
+
+async def test_batch_that_cannot_be_sent_is_answered_and_the_next_is_recorded(executor: CommandExecutor) -> None:
+    faulty = replace(envelope(Enrol()), idempotency=Idempotency(b"k", "no id", b"r"))  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        await asyncio.wait_for(executor.execute(faulty), 10)
+    await asyncio.wait_for(executor.execute(envelope(Enrol())), 10)
 
 
 async def test_command_that_is_accepted_without_events_is_a_fault(executor: CommandExecutor) -> None:
