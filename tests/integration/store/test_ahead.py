@@ -1,0 +1,115 @@
+"""Two batches at once: one waits for its flush, the next was decided on what the first will leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ledger.errors import StoreUnavailable
+from ledger.ids import new_id
+from tests.support.commands import Enrol, Mark, envelope
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import psycopg
+
+    from ledger.store.commands import Recorded
+    from ledger.store.database import Row
+    from ledger.store.executor import CommandExecutor
+    from tests.conftest import MakeExecutor
+
+HALF = 32
+"""Enough commands that the executor halves them; see WORTH_HALVING."""
+
+
+def _pid(executor: CommandExecutor) -> int:
+    assert executor._writer.connection is not None
+    return executor._writer.connection.info.backend_pid
+
+
+def _waiting(owner: psycopg.Connection[Row], *pids: int) -> bool:
+    row = owner.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event = 'advisory'", (list(pids),)
+    ).fetchone()
+    return row == (len(pids),)
+
+
+def _versions(owner: psycopg.Connection[Row]) -> list[int]:
+    rows = owner.execute("SELECT version FROM events WHERE topic = 'marks.recorded' ORDER BY position").fetchall()
+    return [version for (version,) in rows]
+
+
+def _submit(executor: CommandExecutor, student: UUID) -> list[asyncio.Future[Recorded]]:
+    """Puts two halves of marks of one student into the queue: the second builds on the first."""
+    return [executor.submit(envelope(Mark(student))) for _ in range(2 * HALF)]
+
+
+@pytest.fixture
+async def student(executor: CommandExecutor) -> UUID:
+    student = new_id()
+    await executor.execute(envelope(Enrol(student)))
+    await executor.execute(envelope(Mark(student)))
+    return student
+
+
+async def test_second_half_builds_on_the_first_before_it_is_committed(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        futures = _submit(executor, student)
+        await until(lambda: _waiting(owner, _pid(executor)))
+        await until(lambda: executor.waiting == 0)
+        assert not any(future.done() for future in futures)
+    answers = await asyncio.gather(*futures)
+    assert len({answer.recorded_at for answer in answers}) == 2
+    assert _versions(owner) == list(range(2, 2 * HALF + 3))
+
+
+async def test_half_that_the_server_refuses_fails_and_the_one_decided_on_it_is_decided_again(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        futures = _submit(executor, student)
+        await until(lambda: _waiting(owner, _pid(executor)) and executor.waiting == 0)
+        owner.execute("SELECT pg_cancel_backend(%s)", (_pid(executor),))
+        await until(futures[0].done)
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[:HALF]] == [StoreUnavailable] * HALF
+    assert not any(isinstance(outcome, BaseException) for outcome in outcomes[HALF:])
+    assert _versions(owner) == list(range(2, HALF + 3))
+
+
+async def test_connection_that_breaks_under_both_halves_loses_and_doubles_nothing(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        futures = _submit(executor, student)
+        await until(lambda: _waiting(owner, _pid(executor)) and executor.waiting == 0)
+        owner.execute("SELECT pg_terminate_backend(%s)", (_pid(executor),))
+    answers = await asyncio.gather(*futures)
+    positions = [position for answer in answers for position in range(answer.first_position, answer.position + 1)]
+    assert len(set(positions)) == 2 * HALF
+    assert _versions(owner) == list(range(2, 2 * HALF + 3))
+
+
+async def test_both_halves_are_decided_again_when_another_process_was_faster(
+    executor: CommandExecutor, make_executor: MakeExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    rival = await make_executor()
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        first = rival.submit(envelope(Mark(student)))
+        await until(lambda: _waiting(owner, _pid(rival)))
+        futures = _submit(executor, student)
+        await until(lambda: _waiting(owner, _pid(rival), _pid(executor)) and executor.waiting == 0)
+    overtaking = await first
+    answers = await asyncio.gather(*futures)
+    assert all(answer.position > overtaking.position for answer in answers)
+    assert _versions(owner) == list(range(2, 2 * HALF + 4))
