@@ -82,7 +82,7 @@ def load_token_key(settings: Settings) -> OKPKey:
         if settings.database_url is not None:
             raise SettingsError(
                 f"The token key {path} does not exist.",
-                help="Set LEDGER_TOKEN_KEY_FILE to one; `openssl genpkey -algorithm ed25519` makes it.",
+                help="Make one and keep it: `ledger keygen --token`; or point LEDGER_TOKEN_KEY_FILE at yours.",
             )
         make_token_key(path)
     try:
@@ -93,7 +93,9 @@ def load_token_key(settings: Settings) -> OKPKey:
             help="It must be an Ed25519 private key in PEM, without a password.",
         ) from error
     if key.curve_name != ALGORITHM or not key.is_private:
-        raise SettingsError(f"The token key {path} is not an Ed25519 private key.", help="Make one with openssl.")
+        raise SettingsError(
+            f"The token key {path} is not an Ed25519 private key.", help="Make one: `ledger keygen --token <file>`."
+        )
     return key
 
 
