@@ -1,7 +1,7 @@
 # Nothing but make and Python >= 3.11 (with venv) is needed: every target makes .venv from hash-locked files first.
 
 PYTHON ?= python3
-PORT ?= 8000
+PORT ?=
 ONCE ?=
 PYTEST_ARGS ?=
 
@@ -17,11 +17,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 .PHONY: help demo serve bench test lint format reset lock clean $(VENV)
 
 help: ## Show the targets
-	@echo "make demo            import the example class and serve it (PORT=8000; ONCE=1 runs the main job and exits)"
+	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
 	@echo "make test            run the tests with branch coverage"
 	@echo "make lint            ruff, mypy --strict, import-linter"
 	@echo "make format          let ruff format and fix what it can"
-	@echo "make serve           serve the API (PORT=8000)"
+	@echo "make serve           serve the API (PORT=9000 instead of 8000)"
 	@echo "make bench           compare with the stock event store, both measured in one run"
 	@echo "make reset           delete the data of the demo and start over"
 	@echo "make lock            write requirements/*.txt anew (UPGRADE=1 takes newer versions)"
@@ -41,10 +41,10 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## Import the example class and serve it
-	@exec $(BIN)/ledger demo $(if $(filter-out 0,$(ONCE)),--once,--port $(PORT))
+	@exec $(BIN)/ledger demo $(if $(filter-out 0,$(ONCE)),--once,$(if $(PORT),--port $(PORT)))
 
 serve: $(STAMP) ## Serve the API
-	@exec $(BIN)/ledger serve --port $(PORT)
+	@exec $(BIN)/ledger serve $(if $(PORT),--port $(PORT))
 
 bench: $(STAMP) ## Compare with the stock event store
 	@exec $(BIN)/ledger bench
