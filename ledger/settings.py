@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Annotated
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -48,6 +50,16 @@ class Settings(BaseSettings):
         default=20_000, description="Waiting commands of one process beyond which new ones are answered 503."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except ProgrammingError:
+            message = "use a libpq URL such as postgresql://login:password@host:5432/database"
+            raise ValueError(message) from None  # the driver quotes what it could not read, password included
+        return value
 
     @field_validator("db_schema")
     @classmethod
@@ -96,7 +108,8 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         named = "; ".join(
-            f"LEDGER_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"LEDGER_{'_'.join(str(part) for part in problem['loc']).upper()}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_input=False)
         )
         raise SettingsError(

@@ -59,6 +59,8 @@ def test_setting_is_read_from_its_variable(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("LEDGER_DATABASE_URL", "canary"),
+        ("LEDGER_DATABASE_URL", "postgresql://owner:canary%zz@localhost/ledger"),
         ("LEDGER_PORT", "canary"),
         ("LEDGER_PORT", "-1"),
         ("LEDGER_PORT", "65536"),
