@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.lanes import ENTRY_COLUMNS
-from ledger.streams.record_classes import STUDENT_CLASSES
+from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 
 if TYPE_CHECKING:
     from datetime import date
@@ -56,11 +57,13 @@ async def read_history(
 
     Args:
         known_at: only what the ledger had learned by then.
-        effective_on: only what had happened by that day, as the events say; those that say no day are shown.
+        effective_on: only what had happened by that day, as the events say; an access happened on the day of its record,
+            and others that say no day are shown.
 
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such student.
     """
+    zone = ZoneInfo(ledger.settings.timezone)
     receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=CATEGORIES)
     until = known_at or datetime.max.replace(tzinfo=utc_now().tzinfo)
     with translated():
@@ -82,6 +85,8 @@ async def read_history(
             event = None
         if event is not None:
             day = happened_on(event)
+            if day is None and entry.record_class == RecordClass.DISCLOSURES:
+                day = entry.recorded_at.astimezone(zone).date()
             if effective_on is not None and day is not None and day > effective_on:
                 continue
             state = _state(event)

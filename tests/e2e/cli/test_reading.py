@@ -51,8 +51,10 @@ def test_every_replay_stands_in_the_register_with_office_and_actor(tiny: Importe
 def test_replay_as_of_a_day_shows_only_what_had_happened(tiny: Imported) -> None:
     def topics(*options: str) -> list[str]:
         lines = tiny.cli.works("replay", BORIS, "--json", *options).lines[:-1]
-        return [line["topic"] for line in lines if line["record_class"] != "disclosures"]
+        return [line["topic"] for line in lines]
 
+    assert "disclosure.made" in topics()
+    assert "disclosure.made" not in topics("--as-of", "2024-09-19")
     assert "marks.recorded" not in topics("--as-of", "2024-09-19")
     assert "marks.recorded" in topics("--as-of", "2024-09-20")
     assert "student.left_group" not in topics("--as-of", "2025-01-31")
