@@ -49,14 +49,16 @@ def run_audit(base: Foundation) -> AuditReport:
     """Audits with a bar."""
     auditor = Auditor(base.database, base.mapper, base.keks, base.views)
     with bars() as shown:
-        return auditor.audit(shown.follow("events replayed"))
+        return auditor.audit(shown.follow("повтор / events replayed"))
 
 
 def show_audit(report: AuditReport) -> None:
     """Prints an audit for a person: the views with their digests, then what was found."""
-    table = Table("view", "position", "rows", "served", "replayed", "")
+    table = Table(
+        "представление / view", "позиция / position", "строк / rows", "показано / served", "повтор / replayed", ""
+    )
     for view in report.views:
-        same = "equal" if view.served == view.replayed else "DIFFERS"
+        same = "равно / equal" if view.served == view.replayed else "НЕ РАВНО / DIFFERS"
         table.add_row(view.view, f"{view.position:,}", f"{view.rows:,}", view.served[:16], view.replayed[:16], same)
     out.print(table)
     for finding in report.findings[:SHOWN]:
@@ -64,7 +66,7 @@ def show_audit(report: AuditReport) -> None:
     listed = min(len(report.findings), SHOWN)
     more = len(report.findings) + report.unlisted - listed
     if more:
-        out.print(f"... and {more:,} more; --json lists up to {len(report.findings):,}")
+        out.print(f"... ещё / and {more:,} more; --json lists up to {len(report.findings):,}")
     erased = f", {report.erased:,} of them erased" if report.erased else ""
     verdict = "Equal: every view is what the history says." if report.equal else "Not equal."
     out.print(f"{report.events:,} events replayed{erased}. {verdict}")

@@ -121,6 +121,8 @@ class Bars:
         """Returns a callback of (done, total) that moves one bar."""
 
         def moved(done: int, total: int) -> None:
+            if not total:
+                return  # nothing to do shows no bar
             self.reach(name, max(done, 0), total)
 
         return moved

@@ -240,7 +240,7 @@ def _report(base: Foundation, report: ImportReport, audit: AuditReport, *, equal
         "replay_equal": equal,
         "tamper_found": found,
     }
-    table = Table("what", "count", title="Итог / summary")
+    table = Table("что / what", "сколько / count", title="Итог / summary")
     for name, value in counts.items():
         table.add_row(name, str(value))
     out.print(table)

@@ -91,7 +91,13 @@ def run_import(base: Foundation, package: Package, actor: UUID, *, reason: str |
 
 def show_report(report: ImportReport) -> None:
     """Prints the report for a person."""
-    table = Table("file", "rows in the ledger", "unchanged", "refused", "differs")
+    table = Table(
+        "файл / file",
+        "в реестре / rows in the ledger",
+        "без изменений / unchanged",
+        "отказ / refused",
+        "иначе / differs",
+    )
     for file in dict.fromkeys([*report.rows, *(note.file for note in report.refused)]):
         refused = sum(note.file == file for note in report.refused)
         differs = sum(note.file == file for note in report.differs)

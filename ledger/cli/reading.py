@@ -170,8 +170,10 @@ def _show_access(line: DisclosureLine) -> None:
     when = line.recorded_at.strftime("%Y-%m-%d %H:%M")
     verdict = "" if line.granted else "[bold]ОТКАЗ / REFUSED[/bold] "
     whom = f", для / to {escape(line.recipient)}" if line.recipient else ""
+    basis = f"{escape(line.legal_basis)}; " if line.legal_basis else ""
+    purpose = f", цель / purpose {escape(line.purpose)}" if line.granted else ""
     out.print(
         f"{when} UTC {verdict}{escape(line.office)} {line.actor}{whom}: {escape(line.resource)}"
-        f" ({escape(', '.join(line.categories))}), цель / purpose {escape(line.purpose)}"
-        f" [dim]({escape(line.legal_basis)}; {escape(line.channel)}; #{line.position:,})[/dim]"
+        f" ({escape(', '.join(line.categories))}){purpose}"
+        f" [dim]({basis}{escape(line.channel)}; #{line.position:,})[/dim]"
     )

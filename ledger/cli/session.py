@@ -66,7 +66,7 @@ def with_ledger(base: Foundation, work: Callable[[Ledger], Awaitable[T]]) -> T:
 def catch_up(base: Foundation) -> int:
     """Brings the views to what is recorded, with a bar, and returns that position."""
     with bars() as shown:
-        position = base.runner().catch_up(shown.follow("views"))
+        position = base.runner().catch_up(shown.follow("представления / views"))
         shown.fill()
     return position
 
