@@ -140,7 +140,7 @@ class CommandExecutor:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            upcoming = await self._look_ahead(self._take(under_way)) if self._queue else None
+            upcoming = await self._look_ahead(self._take(under_way), under_way) if self._queue else None
             under_way = await self._pass_on(under_way, upcoming)
             await asyncio.sleep(0)  # lets those who were answered send what they have next
 
@@ -169,13 +169,13 @@ class CommandExecutor:
         self._queue.extendleft(reversed(again))
         return batch
 
-    async def _look_ahead(self, batch: list[Waiting]) -> _Round:
+    async def _look_ahead(self, batch: list[Waiting], under_way: _Round | None) -> _Round:
         """Decides a batch on the lanes as they will be when the one under way has been committed.
 
         Its lanes go to the cache and its new keys to the ring at once, for the batch after it; `_forget` takes them
         back. Nothing is raised: with `trouble` the batch has to be recorded alone.
         """
-        ahead = _Round(batch, BatchLanes(self._writer.cache))
+        ahead = _Round(batch, BatchLanes(self._writer.cache, under_way.lanes if under_way else None))
         try:
             if self.alarm is not None:
                 raise self.alarm  # noqa: TRY301 - what waited when it sounded is not recorded

@@ -111,10 +111,17 @@ class LaneCache:
 
 
 class BatchLanes:
-    """The lanes as the decisions of one batch see them, and which of them were touched."""
+    """The lanes as the decisions of one batch see them, and which of them were touched.
 
-    def __init__(self, cache: LaneCache) -> None:
+    Args:
+        cache: where lanes are looked up first, and kept once they are committed.
+        before: the batch under way; what it changed is in no database yet, so it is seen even if the cache was too
+            small to keep it.
+    """
+
+    def __init__(self, cache: LaneCache, before: BatchLanes | None = None) -> None:
         self._cache = cache
+        self._before = {lane.id.int: lane for _, _, lane in before.changes()} if before else {}
         self._held: dict[int, Lane | None] = {}
         self._changed: dict[int, tuple[LaneRef[Any], int]] = {}
         self._touched: dict[int, UUID] = {}
@@ -149,10 +156,13 @@ class BatchLanes:
 
     def _fetch(self, stream_id: UUID) -> bool:
         lane = self._cache.get(stream_id)
-        if lane is None:
-            return False
+        if lane is not None:
+            self._cached.add(stream_id.int)
+        else:
+            lane = self._before.get(stream_id.int)
+            if lane is None:
+                return False
         self._held[stream_id.int] = lane
-        self._cached.add(stream_id.int)
         return True
 
     def put(self, stream_id: UUID, lane: Lane | None) -> None:

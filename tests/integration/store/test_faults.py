@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from ledger.aggregates.student import marks_lane
+from ledger.aggregates.student.marks import MarksOpened
 from ledger.errors import (
     Erased,
     HistoryAlarm,
+    InvalidInput,
     OutcomeUnknown,
     Refused,
     SettingsError,
@@ -21,7 +24,8 @@ from ledger.errors import (
 from ledger.ids import new_id
 from ledger.store.executor import CommandExecutor
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
-from tests.support.commands import Disclose, Enrol, Mark, Scripted, envelope
+from ledger.streams.base import Proposal
+from tests.support.commands import YEAR, Disclose, Enrol, Mark, Scripted, envelope
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher
-    from ledger.streams.base import Lanes, Proposal
+    from ledger.streams.base import Lanes
     from tests.conftest import MakeExecutor
 
 LONG_TEXT = "я" * 2_000
@@ -57,6 +61,36 @@ def _pid(executor: CommandExecutor) -> int:
 def _waits_for_lock(owner: psycopg.Connection[Row], pid: int) -> bool:
     row = owner.execute("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()
     return row == ("advisory",)
+
+
+async def test_what_is_being_flushed_is_seen_by_the_next_batch_even_if_the_cache_is_too_small_for_it(
+    make_executor: MakeExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    student, other = new_id(), new_id()
+    executor = await make_executor(lanes=0, batch=1)
+    for command in (Enrol(student), Enrol(other), Mark(student)):
+        await executor.execute(envelope(command))
+    seen: list[int] = []
+
+    def few(lanes: Lanes) -> Sequence[Proposal]:
+        """Reads one lane and writes another: no version conflict would betray that the first one is old."""
+        ref = marks_lane(other, YEAR)
+        lanes.need(marks_lane(student, YEAR), ref)
+        marks = lanes.get(marks_lane(student, YEAR))
+        seen.append(len(marks.state.marks) if marks else 0)
+        if seen[-1] > 1:
+            raise InvalidInput("too many")
+        assert lanes.get(ref) is None
+        return [Proposal(ref, MarksOpened, {"year": YEAR}, new_id())]
+
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        first, second = executor.submit(envelope(Mark(student))), executor.submit(envelope(Scripted(few)))
+        pid = _pid(executor)
+        await until(lambda: bool(seen) and _waits_for_lock(owner, pid))
+    await first
+    with pytest.raises(InvalidInput, match="too many"):
+        await second
 
 
 # --- broken connections ---------------------------------------------------------------------------------------------
