@@ -57,7 +57,7 @@ async def read_history(
 
     Args:
         known_at: only what the ledger had learned by then.
-        effective_on: only what had happened by that day, as the events say; an access happened on the day of its record,
+        effective_on: only what had happened by that day, as the events say; an access on the day of its record,
             and others that say no day are shown.
 
     Raises:
