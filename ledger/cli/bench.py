@@ -28,7 +28,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a figure.")] = False,
 ) -> None:
-    """Measure the ledger against the stock library (Измерить скорость рядом со стандартной библиотекой)."""
+    """Measure the ledger against the stock library, both in one run on one database."""
     notes = Console(stderr=True)
     if (load := busy()) > QUIET:
         notes.print(f"[yellow]The machine is busy (load {load:.2f} per processor): figures will be noisy.[/yellow]")
