@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from ledger.store.migrate import migrate
-from ledger.store.recorder import LedgerDatastore, LedgerRecorder
-from tests.support.appending import foreign
+from tests.support.appending import Row1, call, columns, foreign
 from tests.support.postgres import ROLES, fresh_schema
 
 if TYPE_CHECKING:
@@ -103,9 +102,33 @@ def test_roles_of_another_ledger_do_not_get_in(history: Database, postgres_url: 
                 connection.execute(f"SELECT {history.schema}.lock_appends()")
 
 
-def test_append_does_not_run_what_a_caller_puts_into_its_search_path(history: Database) -> None:
+def test_append_does_not_run_what_a_caller_puts_into_its_search_path(
+    history: Database, owner: psycopg.Connection[Row]
+) -> None:
     with history.connect("writer") as connection:
         connection.execute("SET search_path = pg_temp, public")
-        connection.execute("CREATE TEMP TABLE events (position bigint, recorded_at timestamptz)")
-    with LedgerDatastore(history) as datastore:
-        assert LedgerRecorder(datastore).max_notification_id() == 1
+        connection.execute("CREATE TEMP TABLE events (LIKE pg_class)")
+        connection.execute("CREATE TEMP TABLE data_keys (LIKE pg_class)")
+        assert call(connection, history, columns(Row1())).last_position == 2
+    assert owner.execute("SELECT max(position) FROM events").fetchone() == (2,)
+
+
+def test_functions_with_the_owners_rights_have_a_path_of_their_own(owner: psycopg.Connection[Row]) -> None:
+    found = owner.execute(
+        "SELECT proname, 'search_path=pg_catalog, pg_temp' = ANY (proconfig) FROM pg_proc"
+        " WHERE prosecdef AND pronamespace = current_schema()::regnamespace"
+    ).fetchall()
+    assert found == [("append", True)]
+
+
+@pytest.mark.parametrize("role", ["reader", "projector", "eraser", "public"])
+def test_nobody_but_the_writer_may_call_a_function_of_the_ledger(
+    history: Database, owner: psycopg.Connection[Row], role: str
+) -> None:
+    name = role if role == "public" else f"{history.schema}_{role}"
+    found = owner.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
+        " AND has_function_privilege(%s, oid, 'EXECUTE')",
+        (name,),
+    ).fetchall()
+    assert found == []
