@@ -54,12 +54,10 @@ def run_audit(base: Foundation) -> AuditReport:
 
 def show_audit(report: AuditReport) -> None:
     """Prints an audit for a person: the views with their digests, then what was found."""
-    table = Table(
-        "представление / view", "позиция / position", "строк / rows", "показано / served", "повтор / replayed", ""
-    )
+    table = Table("представление\nview", "позиция\nposition", "строк\nrows", "показано\nserved", "повтор\nreplayed", "")
     for view in report.views:
         same = "равно / equal" if view.served == view.replayed else "НЕ РАВНО / DIFFERS"
-        table.add_row(view.view, f"{view.position:,}", f"{view.rows:,}", view.served[:16], view.replayed[:16], same)
+        table.add_row(view.view, f"{view.position:,}", f"{view.rows:,}", view.served[:10], view.replayed[:10], same)
     out.print(table)
     for finding in report.findings[:SHOWN]:
         out.print(f"{escape(finding.where)}: {escape(finding.record)}: {escape(finding.what)}")

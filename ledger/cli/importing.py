@@ -92,11 +92,11 @@ def run_import(base: Foundation, package: Package, actor: UUID, *, reason: str |
 def show_report(report: ImportReport) -> None:
     """Prints the report for a person."""
     table = Table(
-        "файл / file",
-        "в реестре / rows in the ledger",
-        "без изменений / unchanged",
-        "отказ / refused",
-        "иначе / differs",
+        "файл\nfile",
+        "в реестре\nin the ledger",
+        "без изменений\nunchanged",
+        "отказ\nrefused",
+        "иначе\ndiffers",
     )
     for file in dict.fromkeys([*report.rows, *(note.file for note in report.refused)]):
         refused = sum(note.file == file for note in report.refused)
