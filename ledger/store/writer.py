@@ -292,10 +292,7 @@ class BatchWriter:
                     if self.unsettled is None:
                         raise
                     self.unsettled = None
-                    raise OutcomeUnknown(
-                        "The database went away while recording; it is not known whether this was recorded.",
-                        help="Ask GET /v1/commands/{key} later, or send it again with the same key.",
-                    ) from None
+                    raise _unknown() from None
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -308,19 +305,25 @@ class BatchWriter:
 
         Raises:
             StoreUnavailable: nothing was recorded, and the connection has been breaking up to the deadline.
+            OutcomeUnknown: the server did not let us look.
         """
         if self.unsettled is None:
             return batch
         decided, written = self.unsettled
         found: Row | None = None
-        async with connection.transaction():
-            await connection.execute(self._lock_query)
-            if len(written.columns):
-                cursor = await connection.execute(
-                    self._database.bind("SELECT position, recorded_at FROM {schema}.events WHERE event_id = %s"),
-                    (written.columns.event_ids[-1],),
-                )
-                found = await cursor.fetchone()
+        try:
+            async with connection.transaction():
+                await connection.execute(self._lock_query)
+                if len(written.columns):
+                    cursor = await connection.execute(
+                        self._database.bind("SELECT position, recorded_at FROM {schema}.events WHERE event_id = %s"),
+                        (written.columns.event_ids[-1],),
+                    )
+                    found = await cursor.fetchone()
+        except psycopg.Error as error:
+            if self.is_broken(error):
+                raise
+            raise _unknown() from error  # the look-up was refused, cancelled for one: the commit may stand
         self.unsettled = None
         if found is None:
             if asyncio.get_running_loop().time() > deadline:
@@ -332,3 +335,10 @@ class BatchWriter:
         self.keyring.forget(row.subject_id for row in written.columns.keys)
         answer_batch(decided, AppendResult("appended", found[0], found[1], (), ()))
         return []
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "The database went away while recording; it is not known whether this was recorded.",
+        help="Ask GET /v1/commands/{key} later, or send it again with the same key.",
+    )

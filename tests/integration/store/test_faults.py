@@ -126,6 +126,32 @@ async def test_idle_connection_that_was_killed_is_replaced_unnoticed(
     assert _count(owner) == 3
 
 
+async def test_commit_that_nobody_lets_us_look_up_is_not_called_unrecorded(
+    make_executor: MakeExecutor, proxy: Proxy, owner: psycopg.Connection[Row]
+) -> None:
+    executor = await make_executor(database=proxy.database)
+    student = new_id()
+    await executor.execute(envelope(Enrol(student)))
+    proxy.swallow_long = True
+    future = executor.submit(envelope(Mark(student, changes={"comment": LONG_TEXT})))
+    await until(lambda: _count(owner) == 3)
+    lost = _pid(executor)
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        proxy.cut()
+
+        def looks() -> bool:
+            connection = executor._writer.connection
+            return connection is not None and not connection.closed and _pid(executor) != lost
+
+        await until(lambda: looks() and _waits_for_lock(owner, _pid(executor)))
+        owner.execute("SELECT pg_cancel_backend(%s)", (_pid(executor),))
+        with pytest.raises(OutcomeUnknown):
+            await future
+    await executor.execute(envelope(Mark(student)))
+    assert _count(owner) == 4
+
+
 @pytest.mark.parametrize("keyed", [True, False])
 async def test_commit_whose_answer_was_lost_is_answered_once(
     make_executor: MakeExecutor, proxy: Proxy, owner: psycopg.Connection[Row], hasher: Hasher, *, keyed: bool
