@@ -159,7 +159,7 @@ class KeyEncryptionKeys:
         except (InvalidTag, ValueError) as error:
             raise Unreadable(
                 f"A stored key does not open with the key-encryption key of epoch {epoch}.",
-                help="Check that LEDGER_KEK_FILE is the one that this ledger was made with.",
+                help="Check that LEDGER_KEK_FILE (or LEDGER_KEK) is the one that this ledger was made with.",
             ) from error
 
 
