@@ -30,7 +30,8 @@ class Part:
 async def read_readiness(ledger: Ledger) -> list[Part]:
     """Returns the state of every part; a database that does not answer leaves nothing to say about the views."""
     alarm = ledger.executor.alarm
-    recording = Part("recording", alarm is None, alarm.detail if alarm else "")
+    reason = alarm.detail if alarm else "" if ledger.executor.running else "The writer has stopped."
+    recording = Part("recording", not reason, reason)
     try:
         async with asyncio.timeout(PATIENCE_S):
             last, views = await _look(ledger)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
+    from psycopg_pool import AsyncConnectionPool
 
     from ledger.projections.tables import TableStore
     from ledger.store.database import Database, Row
 
-POLL_S = 0.005
+POLL_S = 0.01
 
 Stored = tuple[Any, ...]
 
@@ -40,7 +41,7 @@ async def positions(connection: psycopg.AsyncConnection[Row], database: Database
 
 
 async def wait_for(
-    connection: psycopg.AsyncConnection[Row],
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]],
     database: Database,
     views: Sequence[str],
     position: int,
@@ -48,12 +49,15 @@ async def wait_for(
 ) -> None:
     """Returns when every view has reached `position`: read your own writes.
 
+    Who waits holds no connection: a reader who asks for a position far ahead must not keep others from reading.
+
     Raises:
         Busy: they have not within `seconds`; says which one is behind, and whether it has stopped.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
-        found = await positions(connection, database)
+        async with pool.connection() as connection:
+            found = await positions(connection, database)
         behind = [view for view in views if found.get(view, (0, None))[0] < position]
         if not behind:
             return

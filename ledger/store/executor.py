@@ -98,6 +98,11 @@ class CommandExecutor:
         return self._writer.alarm
 
     @property
+    def running(self) -> bool:
+        """Whether commands are taken."""
+        return self._task is not None and not self._task.done() and not self._stopping
+
+    @property
     def waiting(self) -> int:
         """How many commands wait."""
         return len(self._queue)
@@ -120,7 +125,7 @@ class CommandExecutor:
         """Puts a command into the queue; the future brings the answer (see `execute`)."""
         if self.alarm is not None:
             raise self.alarm
-        if self._stopping or self._task is None or self._task.done():
+        if not self.running:
             raise StoreUnavailable("The ledger is stopping or has not started.", help="Try again in a moment.")
         if len(self._queue) >= self._settings.queue:
             raise Busy("Too many commands are waiting.", help="Try again in a second; use the same key.")
@@ -275,6 +280,8 @@ class CommandExecutor:
             if ahead is not None:
                 self._writer.cache.evict(ahead.lanes.touched)
                 self._keyring.drop(ahead.written.new_keys)
+                # If the rows were committed after all, who reads next must load them again.
+                self._keyring.forget(subject_id for subject_id, _ in ahead.written.new_keys)
 
     async def _record_alone(self, batch: list[Waiting]) -> None:
         """Records a batch with nothing else under way, and answers it whatever happens."""

@@ -53,9 +53,9 @@ async def snapshot(
     )
     lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
     with translated():
+        if min_position:
+            await wait_for(ledger.pool, ledger.database, views, min_position, ledger.settings.wait_seconds)
         async with ledger.pool.connection() as connection:
-            if min_position:
-                await wait_for(connection, ledger.database, views, min_position, ledger.settings.wait_seconds)
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():

@@ -8,7 +8,7 @@ from uuid import UUID
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.shown import Page, StudentShown, check_students
-from ledger.errors import NotFound
+from ledger.errors import Forbidden, NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
 from ledger.projections.rosters import queries
@@ -73,16 +73,21 @@ async def find_student(
     """Returns the card of the student who has this id in a foreign system.
 
     Raises:
-        NotFound: nobody has it.
+        NotFound: nobody has it, or the reader may not see who does (that refusal is recorded): a foreign id must not
+            tell strangers whether somebody is at the school.
     """
     token = foreign_id_token(ledger.hasher.blind_index, source, foreign_id)
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         stored = await queries.by_token(connection, table(ledger, VIEW, "foreign_ids"), token)
-    if not stored:
-        raise NotFound(
-            "No student has this foreign id.", help="Check source and id; they are compared letter by letter."
-        )
-    return await read_student(ledger, reader, stored[0][1])
+    if stored:
+        try:
+            return await read_student(ledger, reader, stored[0][1])
+        except Forbidden:
+            pass  # recorded by the gate; answered like an id that nobody has
+    raise NotFound(
+        "No student that you may see has this foreign id.",
+        help="Check source and id; they are compared letter by letter.",
+    )
 
 
 async def list_students(

@@ -269,6 +269,17 @@ def _values(event: LedgerEvent) -> dict[str, object]:
     return {name: vars(event)[name] for name in field_names(type(event))}
 
 
+def test_every_flipped_bit_of_the_header_is_found() -> None:
+    event = sample_event(MarksOpened)
+    entry = _entry(event, _seal(event))
+    assert entry.header
+    for place in range(len(entry.header) * 8):
+        altered = bytearray(entry.header)
+        altered[place // 8] ^= 1 << place % 8
+        with pytest.raises(Unreadable):
+            MAPPER.open(entry._replace(header=bytes(altered)), RING)
+
+
 def test_every_flipped_bit_of_the_state_is_found() -> None:
     event = sample_event(MarksOpened)
     entry = _entry(event, _seal(event))
