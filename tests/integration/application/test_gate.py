@@ -159,6 +159,21 @@ async def test_what_does_not_exist_is_not_found_and_nothing_is_recorded(
     assert owner.execute("SELECT count(*) FROM events").fetchone() == before
 
 
+async def test_foreign_id_tells_a_stranger_nothing_and_the_refusal_is_recorded(
+    desk: Desk, owner: psycopg.Connection[DbRow]
+) -> None:
+    student, _ = await a_class(desk)
+    stranger = reads(Actor(uuid4(), Office.TEACHER))
+    answers = []
+    for foreign_id in (f"Синтетический-{student}", "nobody"):
+        with pytest.raises(NotFound) as caught:
+            await find_student(desk.ledger, stranger, "register", foreign_id)
+        answers.append(str(caught.value))
+    assert answers[0] == answers[1]
+    assert disclosed(owner, student, "disclosure.refused") == 1
+    assert (await find_student(desk.ledger, reads(), "register", f"Синтетический-{student}")).student_id == student
+
+
 async def test_read_that_fails_afterwards_stays_in_the_register(desk: Desk, owner: psycopg.Connection[DbRow]) -> None:
     """Whoever makes the reading fail after the commit has left a record, not the other way round."""
     student, _ = await a_class(desk)
