@@ -141,10 +141,10 @@ class _Lost:
         self._connection = connection
 
     def __enter__(self) -> psycopg.Connection[Row]:
-        return self._connection.__enter__()  # type: ignore[attr-defined,no-any-return]
+        return self._connection.__enter__()  # type: ignore[attr-defined,no-any-return]  # the wrapped context manager is untyped
 
     def __exit__(self, *error: object) -> None:
-        self._connection.__exit__(*error)  # type: ignore[attr-defined]
+        self._connection.__exit__(*error)  # type: ignore[attr-defined]  # the wrapped context manager is untyped
         message = "the server closed the connection unexpectedly"
         raise OperationalError(message)
 

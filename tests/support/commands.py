@@ -36,7 +36,7 @@ def header(**changes: object) -> Header:
         "actor": ACTOR, "office": "teacher", "correlation": CLIENT, "causation": None, "request": CLIENT,
         "local_act": None, "carrier": "electronic",
     }  # fmt: skip
-    return Header(**{**values, **changes})  # type: ignore[arg-type]
+    return Header(**{**values, **changes})  # type: ignore[arg-type]  # fields by name
 
 
 def envelope(

@@ -79,7 +79,7 @@ class Desk:
         """The school's id, which every command takes."""
         return self.ledger.id
 
-    async def does(self, command: RecordingCommand, by: Actor = DIRECTOR, **request: Any) -> Recorded:  # noqa: ANN401
+    async def does(self, command: RecordingCommand, by: Actor = DIRECTOR, **request: Any) -> Recorded:  # noqa: ANN401 - passed on to Request
         """Records a command; further arguments are those of `Request`."""
         return await record(self.ledger, command, Request(by, **request))
 

@@ -102,7 +102,7 @@ def sample_event(event: type[LedgerEvent]) -> LedgerEvent:
     """Returns the event of a class with which the recorded fixture is made."""
     hints = typing.get_type_hints(event)
     values = {name: sample_of(hints[name]) for name in field_names(event)}
-    return typing.cast("Any", event)(  # type: ignore[no-any-return]
+    return typing.cast("Any", event)(  # type: ignore[no-any-return]  # any event class
         originator_id=UUID("0193b5c4-0000-7000-8000-00000000000b"),
         originator_version=7,
         timestamp=datetime(2025, 9, 1, 8, 30, tzinfo=UTC),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from uuid import UUID
@@ -31,7 +32,7 @@ MAX_KEY = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingCommand:
+class RecordingCommand(ABC):
     """Base of the commands; subclasses are frozen dataclasses named in the imperative.
 
     `school` is the school's own id (the ledger's), which every command is about.
@@ -59,9 +60,9 @@ class RecordingCommand:
         """Under which capability the command is recorded."""
         return self.CAPABILITY
 
+    @abstractmethod
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns what shall be recorded."""
-        raise NotImplementedError  # pragma: no cover - every command has its own
 
     def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - what a subclass may look at
         """Returns the local act that the events cite; none, unless a command says so."""
