@@ -11,6 +11,7 @@ from ledger.errors import Busy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     import psycopg
     from psycopg_pool import AsyncConnectionPool
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
 
 POLL_S = 0.01
+NIL = "00000000-0000-0000-0000-000000000000"
+"""Before every id: where a page begins that continues nothing."""
 
 Stored = tuple[Any, ...]
 
@@ -30,6 +33,27 @@ async def select_rows(
     query = sql.SQL(f"{store.select_all} WHERE {where}")
     cursor = await connection.execute(query, parameters, prepare=True, binary=True)
     return await cursor.fetchall()
+
+
+async def select_students(
+    connection: psycopg.AsyncConnection[Row],
+    store: TableStore,
+    belonging_to: tuple[str, UUID],
+    after: UUID | None,
+    limit: int,
+) -> list[UUID]:
+    """Returns the ids of students who have a row that belongs to a group or course, a page in their order.
+
+    Args:
+        belonging_to: a column (ours) and the id that must stand in it.
+    """
+    column, value = belonging_to
+    query = sql.SQL(
+        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s"  # noqa: S608 - ours
+        " ORDER BY student_id LIMIT %s"
+    )
+    cursor = await connection.execute(query, (value, after or NIL, limit), prepare=True)
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def positions(connection: psycopg.AsyncConnection[Row], database: Database) -> dict[str, tuple[int, int | None]]:

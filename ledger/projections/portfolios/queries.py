@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.projections.query import Stored, select_rows
+from ledger.projections.query import NIL, Stored, select_rows
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ledger.projections.tables import TableStore
     from ledger.store.database import Row
-
-NIL = "00000000-0000-0000-0000-000000000000"
 
 
 async def items_of(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
-from ledger.projections.query import Stored, select_rows
+from ledger.projections.query import NIL, Stored, select_rows, select_students
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 
     from ledger.projections.tables import TableStore
     from ledger.store.database import Row
-
-NIL = "00000000-0000-0000-0000-000000000000"
 
 
 async def page(
@@ -56,9 +52,4 @@ async def members_of(
     connection: psycopg.AsyncConnection[Row], store: TableStore, group_id: UUID, after: UUID | None, limit: int
 ) -> list[UUID]:
     """Returns the ids of students who belong or belonged to a class group, a page in their order."""
-    query = sql.SQL(
-        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE group_id = %s AND student_id > %s"  # noqa: S608 - ours
-        " ORDER BY student_id LIMIT %s"
-    )
-    cursor = await connection.execute(query, (group_id, after or NIL, limit), prepare=True)
-    return [row[0] for row in await cursor.fetchall()]
+    return await select_students(connection, store, ("group_id", group_id), after, limit)
