@@ -18,7 +18,7 @@ from ledger.store.append import AppendBatch, AppendResult
 from ledger.store.commands import Recorded, RecordedEvent
 from ledger.store.header import encode_header
 from ledger.store.keyring import AES_256_GCM, DataKey
-from ledger.store.lanes import BatchLanes, LanesMissing, fold, seal_snapshot
+from ledger.store.lanes import BatchLanes, LanesMissing, seal_snapshot
 from ledger.streams.base import UNVERSIONED, LedgerEvent
 from ledger.streams.record_classes import RecordClass
 
@@ -151,23 +151,20 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
 
 def _apply(outcome: Decided, proposals: Sequence[Proposal], lanes: BatchLanes, now: datetime) -> None:
     try:
-        for proposal in proposals:
-            ref = proposal.lane
+        for ref, kind, values, event_id in proposals:
             loaded = ref.kind.LOADED
-            lane = lanes.held(ref.stream_id) if loaded else None
-            version = (lane.version + 1 if lane else 1) if loaded else UNVERSIONED
-            event = proposal.event.of(
+            version = lanes.version(ref.stream_id) + 1 if loaded else UNVERSIONED
+            event = kind.of(
                 {
                     "originator_id": ref.stream_id,
                     "originator_version": version,
                     "timestamp": now,
-                    "event_id": proposal.event_id,
-                    **proposal.values,
+                    "event_id": event_id,
+                    **values,
                 }
             )
             if loaded:
-                lanes.touch(ref.stream_id)  # before the event is applied: if that fails, half of it may be there
-                lanes.change(ref, fold(lane, event))
+                lanes.advance(ref, event)
             outcome.events.append((ref, event))
     except Exception as error:
         raise BrokenCommand(outcome.waiting, error) from error
@@ -209,7 +206,7 @@ def write_batch(
         if key_row is not None:
             columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, len(entry.events))
     for ref, before, lane in lanes.changes():
-        if snapshot_due(before, lane.version, snapshot_every):
+        if lane.version >= snapshot_every and snapshot_due(before, lane.version, snapshot_every):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)
             written.snapshots.append(ref)
     return written
@@ -231,15 +228,15 @@ def answer_batch(decided: list[Decided], result: AppendResult) -> None:
             entry.waiting.answer(entry.refusal)
             continue
         first = base + entry.first
-        events = tuple(
-            RecordedEvent(first + offset, event.event_id, ref.stream_id, ref.subject_id, event.TOPIC)
-            for offset, (ref, event) in enumerate(entry.events)
-        )
+        events = [
+            RecordedEvent(position, event.event_id, ref.stream_id, ref.subject_id, event.TOPIC)
+            for position, (ref, event) in enumerate(entry.events, first)
+        ]
         recorded_at = result.stored_at
         if recorded_at is None:
             entry.waiting.answer(RuntimeError("A command was accepted without events."))
         else:
-            entry.waiting.answer(Recorded(first, len(events), recorded_at, events))
+            entry.waiting.answer(Recorded(first, len(events), recorded_at, tuple(events)))
 
 
 def snapshot_columns(written: Written, lanes: BatchLanes, keyring: Keyring) -> list[list[object]]:
@@ -250,5 +247,5 @@ def snapshot_columns(written: Written, lanes: BatchLanes, keyring: Keyring) -> l
         if lane is not None:
             key = keyring.get(ref.subject_id, RecordClass.SNAPSHOTS)
             sealed = seal_snapshot(lane, key)
-            rows.append((lane.id, lane.version, ref.subject_id, lane.KIND, AES_256_GCM, key.commitment, sealed))
+            rows.append((lane.id, lane.version, ref.subject_id, lane.shape(), AES_256_GCM, key.commitment, sealed))
     return [list(column) for column in zip(*rows, strict=True)]

@@ -272,7 +272,7 @@ class CommandExecutor:
     @staticmethod
     def _overtaken(upcoming: _Round, result: AppendResult | None) -> bool:
         """Tells whether another process moved a lane that the upcoming batch was decided on."""
-        return result is not None and not set(result.moved).isdisjoint(upcoming.lanes.touched)
+        return result is not None and bool(result.moved) and not set(result.moved).isdisjoint(upcoming.lanes.touched)
 
     def _forget(self, *rounds: _Round | None) -> None:
         """Takes back what uncommitted batches left in memory."""

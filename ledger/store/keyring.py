@@ -33,6 +33,9 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 PAD_TO = 32
 
+_PADDINGS = tuple(b"\x80" + bytes(PAD_TO - 1 - used) for used in range(PAD_TO))
+"""What fills a plaintext up, by how much of its last block is used."""
+
 KeyName = tuple[UUID, str]
 """A subject and a record class."""
 
@@ -61,9 +64,9 @@ class DataKey:
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         """Returns nonce, ciphertext and tag. Padding hides which of two short values was sealed."""
-        padding = PAD_TO - (len(plaintext) + 1) % PAD_TO
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, plaintext + b"\x80" + bytes(padding % PAD_TO), associated)
+        padding = _PADDINGS[len(plaintext) % PAD_TO]
+        return nonce + self._aead.encrypt(nonce, plaintext + padding, associated)
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """Returns the plaintext.
@@ -176,12 +179,14 @@ class Keyring:
         self._keys: OrderedDict[tuple[int, str], DataKey] = OrderedDict()
         self._surveyed: OrderedDict[int, None] = OrderedDict()
         self._maximum = maximum
+        self._crowded = maximum // 2
+        """Below, nobody is about to be forgotten, and which was used last need not be noted."""
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
         """Returns the key if it is in memory."""
         name = (subject_id.int, record_class)
         key = self._keys.get(name)
-        if key is not None:
+        if key is not None and len(self._keys) > self._crowded:
             self._keys.move_to_end(name)
         return key
 
@@ -201,8 +206,9 @@ class Keyring:
         return subject_id.int in self._surveyed
 
     def unsurveyed(self, subjects: Iterable[UUID]) -> list[UUID]:
-        """Returns the subjects whose keys have to be loaded."""
-        return [subject for subject in subjects if subject.int not in self._surveyed]
+        """Returns the subjects whose keys have to be loaded, each once."""
+        surveyed = self._surveyed
+        return list({subject.int: subject for subject in subjects if subject.int not in surveyed}.values())
 
     def create(self, subject_id: UUID, record_class: str) -> tuple[DataKey, KeyRow]:
         """Returns a new key and its row; it is not in the ring before its row is committed and admitted."""

@@ -36,17 +36,20 @@ ENTRY_COLUMNS = (
 _SNAPSHOT = "snapshot"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
-# A snapshot and the events after it come from one statement, so from one view of the database.
+# A snapshot and the events after it come from one statement, so from one view of the database. One whose kind is not
+# known here (an older or newer shape of the state) is passed over, and replaced when the next one is due.
 _SELECT_LANES = f"""
 SELECT {ENTRY_COLUMNS} FROM (
     SELECT 0::bigint AS position, stream_id AS event_id, stream_id, version, subject_id, '{_SNAPSHOT}'::text AS topic,
         taken_at AS recorded_at, kind AS record_class, algorithm, key_commitment, ''::bytea AS header, sealed AS state
-    FROM {{schema}}.snapshots WHERE stream_id = ANY(%b::uuid[])
+    FROM {{schema}}.snapshots WHERE stream_id = ANY(%b::uuid[]) AND kind = ANY(%b::text[])
     UNION ALL
     SELECT e.* FROM unnest(%b::uuid[]) AS s (id) CROSS JOIN LATERAL (
         SELECT {ENTRY_COLUMNS} FROM {{schema}}.events e
         WHERE e.stream_id = s.id
-            AND e.version > coalesce((SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id), 0)
+            AND e.version > coalesce(
+                (SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id AND n.kind = ANY(%b::text[])), 0
+            )
     ) e
 ) AS lane ORDER BY stream_id, version, position
 """  # noqa: S608 - columns and schema are ours
@@ -55,8 +58,9 @@ SAVE_SNAPSHOT = """
 INSERT INTO {schema}.snapshots AS old (stream_id, version, subject_id, kind, algorithm, key_commitment, sealed)
 SELECT * FROM unnest(%b::uuid[], %b::int[], %b::uuid[], %b::text[], %b::smallint[], %b::bytea[], %b::bytea[])
 ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, taken_at = clock_timestamp(),
-    algorithm = excluded.algorithm, key_commitment = excluded.key_commitment, sealed = excluded.sealed
-WHERE old.version < excluded.version
+    algorithm = excluded.algorithm, key_commitment = excluded.key_commitment, sealed = excluded.sealed,
+    kind = excluded.kind
+WHERE old.version < excluded.version OR old.kind <> excluded.kind
 """
 
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
@@ -81,12 +85,13 @@ class LaneCache:
     def __init__(self, maximum: int) -> None:
         self._lanes: OrderedDict[int, Lane] = OrderedDict()
         self._maximum = maximum
+        self._crowded = maximum // 2
+        """Below, nobody is about to be forgotten, and who was used last need not be noted."""
 
-    def get(self, stream_id: UUID) -> Lane | None:
-        """Returns a cached lane and notes its use."""
-        key = stream_id.int
+    def get(self, key: int) -> Lane | None:
+        """Returns a cached lane by the integer of its stream id, and notes its use."""
         lane = self._lanes.get(key)
-        if lane is not None:
+        if lane is not None and len(self._lanes) > self._crowded:
             self._lanes.move_to_end(key)
         return lane
 
@@ -121,7 +126,8 @@ class BatchLanes:
 
     def __init__(self, cache: LaneCache, before: BatchLanes | None = None) -> None:
         self._cache = cache
-        self._before = {lane.id.int: lane for _, _, lane in before.changes()} if before else {}
+        # Not `before` itself: a chain of batches would never be given back.
+        self._before = before.changed() if before else {}
         self._held: dict[int, Lane | None] = {}
         self._changed: dict[int, tuple[LaneRef[Any], int]] = {}
         self._touched: dict[int, UUID] = {}
@@ -135,8 +141,11 @@ class BatchLanes:
 
     def need(self, *refs: LaneRef[Any]) -> None:
         """Raises LanesMissing with all of `refs` that are not in memory."""
-        held = self._held
-        missing = [ref for ref in refs if ref.stream_id.int not in held and not self._fetch(ref.stream_id)]
+        missing = []
+        for ref in refs:
+            key = ref.stream_id.int
+            if key not in self._held and not self._fetch(key):
+                missing.append(ref)
         if missing:
             raise LanesMissing(missing)
 
@@ -148,21 +157,21 @@ class BatchLanes:
         """
         stream_id = ref.stream_id
         key = stream_id.int
-        if key not in self._held and not self._fetch(stream_id):
+        if key not in self._held and not self._fetch(key):
             raise LanesMissing([ref])
         self._touched[key] = stream_id
         lane = self._held[key]
         return lane if isinstance(lane, ref.kind) else None
 
-    def _fetch(self, stream_id: UUID) -> bool:
-        lane = self._cache.get(stream_id)
+    def _fetch(self, key: int) -> bool:
+        lane = self._cache.get(key)
         if lane is not None:
-            self._cached.add(stream_id.int)
+            self._cached.add(key)
         else:
-            lane = self._before.get(stream_id.int)
+            lane = self._before.get(key)
             if lane is None:
                 return False
-        self._held[stream_id.int] = lane
+        self._held[key] = lane
         return True
 
     def put(self, stream_id: UUID, lane: Lane | None) -> None:
@@ -173,17 +182,22 @@ class BatchLanes:
         """Returns a lane that the batch holds."""
         return self._held.get(stream_id.int)
 
-    def touch(self, stream_id: UUID) -> None:
-        """Notes that a lane is about to be changed: if that fails half-way, it must not stay in memory."""
-        self._touched[stream_id.int] = stream_id
+    def version(self, stream_id: UUID) -> int:
+        """Returns the version of a lane that the batch holds; 0 where its stream is empty."""
+        lane = self._held.get(stream_id.int)
+        return lane.version if lane is not None else 0
 
-    def change(self, ref: LaneRef[Any], lane: Lane) -> None:
-        """Holds a lane to which an event was applied."""
+    def advance(self, ref: LaneRef[Any], event: LedgerEvent) -> None:
+        """Applies an event to the lane that the batch holds."""
         key = ref.stream_id.int
+        self._touched[key] = ref.stream_id  # before the event is applied: if that fails, half of it may be there
+        self._held[key] = fold(self._held.get(key), event)
         if key not in self._changed:
-            self._changed[key] = (ref, lane.version - 1)
-        self._held[key] = lane
-        self._touched[key] = ref.stream_id
+            self._changed[key] = (ref, event.originator_version - 1)
+
+    def changed(self) -> dict[int, Lane | None]:
+        """Returns the changed lanes by the integer of their stream id."""
+        return {key: self._held[key] for key in self._changed}
 
     def changes(self) -> Iterator[tuple[LaneRef[Any], int, Lane]]:
         """Yields each changed lane with its name and the version that it had before the batch."""
@@ -205,7 +219,7 @@ class BatchLanes:
 
 def seal_snapshot(lane: Lane, key: DataKey) -> bytes:
     """Returns the lane's decision state, sealed and bound to its stream, version and kind."""
-    return key.seal(_encoder.encode(lane._state), _snapshot_data(lane.id, lane.version, lane.KIND))  # noqa: SLF001 - the store folds lanes
+    return key.seal(_encoder.encode(lane._state), _snapshot_data(lane.id, lane.version, lane.shape()))  # noqa: SLF001 - the store folds lanes
 
 
 def _snapshot_data(stream_id: UUID, version: int, kind: str) -> bytes:
@@ -243,11 +257,12 @@ class LaneLoader:
     def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring) -> None:
         self._mapper = mapper
         self._kinds = mapper.lane_kinds()
+        self._names = list(self._kinds)
         self._keyring = keyring
         self._select_lanes = database.bind(_SELECT_LANES)
         self._select_keys = database.bind(SELECT_KEYS)
 
-    async def load_keys(self, connection: psycopg.AsyncConnection[Row], subjects: set[UUID]) -> None:
+    async def load_keys(self, connection: psycopg.AsyncConnection[Row], subjects: Iterable[UUID]) -> None:
         """Admits the keys of subjects whose keys are not known yet."""
         wanted = self._keyring.unsurveyed(subjects)
         if wanted:
@@ -260,8 +275,9 @@ class LaneLoader:
         """Returns the lanes as they are stored now; None for an empty stream."""
         wanted = {ref.stream_id: ref for ref in refs}
         ids = list(wanted)
-        await self.load_keys(connection, {ref.subject_id for ref in wanted.values()})
-        cursor = await connection.execute(self._select_lanes, (ids, ids), prepare=True, binary=True)
+        await self.load_keys(connection, (ref.subject_id for ref in wanted.values()))
+        parameters = (ids, self._names, ids, self._names)
+        cursor = await connection.execute(self._select_lanes, parameters, prepare=True, binary=True)
         rows = await cursor.fetchall()
         # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
         # So are the keys of classes that another process has begun since.

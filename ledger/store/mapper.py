@@ -13,6 +13,7 @@ import typing
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 MAX_STATE = 61_440
 _BASE_FIELDS = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
-_EMPTY = object()
-_SCALARS: frozenset[object] = frozenset({type(None), bool, int, str, UUID, date, Decimal, _EMPTY})
+_SCALARS: frozenset[type] = frozenset({type(None), bool, int, str, UUID, date, Decimal})
 MAX_PROVEN = 64
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
 _raw = msgspec.msgpack.Decoder()
@@ -57,12 +57,20 @@ class _Codec:
         self.version: int = getattr(event, "class_version", 1)
         hints = typing.get_type_hints(event)
         self.names = tuple(field.name for field in fields(event) if field.name not in _BASE_FIELDS)
-        shape = msgspec.defstruct(
+        # itemgetter of one name returns the value alone, of none it does not exist
+        self._content: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*self.names)
+            if len(self.names) > 1
+            else lambda values: tuple([values[name] for name in self.names])
+        )
+        self._shape = msgspec.defstruct(
             f"{event.__name__}State", [(name, hints[name]) for name in self.names], forbid_unknown_fields=True
         )
-        self._decoder: msgspec.msgpack.Decoder[msgspec.Struct] = msgspec.msgpack.Decoder(shape)
-        self._proven: set[tuple[object, ...]] = set()
-        """Types of fields with which an event was read again as the same; scalars of them need no second proof."""
+        self._decoder: msgspec.msgpack.Decoder[msgspec.Struct] = msgspec.msgpack.Decoder(self._shape)
+        self._proven: dict[tuple[type, ...], tuple[int, ...]] = {}
+        """Types of fields with which an event was read again as the same: scalars of them need no second proof, nor do
+        empty tuples; at which places these stand."""
+        self._prefix = bytes((self.version,))
         self.associated = bytes((len(topic),)) + topic.encode() + bytes((len(self.record_class),))
         self.associated += self.record_class.encode()
 
@@ -71,17 +79,24 @@ class _Codec:
         if len(values) != len(self.names) + len(_BASE_FIELDS):
             message = "The event has not exactly the fields of its class."
             raise msgspec.ValidationError(message)
-        body = _encoder.encode({name: values[name] for name in self.names})
-        content = tuple([values[name] for name in self.names])
-        shape = tuple([_EMPTY if value.__class__ is tuple and not value else value.__class__ for value in content])
-        if shape not in self._proven:
-            if msgspec.structs.astuple(self._decoder.decode(body)) != content:
+        content = self._content(values)
+        state = self._shape(*content)
+        body = _encoder.encode(state)
+        shape = tuple(map(type, content))
+        collections = self._proven.get(shape)
+        if collections is None or any(content[place] for place in collections):
+            if self._decoder.decode(body) != state:
                 # A text in place of a date can be read again, as a date: then what was rebuilt is not what was applied.
                 message = "The event would be read as another one."
                 raise msgspec.ValidationError(message)
-            if _SCALARS.issuperset(shape) and len(self._proven) < MAX_PROVEN:
-                self._proven.add(shape)
-        return bytes((self.version,)) + body
+            self._note_proven(shape, content)
+        return self._prefix + body
+
+    def _note_proven(self, shape: tuple[type, ...], content: tuple[Any, ...]) -> None:
+        collections = tuple(place for place, kind in enumerate(shape) if kind is tuple)
+        empty = not any(content[place] for place in collections)
+        if empty and (_SCALARS | {tuple}).issuperset(shape) and len(self._proven) < MAX_PROVEN:
+            self._proven[shape] = collections
 
     def decode(self, plaintext: bytes) -> dict[str, Any]:
         version = plaintext[0] if plaintext else 0
@@ -111,9 +126,9 @@ class EventMapper:
         return self._by_class[event].record_class
 
     def lane_kinds(self) -> dict[str, type[Lane]]:
-        """Returns the classes of lanes by their kind, as the opening events name them."""
+        """Returns the classes of lanes by the name of their state's shape, as the opening events name them."""
         lanes = (event.LANE for event in self._by_class if issubclass(event, OpeningEvent))
-        return {lane.KIND: lane for lane in lanes}
+        return {lane.shape(): lane for lane in lanes}
 
     def seal(self, event: LedgerEvent, subject_id: UUID, header: bytes, key: DataKey) -> SealedState:
         """Returns the event's stored state, bound to its id, stream, subject, topic, class and header.
@@ -169,4 +184,5 @@ class EventMapper:
 
 
 def _associated(event_id: UUID, stream_id: UUID, subject_id: UUID, kind: bytes, header: bytes) -> bytes:
-    return b"event\x01" + event_id.bytes + stream_id.bytes + subject_id.bytes + kind + header
+    identity = event_id.int << 256 | stream_id.int << 128 | subject_id.int  # three ids packed at once
+    return b"event\x01" + identity.to_bytes(48) + kind + header

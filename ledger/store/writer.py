@@ -147,7 +147,7 @@ class BatchWriter:
     ) -> tuple[list[Decided], Written]:
         """Decides a batch and writes it into columns, loading what is missing on `connection`."""
         decided = await decide_batch(batch, lanes, utc_now(), lambda refs: self.loader.load(connection, refs))
-        await self.loader.load_keys(connection, {ref.subject_id for entry in decided for ref, _ in entry.events})
+        await self.loader.load_keys(connection, (ref.subject_id for entry in decided for ref, _ in entry.events))
         return decided, write_batch(decided, lanes, self._mapper, self.keyring, self._settings.snapshot_every)
 
     async def send(

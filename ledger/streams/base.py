@@ -39,8 +39,15 @@ class Lane(Aggregate):
     LOADED = True
     """Whether the lane is ever loaded; one that is not gets its versions from the append function."""
     STATE: ClassVar[type[State]] = State
+    SHAPE: ClassVar[int] = 1
+    """Number of the state's shape: raised when STATE changes, so that snapshots of the old shape are passed over."""
 
     _state: Any
+
+    @classmethod
+    def shape(cls) -> str:
+        """Returns the name under which snapshots of this shape are stored."""
+        return f"{cls.KIND}/{cls.SHAPE}"
 
     @classmethod
     def blank(cls, stream_id: UUID, version: int, timestamp: datetime, state: State) -> Self:
@@ -65,7 +72,7 @@ class LedgerEvent(AggregateEvent):
 
     def mutate(self, aggregate: Any) -> Any:  # noqa: ANN401 - the library types it for any aggregate
         """Returns the lane with this event applied; checks stream and version as the library does, in fewer steps."""
-        if aggregate is None or self.originator_id != aggregate.id:
+        if aggregate is None or self.originator_id.int != aggregate.id.int:
             raise OriginatorIDError(self.originator_id, getattr(aggregate, "id", None))
         if self.originator_version != aggregate.version + 1:
             raise OriginatorVersionError(self.originator_version, aggregate.version + 1)
@@ -75,14 +82,14 @@ class LedgerEvent(AggregateEvent):
         return aggregate
 
     @classmethod
-    def of(cls, values: Mapping[str, object]) -> Self:
-        """Returns an event of checked values, all of its fields.
+    def of(cls, values: dict[str, object]) -> Self:
+        """Returns an event of checked values, all of its fields; `values` is the event's own from now on.
 
         Past the constructor, which sets the fields of a frozen dataclass one by one at four times the cost; the mapper
         refuses an event whose fields are not exactly those of its class.
         """
         event = object.__new__(cls)
-        vars(event).update(values)
+        object.__setattr__(event, "__dict__", values)
         return event
 
 
@@ -104,8 +111,7 @@ class OpeningEvent(LedgerEvent):
 L = TypeVar("L", bound=Lane)
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRef(Generic[L]):
+class LaneRef(NamedTuple, Generic[L]):
     """Names a lane: its stream, whose it is, and the class that folds it."""
 
     stream_id: UUID

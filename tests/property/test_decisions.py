@@ -292,7 +292,7 @@ class School(RuleBasedStateMachine):
         student, cited = owner if of is None else of % STUDENTS, self.permit(permit)
         lane = self.school.get(marks_lane(self.students[owner].subject_id, YEAR))
         assert lane is not None
-        old = lane.state.marks[str(mark_id)]
+        old = lane.state.marks[mark_id.bytes]
         before, day, dead = old.value, old.effective_on, old.voided
         where = self.students[student]
         value = {"five": "3", "pass-fail": "зачёт", "hundred": "64.25"}[old.scale] if fits else any_value
@@ -443,9 +443,10 @@ class School(RuleBasedStateMachine):
                 assert event.old_value == told[event.mark_id][-1]
                 void.add(event.mark_id)
         lane = self.school.get(ref)
-        living: dict[str, Any] = lane.state.marks if lane else {}
-        assert {name: mark.value for name, mark in living.items()} == {str(one): all_[-1] for one, all_ in told.items()}
-        assert {name for name, mark in living.items() if mark.voided} == {str(one) for one in void}
+        living: dict[bytes, Any] = lane.state.marks if lane else {}
+        stands = {one.bytes: values[-1] for one, values in told.items()}
+        assert {name: mark.value for name, mark in living.items()} == stands
+        assert {name for name, mark in living.items() if mark.voided} == {one.bytes for one in void}
 
 
 TestSchool = School.TestCase

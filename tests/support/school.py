@@ -311,9 +311,16 @@ class AClass(ASchool):
     ) -> UUID:
         """Sets a mark and returns its id."""
         where = self.place(student, of or self.course)
-        proposals = marking.record_mark(
-            where, work_id=work or self.work, value=value, effective_on=on, comment=comment, permit_id=permit
+        at = marking.occasion(
+            where.course_id,
+            where.course,
+            where.school,
+            where.context,
+            work_id=work or self.work,
+            effective_on=on,
+            permit_id=permit,
         )
+        proposals = marking.record_mark(where, at, value=value, comment=comment)
         return self.record(proposals)[-1].event_id
 
     def corrects(

@@ -59,7 +59,8 @@ def given(lane: AnyLane | None, proposals: Iterable[Proposal], now: datetime = N
 
 def state_of(lane: Lane) -> bytes:
     """Returns what a lane remembers, as comparable bytes: its name, version and decision state."""
-    return lane.id.bytes + lane.version.to_bytes(4) + lane.KIND.encode() + _state_encoder.encode(lane._state)
+    state = _state_encoder.encode(msgspec.to_builtins(lane._state, str_keys=True))
+    return lane.id.bytes + lane.version.to_bytes(4) + lane.KIND.encode() + state
 
 
 @contextmanager

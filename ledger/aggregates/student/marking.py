@@ -7,12 +7,13 @@ the local act sets, or with permission (S0-4.2, S0-5.3, S1-4.10).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
-from ledger.aggregates.scales import ATTENDANCE_CODES
+from ledger.aggregates.scales import ATTENDANCE_CODES, Scale
 from ledger.aggregates.school import School
 from ledger.aggregates.student.marks import (
     AttendanceNoted,
@@ -40,8 +41,7 @@ MAX_TEXT = 2000
 _FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, OUTSIDE_YEAR, PERIOD_CLOSED})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a mark goes: the student's lanes, the course, the school, and who decides."""
 
     ref: LaneRef[StudentMarks]
@@ -62,6 +62,51 @@ class Place:
         if self.marks is not None:
             return []
         return [Proposal(self.ref, MarksOpened, {"year": self.course.state.year}, new_id())]
+
+
+class Occasion(NamedTuple):
+    """One work on one day: what the marks that are set there share, looked up once for a whole lesson."""
+
+    day: date
+    permit_id: UUID | None
+    scale: Scale | None
+    open: bool
+    """Whether nothing speaks against the day, whoever the student is."""
+    shared: Mapping[str, object]
+    """The fields that are the same in every event."""
+
+
+def occasion(
+    course_id: UUID,
+    course: Course,
+    school: School,
+    context: Context,
+    *,
+    work_id: UUID,
+    effective_on: date,
+    permit_id: UUID | None,
+) -> Occasion:
+    """Returns what the marks of a work have in common."""
+    work = course.state.works.get(str(work_id))
+    scale = school.scale(work.scale) if work else None
+    year = school.state.years.get(course.state.year)
+    free = (
+        effective_on <= context.today
+        and (year is None or year.starts_on <= effective_on <= year.ends_on)
+        and permit_id is None
+        and school.closed_for(course.state.year, effective_on) is None
+    )
+    shared = {
+        "course_id": course_id,
+        "work_id": work_id,
+        "scale": scale.code if scale else "",
+        "scale_version": scale.version if scale else 0,
+        "effective_on": effective_on,
+        "entered_on": context.today,
+        "permit_id": permit_id,
+        "flags": (),
+    }
+    return Occasion(effective_on, permit_id, scale, free, shared)
 
 
 def _day(place: Place, day: date, permit_id: UUID | None) -> list[Violation]:
@@ -108,41 +153,30 @@ def text_limit(text: str, place: Place) -> list[Violation]:
     return []
 
 
-def record_mark(
-    place: Place, *, work_id: UUID, value: str, effective_on: date, comment: str, permit_id: UUID | None
-) -> list[Proposal]:
+def record_mark(place: Place, at: Occasion, *, value: str, comment: str) -> list[Proposal]:
     """Sets a mark for a work of the course."""
-    violations = _day(place, effective_on, permit_id) + text_limit(comment, place)
-    work = place.course.state.works.get(str(work_id))
-    scale = place.school.scale(work.scale) if work else None
-    mark = None
-    if scale is None:
+    mark = at.scale.read(value) if at.scale is not None else None
+    member = place.record.in_group(place.course.state.group_id, at.day)
+    values = {**at.shared, "value": mark, "comment": comment.strip()}
+    if mark is None or not at.open or not member or len(comment) > MAX_TEXT:
+        values["flags"] = _doubts(place, at, mark, comment)
+    proposal = Proposal(place.ref, MarkRecorded, values, new_id())
+    return [*place.opening(), proposal] if place.marks is None else [proposal]
+
+
+def _doubts(place: Place, at: Occasion, mark: str | None, comment: str) -> tuple[str, ...]:
+    """Returns the flags to record with a mark that something speaks against, or refuses it with all that does."""
+    violations = _day(place, at.day, at.permit_id) + text_limit(comment, place)
+    if at.scale is None:
         violations.append(Violation("work_unknown", "The course has no such work.", place.student))
-    else:
-        mark = scale.read(value)
-        if mark is None:
-            violations.append(Violation("off_scale", f"The mark must be {scale.describe()}.", place.student))
-    flags = judge(violations, place.context, may_flag=_FLAGGABLE)
-    if scale is None or mark is None:  # judge has refused; this tells the type checker so
-        raise Refused(violations)
-    values = {
-        "course_id": place.course_id,
-        "work_id": work_id,
-        "scale": scale.code,
-        "scale_version": scale.version,
-        "value": mark,
-        "effective_on": effective_on,
-        "entered_on": place.context.today,
-        "comment": comment.strip(),
-        "permit_id": permit_id,
-        "flags": tuple(flags),
-    }
-    return [*place.opening(), Proposal(place.ref, MarkRecorded, values, new_id())]
+    elif mark is None:
+        violations.append(Violation("off_scale", f"The mark must be {at.scale.describe()}.", place.student))
+    return tuple(judge(violations, place.context, may_flag=_FLAGGABLE))
 
 
 def _living(place: Place, mark_id: UUID) -> MarkState:
     """Returns the mark, or refuses because it does not exist, is void, or belongs to another course."""
-    mark = place.marks.state.marks.get(str(mark_id)) if place.marks else None
+    mark = place.marks.state.marks.get(mark_id.bytes) if place.marks else None
     if mark is None or mark.course_id != place.course_id:
         raise Refused([Violation("mark_unknown", "The student has no such mark in this course.", place.student)])
     if mark.voided:

@@ -31,10 +31,10 @@ class MarkState(msgspec.Struct, gc=False):
 
 
 class MarksState(State):
-    """Marks by the id of the event that recorded them; marks of periods by course, period and kind."""
+    """Marks by the id (its 16 bytes) of the event that recorded them; marks of periods by course, period and kind."""
 
     year: str = ""
-    marks: dict[str, MarkState] = msgspec.field(default_factory=dict)
+    marks: dict[bytes, MarkState] = msgspec.field(default_factory=dict)
     results: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ class MarkRecorded(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Adds the mark."""
-        aggregate.state.marks[str(self.event_id)] = MarkState(
+        aggregate.state.marks[self.event_id.bytes] = MarkState(
             self.course_id, self.value, self.effective_on, self.entered_on, self.scale, self.scale_version
         )
 
@@ -107,7 +107,7 @@ class MarkCorrected(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Replaces the value that counts."""
-        aggregate.state.marks[str(self.mark_id)].value = self.value
+        aggregate.state.marks[self.mark_id.bytes].value = self.value
 
 
 class MarkVoided(LedgerEvent):
@@ -124,7 +124,7 @@ class MarkVoided(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Marks it void."""
-        aggregate.state.marks[str(self.mark_id)].voided = True
+        aggregate.state.marks[self.mark_id.bytes].voided = True
 
 
 class WorkSubmitted(LedgerEvent):

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
-from ledger.aggregates.student import marking, marks_lane, record_lane, results
+from ledger.aggregates.student import deciding_lanes, marking, results
 from ledger.aggregates.student.marking import Place
 from ledger.application.record.command import (
     RecordingCommand,
@@ -44,8 +44,8 @@ class CourseCommand(RecordingCommand):
 
     def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
         """Returns where a student's mark goes, or raises NotFound."""
-        ref = marks_lane(student_id, course.state.year)
-        lanes.need(record_lane(student_id), ref)
+        record, ref = deciding_lanes(student_id, course.state.year)
+        lanes.need(record, ref)
         school = founded(lanes, self.school_ref)
         return Place(ref, lanes.get(ref), student(lanes, student_id), self.course_id, course, school, context)
 
@@ -66,14 +66,17 @@ class RecordMark(CourseCommand):
         """Sets it."""
         course = self.course(lanes)
         check_teaching(course, context, self.effective_on)
-        return marking.record_mark(
-            self.place(lanes, course, self.student_id, context),
+        place = self.place(lanes, course, self.student_id, context)
+        at = marking.occasion(
+            self.course_id,
+            course,
+            place.school,
+            context,
             work_id=self.work_id,
-            value=self.value,
             effective_on=self.effective_on,
-            comment=self.comment,
             permit_id=self.permit_id,
         )
+        return marking.record_mark(place, at, value=self.value, comment=self.comment)
 
 
 class LessonEntry(NamedTuple):
@@ -100,9 +103,18 @@ class RecordLesson(CourseCommand):
         course = self.course(lanes)
         check_teaching(course, context, self.held_on)
         year = course.state.year
-        refs = [(record_lane(entry.student_id), marks_lane(entry.student_id, year)) for entry in self.entries]
+        refs = [deciding_lanes(entry.student_id, year) for entry in self.entries]
         lanes.need(*(ref for pair in refs for ref in pair))
         school = founded(lanes, self.school_ref)
+        at = marking.occasion(
+            self.course_id,
+            course,
+            school,
+            context,
+            work_id=self.work_id,
+            effective_on=self.held_on,
+            permit_id=self.permit_id,
+        )
         violations = self._shape()
         proposals: list[Proposal] = []
         for entry, (record_ref, marks_ref) in zip(self.entries, refs, strict=True):
@@ -113,7 +125,7 @@ class RecordLesson(CourseCommand):
                 continue
             place = Place(marks_ref, lanes.get(marks_ref), record, self.course_id, course, school, context)
             try:
-                proposals += self._entry(place, entry)
+                proposals += self._entry(place, at, entry)
             except Refused as refusal:
                 violations += refusal.violations
         if violations:
@@ -124,32 +136,27 @@ class RecordLesson(CourseCommand):
         violations = []
         if not 0 < len(self.entries) <= MAX_LESSON:
             violations.append(Violation("lesson_size", f"A lesson has 1 to {MAX_LESSON} students in one request."))
-        seen: set[UUID] = set()
+        seen: set[int] = set()  # not of UUIDs, whose hashing runs in Python
         for entry in self.entries:
-            if entry.student_id in seen:
+            if entry.student_id.int in seen:
                 violations.append(
                     Violation("student_twice", "The student is listed twice in the lesson.", str(entry.student_id))
                 )
-            seen.add(entry.student_id)
+            seen.add(entry.student_id.int)
             if not entry.marks and entry.attendance is None:
                 violations.append(
                     Violation("nothing_recorded", "Give a mark or an attendance code.", str(entry.student_id))
                 )
         return violations
 
-    def _entry(self, place: Place, entry: LessonEntry) -> list[Proposal]:
+    def _entry(self, place: Place, at: marking.Occasion, entry: LessonEntry) -> list[Proposal]:
+        if len(entry.marks) == 1 and entry.attendance is None:
+            return marking.record_mark(place, at, value=entry.marks[0], comment=entry.comment)
         proposals: list[Proposal] = []
         violations: dict[Violation, None] = {}
         for value in entry.marks:
             try:
-                proposals += marking.record_mark(
-                    place,
-                    work_id=self.work_id,
-                    value=value,
-                    effective_on=self.held_on,
-                    comment=entry.comment,
-                    permit_id=self.permit_id,
-                )
+                proposals += marking.record_mark(place, at, value=value, comment=entry.comment)
             except Refused as refusal:
                 violations.update(dict.fromkeys(refusal.violations))
         if entry.attendance is not None:

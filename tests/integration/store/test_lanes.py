@@ -63,7 +63,7 @@ async def test_snapshot_is_taken_used_and_equal_to_a_replay(
     await executor.execute(envelope(Enrol(student)))
     await _marks(executor, student, 12)
     await executor.stop()
-    assert owner.execute("SELECT version, kind FROM snapshots").fetchall() == [(10, "student_marks")]
+    assert owner.execute("SELECT version, kind FROM snapshots").fetchall() == [(10, "student_marks/1")]
     ref = marks_lane(student, YEAR)
     with_snapshot = _state(await load(ref))
     with owner.transaction():
@@ -127,7 +127,7 @@ async def test_snapshot_that_cannot_be_saved_does_not_fail_the_command(
 
 
 @pytest.mark.parametrize(
-    "change", ["kind = 'unknown'", "algorithm = 9", "version = version + 1", "sealed = '\\x00'", "kind = 'school'"]
+    "change", ["algorithm = 9", "version = version + 1", "sealed = '\\x00'", "kind = 'school/1'"]
 )
 async def test_altered_snapshot_is_not_believed(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row], load: Load, change: str
@@ -139,6 +139,25 @@ async def test_altered_snapshot_is_not_believed(
     assert owner.execute(f"UPDATE snapshots SET {change}").rowcount == 1
     with pytest.raises(Unreadable):
         await load(record_lane(student))
+
+
+async def test_snapshot_of_another_shape_is_passed_over_and_replaced(
+    make_executor: MakeExecutor, owner: psycopg.Connection[Row], load: Load
+) -> None:
+    executor = await make_executor(snapshot_every=4)
+    student = new_id()
+    await executor.execute(envelope(Enrol(student)))
+    await _marks(executor, student, 5)
+    await executor.stop()
+    ref = marks_lane(student, YEAR)
+    expected = _state(await load(ref))
+    owner.execute("UPDATE snapshots SET kind = 'student_marks/2', version = 1000, sealed = '\\x00'")
+    assert _state(await load(ref)) == expected
+    again = await make_executor(snapshot_every=4)
+    await _marks(again, student, 4)
+    await again.stop()
+    assert owner.execute("SELECT version, kind FROM snapshots").fetchall() == [(8, "student_marks/1")]
+    assert _state(await load(ref))[0] == 10
 
 
 async def test_erased_class_is_passed_over_and_the_version_goes_on(

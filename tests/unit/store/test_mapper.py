@@ -304,8 +304,8 @@ def test_state_over_60_kib_is_refused_and_just_under_is_not() -> None:
 
 
 def test_kinds_of_lanes_come_from_the_events_that_open_them() -> None:
-    assert MAPPER.lane_kinds()["student_marks"] is StudentMarks
-    assert {kind.KIND for kind in MAPPER.lane_kinds().values()} == set(MAPPER.lane_kinds())
+    assert MAPPER.lane_kinds()["student_marks/1"] is StudentMarks
+    assert {kind.shape() for kind in MAPPER.lane_kinds().values()} == set(MAPPER.lane_kinds())
 
 
 def test_sealed_state_names_topic_class_and_algorithm() -> None:
