@@ -71,6 +71,7 @@ reset: $(STAMP) ## Delete the data and start over
 lock: $(STAMP) ## Write the locked requirement files anew
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/runtime.in -o requirements/runtime.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/tools.in -o requirements/tools.txt
 	@! grep -n '://' requirements/*.txt || { echo "An address got into a locked file." >&2; exit 1; }
 
 clean: ## Delete .venv and caches
