@@ -138,6 +138,12 @@ class Erased(Unreadable):
     code = "erased"
 
 
+class NotProven(LedgerError):
+    """A checkpoint, signature, proof or file of a log is not what it should be, or does not prove what it should."""
+
+    code = "not-proven"
+
+
 class UndisclosedAccess(LedgerError):
     """Somebody tried to open personal data without a committed disclosure that covers it."""
 
