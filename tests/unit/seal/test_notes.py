@@ -18,30 +18,11 @@ from ledger.seal.tiles import ENTRIES, parse_path, tile_at
 from tests.support.log import files_of, nodes_of
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "tlog" / "golden-log"
-SIGNER = SignerKey.parse(
-    "PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg"  # published, of test data
-)
+# Published with the golden log, for tests only.
+SIGNER = SignerKey.parse("PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg")
 VERIFIER = VerifierKey.parse("example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx")
-ENTRIES_OF_GOLDEN = [
-    word.encode()
-    for word in [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eit",
-        "nain",
-        "ten",
-        "ileven",
-        "twelf",
-        "threeten",
-        "fourten",
-        "fivten",
-    ]
-]
+_WORDS = "one two three four five six seven eit nain ten ileven twelf threeten fourten fivten"
+ENTRIES_OF_GOLDEN = [word.encode() for word in _WORDS.split()]
 WITNESS = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
 SECOND = SignerKey("witness.example/w2", COSIGNATURE, b"\x08" * 32)
 
