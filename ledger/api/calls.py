@@ -7,7 +7,7 @@ wrong fields, and validates strictly in one pass over the bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -21,12 +21,13 @@ from ledger.api.problems import (
     UnsupportedMedia,
     field_error,
 )
+from ledger.api.recordings import RECORDINGS
 from ledger.api.schemas.base import Form
 from ledger.api.security import authenticate
 from ledger.api.service import request_id_of, service_of
 from ledger.application.disclose.gate import Reader
 from ledger.application.record.command import Request as RecordRequest
-from ledger.application.record.command import content_of, record
+from ledger.application.record.command import record
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -43,24 +44,6 @@ F = TypeVar("F", bound=Form)
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingCall(Generic[F]):
-    """A POST: who sends it, under which key, and its form."""
-
-    ledger: Ledger
-    form: F
-    request: RecordRequest
-
-    @property
-    def school(self) -> UUID:
-        """The school that every command is about."""
-        return self.ledger.id
-
-    async def record(self, command: RecordingCommand) -> Response:
-        """Records the command and returns the answer, once it is durable."""
-        return answer_recorded(await record(self.ledger, command, self.request))
-
-
-@dataclass(frozen=True, slots=True)
 class ReadingCall:
     """A GET: who asks, and the ledger that is asked."""
 
@@ -68,26 +51,27 @@ class ReadingCall:
     reader: Reader
 
 
-async def receive(request: Request, kind: type[F], *path: UUID) -> RecordingCall[F]:
-    """Returns a POST, ready to record.
+async def perform(request: Request, command: type[RecordingCommand], *ids: UUID) -> Response:
+    """Records the command of a POST and returns the answer, once it is durable.
 
     Args:
         request: as it came.
-        kind: the form that its body must have.
-        path: the ids in its address; they are part of what the idempotency key stands for.
+        command: what it asks for; `recordings` has the form that its body must have.
+        ids: the ids in its address; they are part of what the idempotency key stands for.
 
     Raises:
         Unauthenticated, BadRequest, UnsupportedMedia, TooLarge, InvalidFields: in this order.
     """
+    recording = RECORDINGS[command]
     actor = authenticate(request)
     key = _key(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if media_type(request) != "application/json":
         raise UnsupportedMedia("The body must be JSON.", help="Send `Content-Type: application/json`.")
-    form = _form(kind, await _body(request))
-    # Fields left at their defaults do not count, so that a later version with more fields knows an older key again.
-    content = content_of(f"POST {request.scope['route'].path}", [path, form.model_dump(exclude_defaults=True)])
+    form = read_form(recording.form, await _body(request))
+    content = recording.content(ids, form.model_dump(exclude_defaults=True))
     ledger = service_of(request).ledger
-    return RecordingCall(ledger, form, RecordRequest(actor, key, content, request_id=request_id_of(request)))
+    sent = RecordRequest(actor, key, content, request_id=request_id_of(request))
+    return answer_recorded(await record(ledger, recording.make(ledger.id, ids, form), sent))
 
 
 def ask(request: Request) -> ReadingCall:
@@ -134,7 +118,18 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _form(kind: type[F], body: bytes) -> F:
+def media_type(request: Request) -> str:
+    """Returns what the body is by its own account, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def read_form(kind: type[F], body: bytes) -> F:
+    """Returns the form that a body holds.
+
+    Raises:
+        BadRequest: it is no JSON.
+        InvalidFields: every field that breaks a rule is named.
+    """
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.api.answers import show
-from ledger.api.calls import ask, cursor_id, receive
+from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import Cursor, GroupId, Limit, MinPosition
 from ledger.api.schemas.courses import NewClassGroup, NewClassTeacher
@@ -20,17 +20,7 @@ router = a_router("class-groups")
 @router.post("/v1/class-groups", **recording("formClassGroup", "Открыть класс / Form a class group", NewClassGroup))
 async def form_class_group(request: Request) -> Response:
     """Открывает класс в учебном году / Forms a class group in a school year."""
-    call = await receive(request, NewClassGroup)
-    form = call.form
-    return await call.record(
-        FormClassGroup(
-            school=call.school,
-            title=form.title,
-            year=form.year,
-            level=form.level,
-            class_teacher=form.class_teacher,
-        )
-    )
+    return await perform(request, FormClassGroup)
 
 
 @router.get("/v1/class-groups", **reading("listClassGroups", "Классы / Class groups", "GroupPage"))
@@ -55,10 +45,4 @@ async def get_group(request: Request, group_id: GroupId, min_position: MinPositi
 )
 async def appoint_class_teacher(request: Request, group_id: GroupId) -> Response:
     """Назначает классного руководителя / Appoints a class teacher."""
-    call = await receive(request, NewClassTeacher, group_id)
-    form = call.form
-    return await call.record(
-        AppointClassTeacher(
-            school=call.school, group_id=group_id, class_teacher=form.class_teacher, effective_on=form.effective_on
-        )
-    )
+    return await perform(request, AppointClassTeacher, group_id)

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.api.answers import show
-from ledger.api.calls import ask, cursor_id, receive
+from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import CourseId, Cursor, GroupFilter, Limit, MinPosition
 from ledger.api.schemas.courses import NewCourse, NewTeacher, NewWork
@@ -20,19 +20,7 @@ router = a_router("courses")
 @router.post("/v1/courses", **recording("openCourse", "Открыть курс / Open a course", NewCourse))
 async def open_course(request: Request) -> Response:
     """Открывает курс для класса / Opens a course for a class group."""
-    call = await receive(request, NewCourse)
-    form = call.form
-    return await call.record(
-        OpenCourse(
-            school=call.school,
-            title=form.title,
-            group_id=form.group_id,
-            journal=form.journal,
-            scale=form.scale,
-            teachers=form.teachers,
-            starts_on=form.starts_on,
-        )
-    )
+    return await perform(request, OpenCourse)
 
 
 @router.get("/v1/courses", **reading("listCourses", "Курсы / Courses", "CoursePage"))
@@ -64,37 +52,13 @@ async def get_course(request: Request, course_id: CourseId, min_position: MinPos
 )
 async def assign_teacher(request: Request, course_id: CourseId) -> Response:
     """Назначает учителя или замещение / Assigns a teacher, or a substitute by dates."""
-    call = await receive(request, NewTeacher, course_id)
-    form = call.form
-    return await call.record(
-        AssignTeacher(
-            school=call.school,
-            course_id=course_id,
-            teacher=form.teacher,
-            starts_on=form.starts_on,
-            ends_on=form.ends_on,
-            substitute=form.substitute,
-        )
-    )
+    return await perform(request, AssignTeacher, course_id)
 
 
 @router.post("/v1/courses/{course_id}/works", **recording("addWork", "Добавить работу / Add a work", NewWork))
 async def add_work(request: Request, course_id: CourseId) -> Response:
     """Добавляет работу; её `id` указывают в отметках / Adds a work; marks name its `id`."""
-    call = await receive(request, NewWork, course_id)
-    form = call.form
-    return await call.record(
-        AddWork(
-            school=call.school,
-            course_id=course_id,
-            title=form.title,
-            kind=form.kind,
-            weight=form.weight,
-            scale=form.scale,
-            set_on=form.set_on,
-            due_on=form.due_on,
-        )
-    )
+    return await perform(request, AddWork, course_id)
 
 
 @router.get("/v1/courses/{course_id}/works", **reading("listWorks", "Работы курса / Works of a course", "WorkPage"))

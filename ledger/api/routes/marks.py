@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.calls import receive
+from ledger.api.calls import perform
 from ledger.api.openapi import a_router, recording
 from ledger.api.parameters import MarkId, StudentId
 from ledger.api.schemas.marks import (
@@ -20,7 +20,6 @@ from ledger.api.schemas.marks import (
 from ledger.application.record.marks import (
     CorrectMark,
     CorrectPeriodMark,
-    LessonEntry,
     RecordLesson,
     RecordMark,
     SetPeriodMark,
@@ -34,20 +33,7 @@ router = a_router("marks")
 @router.post("/v1/marks", **recording("recordMark", "Поставить отметку / Set a mark", NewMark))
 async def record_mark(request: Request) -> Response:
     """Ставит отметку за работу; её `id` нужен для исправления / Sets a mark; corrections name its `id`."""
-    call = await receive(request, NewMark)
-    form = call.form
-    return await call.record(
-        RecordMark(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=form.student_id,
-            work_id=form.work_id,
-            value=form.value,
-            effective_on=form.effective_on,
-            comment=form.comment,
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, RecordMark)
 
 
 @router.post("/v1/lessons", **recording("recordLesson", "Записать урок целиком / Record a whole lesson", NewLesson))
@@ -56,36 +42,13 @@ async def record_lesson(request: Request) -> Response:
 
     A refusal lists every refused student in `violations` and records nothing.
     """
-    call = await receive(request, NewLesson)
-    form = call.form
-    return await call.record(
-        RecordLesson(
-            school=call.school,
-            course_id=form.course_id,
-            work_id=form.work_id,
-            held_on=form.held_on,
-            entries=tuple(
-                LessonEntry(line.student_id, line.marks, line.attendance, line.comment) for line in form.entries
-            ),
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, RecordLesson)
 
 
 @router.post("/v1/submissions", **recording("submitWork", "Работа сдана / A work was handed in", NewSubmission))
 async def submit_work(request: Request) -> Response:
     """Записывает, что работа сдана и не оценена / Records that a work was handed in and is not marked yet."""
-    call = await receive(request, NewSubmission)
-    form = call.form
-    return await call.record(
-        SubmitWork(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=form.student_id,
-            work_id=form.work_id,
-            effective_on=form.effective_on,
-        )
-    )
+    return await perform(request, SubmitWork)
 
 
 @router.post(
@@ -94,19 +57,7 @@ async def submit_work(request: Request) -> Response:
 )
 async def correct_mark(request: Request, student_id: StudentId, mark_id: MarkId) -> Response:
     """Исправляет отметку с причиной; прежняя остаётся / Corrects a mark, for a reason; the old value stays visible."""
-    call = await receive(request, MarkCorrection, student_id, mark_id)
-    form = call.form
-    return await call.record(
-        CorrectMark(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=student_id,
-            mark_id=mark_id,
-            value=form.value,
-            reason=form.reason,
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, CorrectMark, student_id, mark_id)
 
 
 @router.post(
@@ -115,18 +66,7 @@ async def correct_mark(request: Request, student_id: StudentId, mark_id: MarkId)
 )
 async def void_mark(request: Request, student_id: StudentId, mark_id: MarkId) -> Response:
     """Признаёт отметку недействительной / Declares a mark void, for a reason; the old value stays visible."""
-    call = await receive(request, MarkVoiding, student_id, mark_id)
-    form = call.form
-    return await call.record(
-        VoidMark(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=student_id,
-            mark_id=mark_id,
-            reason=form.reason,
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, VoidMark, student_id, mark_id)
 
 
 @router.post(
@@ -134,21 +74,7 @@ async def void_mark(request: Request, student_id: StudentId, mark_id: MarkId) ->
 )
 async def set_period_mark(request: Request) -> Response:
     """Выставляет отметку за период, год, экзамен / Sets the mark of a period, a year or an exam, or the final mark."""
-    call = await receive(request, NewPeriodMark)
-    form = call.form
-    return await call.record(
-        SetPeriodMark(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=form.student_id,
-            period=form.period,
-            value=form.value,
-            kind=form.kind,
-            scale=form.scale,
-            effective_on=form.effective_on,
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, SetPeriodMark)
 
 
 @router.post(
@@ -159,18 +85,4 @@ async def set_period_mark(request: Request) -> Response:
 )
 async def correct_period_mark(request: Request) -> Response:
     """Исправляет отметку за период с причиной / Corrects the mark of a period, for a reason."""
-    call = await receive(request, PeriodMarkCorrection)
-    form = call.form
-    return await call.record(
-        CorrectPeriodMark(
-            school=call.school,
-            course_id=form.course_id,
-            student_id=form.student_id,
-            period=form.period,
-            value=form.value,
-            reason=form.reason,
-            kind=form.kind,
-            scale=form.scale,
-            permit_id=form.permit_id,
-        )
-    )
+    return await perform(request, CorrectPeriodMark)

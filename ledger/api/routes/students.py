@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.api.answers import show
-from ledger.api.calls import ask, cursor_id, receive
+from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import Cursor, ForeignIdText, GroupFilter, Limit, MinPosition, Source, StudentId
 from ledger.api.problems import FieldError, InvalidFields
@@ -21,19 +21,7 @@ router = a_router("students")
 @router.post("/v1/students", **recording("enrolStudent", "Зачислить ученика / Enrol a student", NewStudent))
 async def enrol_student(request: Request) -> Response:
     """Зачисляет ученика под новым случайным `id` / Enrols a student under a new random `id`."""
-    call = await receive(request, NewStudent)
-    form = call.form
-    return await call.record(
-        EnrolStudent(
-            school=call.school,
-            family_name=form.family_name,
-            given_name=form.given_name,
-            patronymic=form.patronymic,
-            birth_date=form.birth_date,
-            enrolled_on=form.enrolled_on,
-            foreign_ids=tuple((foreign.source, foreign.id) for foreign in form.foreign_ids),
-        )
-    )
+    return await perform(request, EnrolStudent)
 
 
 @router.get("/v1/students", **reading("listStudents", "Ученики / Students", "StudentPage", "Student"))
@@ -74,17 +62,7 @@ async def get_student(request: Request, student_id: StudentId, min_position: Min
 )
 async def move(request: Request, student_id: StudentId) -> Response:
     """Определяет ученика в класс / Puts a student into a class group, out of another one where it is named."""
-    call = await receive(request, NewMove, student_id)
-    form = call.form
-    return await call.record(
-        MoveToGroup(
-            school=call.school,
-            student_id=student_id,
-            group_id=form.group_id,
-            effective_on=form.effective_on,
-            from_group=form.from_group,
-        )
-    )
+    return await perform(request, MoveToGroup, student_id)
 
 
 @router.post(
@@ -93,11 +71,7 @@ async def move(request: Request, student_id: StudentId) -> Response:
 )
 async def leave_group(request: Request, student_id: StudentId) -> Response:
     """Завершает пребывание в классе / Ends a student's membership of a group."""
-    call = await receive(request, GroupLeaving, student_id)
-    form = call.form
-    return await call.record(
-        LeaveGroup(school=call.school, student_id=student_id, group_id=form.group_id, effective_on=form.effective_on)
-    )
+    return await perform(request, LeaveGroup, student_id)
 
 
 @router.post(
@@ -105,8 +79,4 @@ async def leave_group(request: Request, student_id: StudentId) -> Response:
 )
 async def leave_school(request: Request, student_id: StudentId) -> Response:
     """Завершает обучение в школе / Ends a student's time at the school."""
-    call = await receive(request, Leaving, student_id)
-    form = call.form
-    return await call.record(
-        LeaveSchool(school=call.school, student_id=student_id, effective_on=form.effective_on, reason=form.reason)
-    )
+    return await perform(request, LeaveSchool, student_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.calls import receive
+from ledger.api.calls import perform
 from ledger.api.openapi import a_router, recording
 from ledger.api.parameters import StudentId
 from ledger.api.schemas.students import TransferInForm, TransferOutForm
@@ -20,19 +20,7 @@ router = a_router("transfers")
 )
 async def transfer_out(request: Request, student_id: StudentId) -> Response:
     """Переводит ученика по заявлению и приказу / Transfers a student, on an application and by an order."""
-    call = await receive(request, TransferOutForm, student_id)
-    form = call.form
-    return await call.record(
-        TransferOut(
-            school=call.school,
-            student_id=student_id,
-            to_organisation=form.to_organisation,
-            application=form.application,
-            order=form.order,
-            effective_on=form.effective_on,
-            released=form.released,
-        )
-    )
+    return await perform(request, TransferOut, student_id)
 
 
 @router.post(
@@ -41,14 +29,4 @@ async def transfer_out(request: Request, student_id: StudentId) -> Response:
 )
 async def transfer_in(request: Request, student_id: StudentId) -> Response:
     """Записывает прибытие, в том числе возвращение / Records that a student came, or came back."""
-    call = await receive(request, TransferInForm, student_id)
-    form = call.form
-    return await call.record(
-        TransferIn(
-            school=call.school,
-            student_id=student_id,
-            from_organisation=form.from_organisation,
-            order=form.order,
-            effective_on=form.effective_on,
-        )
-    )
+    return await perform(request, TransferIn, student_id)

@@ -1,0 +1,143 @@
+"""Everything that can be recorded over HTTP: which form makes which command, and under which address.
+
+The single routes and the bulk door both read this table, so that a command is the same whichever way it came, and so is
+what its idempotency key stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ledger.api.schemas import achievements, courses, marks, school, students
+from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
+from ledger.application.record.command import content_of
+from ledger.application.record.courses import AddWork, AppointClassTeacher, AssignTeacher, FormClassGroup, OpenCourse
+from ledger.application.record.marks import (
+    CorrectMark,
+    CorrectPeriodMark,
+    LessonEntry,
+    RecordLesson,
+    RecordMark,
+    SetPeriodMark,
+    SubmitWork,
+    VoidMark,
+)
+from ledger.application.record.school import (
+    AdoptLocalAct,
+    ClosePeriod,
+    CloseSchoolYear,
+    DefineMarkScale,
+    DefinePeriod,
+    FoundSchool,
+    OpenSchoolYear,
+    PermitLateEntry,
+)
+from ledger.application.record.students import (
+    EnrolStudent,
+    LeaveGroup,
+    LeaveSchool,
+    MoveToGroup,
+    TransferIn,
+    TransferOut,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from uuid import UUID
+
+    from ledger.api.schemas.base import Form
+    from ledger.application.record.command import RecordingCommand
+
+_IN_PATH = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A way in: a command, the form of its body and the address of its route.
+
+    Args:
+        command: what is made. Its fields are those of the form and of the address, by the same names.
+        form: what the body must look like.
+        path: the route's template; the ids in it are part of what the idempotency key stands for.
+        shapes: how a field of the form becomes the command's, where it is not the same value.
+    """
+
+    command: type[RecordingCommand]
+    form: type[Form]
+    path: str
+    shapes: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the command is called."""
+        return self.command.__name__
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of the ids in the address, in their order."""
+        return tuple(_IN_PATH.findall(self.path))
+
+    def make(self, school: UUID, ids: Sequence[UUID], form: object) -> RecordingCommand:
+        """Returns the command of a form (or of anything with the same attributes) that was sent to an address."""
+        values = {name: getattr(form, name) for name in self.form.model_fields}
+        for name, shape in self.shapes.items():
+            values[name] = shape(values[name])
+        return self.command(school=school, **dict(zip(self.ids, ids, strict=True)), **values)
+
+    def content(self, ids: Sequence[UUID], fields: Mapping[str, object]) -> bytes:
+        """Returns what an idempotency key stands for.
+
+        Fields left at their defaults are not among `fields`, so that a later version with more fields knows an older
+        key again.
+        """
+        return content_of(f"POST {self.path}", [ids, fields])
+
+
+def _entries(lines: Iterable[marks.LessonLine]) -> tuple[LessonEntry, ...]:
+    return tuple(LessonEntry(line.student_id, line.marks, line.attendance, line.comment) for line in lines)
+
+
+def _foreign_ids(found: Iterable[students.ForeignId]) -> tuple[tuple[str, str], ...]:
+    return tuple((one.source, one.id) for one in found)
+
+
+_STUDENT = "/v1/students/{student_id}"
+_MARK = f"{_STUDENT}/marks/{{mark_id}}"
+
+RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
+    recording.command: recording
+    for recording in (
+        Recording(FoundSchool, school.NewSchool, "/v1/school"),
+        Recording(OpenSchoolYear, school.NewYear, "/v1/school/years"),
+        Recording(CloseSchoolYear, school.YearClosing, "/v1/school/years/closings"),
+        Recording(DefinePeriod, school.NewPeriod, "/v1/school/periods"),
+        Recording(ClosePeriod, school.PeriodClosing, "/v1/school/periods/closings"),
+        Recording(DefineMarkScale, school.NewScale, "/v1/school/scales"),
+        Recording(AdoptLocalAct, school.NewLocalAct, "/v1/school/local-acts"),
+        Recording(PermitLateEntry, school.NewPermission, "/v1/school/permissions"),
+        Recording(FormClassGroup, courses.NewClassGroup, "/v1/class-groups"),
+        Recording(AppointClassTeacher, courses.NewClassTeacher, "/v1/class-groups/{group_id}/class-teacher"),
+        Recording(OpenCourse, courses.NewCourse, "/v1/courses"),
+        Recording(AssignTeacher, courses.NewTeacher, "/v1/courses/{course_id}/teachers"),
+        Recording(AddWork, courses.NewWork, "/v1/courses/{course_id}/works"),
+        Recording(EnrolStudent, students.NewStudent, "/v1/students", {"foreign_ids": _foreign_ids}),
+        Recording(MoveToGroup, students.NewMove, f"{_STUDENT}/moves"),
+        Recording(LeaveGroup, students.GroupLeaving, f"{_STUDENT}/group-leavings"),
+        Recording(LeaveSchool, students.Leaving, f"{_STUDENT}/leavings"),
+        Recording(TransferOut, students.TransferOutForm, f"{_STUDENT}/transfers-out"),
+        Recording(TransferIn, students.TransferInForm, f"{_STUDENT}/transfers-in"),
+        Recording(RecordMark, marks.NewMark, "/v1/marks"),
+        Recording(RecordLesson, marks.NewLesson, "/v1/lessons", {"entries": _entries}),
+        Recording(SubmitWork, marks.NewSubmission, "/v1/submissions"),
+        Recording(CorrectMark, marks.MarkCorrection, f"{_MARK}/corrections"),
+        Recording(VoidMark, marks.MarkVoiding, f"{_MARK}/voidings"),
+        Recording(SetPeriodMark, marks.NewPeriodMark, "/v1/period-marks"),
+        Recording(CorrectPeriodMark, marks.PeriodMarkCorrection, "/v1/period-marks/corrections"),
+        Recording(RecordAchievement, achievements.NewAchievement, f"{_STUDENT}/achievements"),
+        Recording(GrantAward, achievements.NewAward, f"{_STUDENT}/awards"),
+        Recording(CreditResult, achievements.NewCredit, f"{_STUDENT}/credits"),
+    )
+}
+"""By command; in the order in which the documentation shows them."""
