@@ -26,6 +26,7 @@ class Resource(StrEnum):
     RETENTION = "retention"
     DISCLOSURES = "disclosures"
     HISTORY = "history"
+    FEED = "feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def decide_reading(  # noqa: PLR0911 - one return for each rule, in their order
             return granted
         return Denied(granted.policy, f"The office {actor.office} does not read this resource.")
     if actor.office in (Office.STUDENT, Office.REPRESENTATIVE):
-        if relation.own and resource not in (Resource.STUDENTS, Resource.JOURNAL):
+        if relation.own and resource not in (Resource.STUDENTS, Resource.JOURNAL, Resource.FEED):
             return Granted("own_request", f"{_PERSONAL_DATA}; S0-6.4, S1-5.4", "own-data")
         return Denied("own-data", "Students and representatives read their own records only (S0-6.2, S1-5.2).")
     if resource is Resource.JOURNAL and relation.teaches:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
-
+from ledger.application.disclose.feed import state_of
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import load_keys
 from ledger.application.disclose.shown import History, HistoryLine
@@ -26,21 +25,13 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ledger.application.ledger import Ledger
-    from ledger.streams.base import LedgerEvent
 
 CATEGORIES = STUDENT_CLASSES
-_BASE = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
 
 _SELECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
     " AND recorded_at <= %b ORDER BY position LIMIT %b"
 )
-
-
-def _state(event: LedgerEvent) -> dict[str, object]:
-    values = {name: value for name, value in vars(event).items() if name not in _BASE}
-    plain: dict[str, object] = msgspec.to_builtins(values)
-    return plain
 
 
 async def read_history(
@@ -89,7 +80,7 @@ async def read_history(
                 day = entry.recorded_at.astimezone(zone).date()
             if effective_on is not None and day is not None and day > effective_on:
                 continue
-            state = _state(event)
+            state = state_of(event)
         header = decode_header(entry.header)
         lines.append(
             HistoryLine(
