@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 help: ## Show the targets
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
 	@echo "make test            run the tests with branch coverage"
-	@echo "make lint            ruff, mypy --strict, import-linter"
+	@echo "make lint            ruff, mypy --strict, import-linter, squawk"
 	@echo "make format          let ruff format and fix what it can"
 	@echo "make serve           serve the API (PORT=9000 instead of 8000)"
 	@echo "make bench           compare with the stock event store, both measured in one run"
@@ -55,11 +55,13 @@ test: $(STAMP) ## Run the tests with branch coverage
 	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95
 	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
 
-lint: $(STAMP) ## ruff, mypy --strict, import-linter
+lint: $(STAMP) ## ruff, mypy --strict, import-linter, squawk
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@for file in ledger/store/migrations/*.sql; do \
+		sed 's/{schema}/ledger/g' $$file | $(BIN)/squawk --config .squawk.toml --stdin-filepath $$file || exit 1; done
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff check --fix-only .
