@@ -6,7 +6,6 @@ key-encryption key is the ledger's. Construct it after forking: connections and 
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
     from ledger.store.secrets import Hasher
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
                 help="Without it nothing can be read. Put it back, or for a new ledger make one: `ledger keygen`.",
             )
         KeyEncryptionKeys.generate(path)
-        logger.info("A new key-encryption key was written to %s; keep a copy of it apart from the database.", path)
+        logger.info("A new key-encryption key was written; keep a copy of it apart from the database.", path=str(path))
     try:
         return KeyEncryptionKeys.parse(path.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         default=20_000, description="Waiting commands of one process beyond which new ones are answered 503."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_format: str | None = Field(
+        default=None, description="json or console; without it console on a terminal and json elsewhere."
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -86,6 +89,14 @@ class Settings(BaseSettings):
             message = "use debug, info, warning or error"
             raise ValueError(message)
         return value.lower()
+
+    @field_validator("log_format")
+    @classmethod
+    def _check_log_format(cls, value: str | None) -> str | None:
+        if value is not None and value.lower() not in {"json", "console"}:
+            message = "use json or console"
+            raise ValueError(message)
+        return value.lower() if value else None
 
     @property
     def kek_path(self) -> Path:

@@ -1,28 +1,34 @@
 """The outermost layer of the application: a request id, safe headers, one access line, and the last resort.
 
 The access line has the method, the route's template (not the address, which may hold a foreign id), status, time and
-request id: nothing of a body, a name, a mark or a token. The server's own access log stays off.
+request id: nothing of a body, a name, a mark or a token. The server's own access log stays off. Whatever else is logged
+while a request is answered carries its id, and the trace id of a caller who sent one (W3C Trace Context).
 """
 
 from __future__ import annotations
 
-import logging
+import re
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from structlog.contextvars import bound_contextvars
 
 from ledger.api.problems import answer_fault
 from ledger.ids import new_id
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-access = logging.getLogger("ledger.api.access")
+access = get_logger("ledger.api.access")
 
 CLIENT_GONE = 499
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -39,6 +45,13 @@ class Boundary:
             return
         request_id = new_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        bound = {"request_id": str(request_id)}
+        if trace := _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", "")):
+            bound["trace_id"] = trace[1]
+        with bound_contextvars(**bound):
+            await self._answer(request_id, scope, receive, send)
+
+    async def _answer(self, request_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         status = 0
 
@@ -62,14 +75,12 @@ class Boundary:
             if status == 0:
                 await answer(scope, receive, sending)
         finally:
-            route = scope.get("route")
             access.info(
-                "%s %s %d %.1f ms %s",
-                scope["method"] if scope["method"] in _METHODS else "?",
-                getattr(route, "path", "-"),
-                status,
-                (perf_counter() - began) * 1000,
-                request_id,
+                "request",
+                method=scope["method"] if scope["method"] in _METHODS else "?",
+                route=getattr(scope.get("route"), "path", "-"),
+                status=status,
+                ms=round((perf_counter() - began) * 1000, 1),
             )
 
 

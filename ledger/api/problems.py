@@ -7,7 +7,6 @@ not its message, which may quote a value.
 
 from __future__ import annotations
 
-import logging
 import traceback
 from http import HTTPStatus
 from pathlib import Path
@@ -23,13 +22,14 @@ from starlette.responses import Response
 from ledger import errors
 from ledger.api.service import request_id_of
 from ledger.errors import InvalidInput, LedgerError, Refused
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fastapi import FastAPI
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -200,7 +200,7 @@ def log_fault(error: BaseException, request_id: UUID) -> None:
         places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
         told.append(f"{type(cause).__qualname__} at {places or '?'}")
         cause = cause.__cause__ or cause.__context__
-    logger.error("request %s failed: %s", request_id, "; caused by ".join(told))
+    logger.error("request failed", request_id=str(request_id), why="; caused by ".join(told))
 
 
 # --- validation ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from contextlib import contextmanager
@@ -61,16 +60,6 @@ def tell(error: LedgerError) -> None:
 def print_json(value: object) -> None:
     """Prints one line of JSON."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-
-
-def configure_logging(level: str) -> None:
-    """Sends the log to stderr. The web server's own chatter is left out: who starts it says so in a sentence."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-    if level != "debug":
-        for name in ("uvicorn", "uvicorn.error", "asyncio", "psycopg.pool"):
-            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class Bars:

@@ -13,7 +13,6 @@ import typer
 
 from ledger.api.tokens import issue_token, load_token_key, make_token_key
 from ledger.bootstrap import database_of, read_keks
-from ledger.cli.console import configure_logging
 from ledger.cli.session import ActorOption, opened, operator_id
 from ledger.errors import Conflict, SettingsError
 from ledger.policy.offices import Actor, Office
@@ -22,6 +21,7 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keyring import KeyEncryptionKeys
 from ledger.store.migrate import migrate as apply_migrations
 from ledger.store.secrets import ensure_secrets
+from ledger.telemetry.logs import configure
 
 if TYPE_CHECKING:
     from ledger.settings import Settings
@@ -72,7 +72,7 @@ def keygen(
 def migrate() -> None:
     """Bring the database up to date, as its owner; makes the ledger on the first run."""
     settings = read_settings()
-    configure_logging(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     with database_of(settings) as database:
         keks = read_keks(settings, database)
         applied = apply_migrations(database)

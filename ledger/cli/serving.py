@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,8 +59,9 @@ def children(entrance: Door, workers: int) -> list[Child]:
     """Returns the processes of a service."""
     descriptor = entrance.socket.fileno()
     api = (*WORKER, "api", str(descriptor))
-    found = [Child(f"API worker {number}", api, (descriptor,)) for number in range(1, workers + 1)]
-    return [*found, Child("projector", (*WORKER, "projector"))]
+    found = [Child(f"api-{number}", api, (descriptor,)) for number in range(1, workers + 1)]
+    found.append(Child("projector", (*WORKER, "projector")))
+    return [replace(child, command=(*child.command, "--name", child.name)) for child in found]
 
 
 def serve(
@@ -73,7 +74,7 @@ def serve(
 ) -> None:
     """Serve the API: workers and a projector, watched over; Ctrl-C or SIGTERM stops everything."""
     settings = read_settings()
-    with door(settings, host, port) as entrance, opened(settings, migrating=migrate) as base:
+    with door(settings, host, port) as entrance, opened(settings, migrating=migrate, process="supervisor") as base:
         load_token_key(settings)  # makes it once, before several workers look for it
         out.print(f"Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs). Ctrl-C stops everything.")
         asyncio.run(supervise(children(entrance, workers or settings.workers), until_told()))

@@ -13,11 +13,12 @@ import uvloop
 from ledger.application.disclose.gate import Reader
 from ledger.application.disclose.students import find_student
 from ledger.bootstrap import foundation, open_ledger
-from ledger.cli.console import bars, configure_logging
+from ledger.cli.console import bars
 from ledger.errors import SettingsError
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from ledger.settings import Settings, read_settings
+from ledger.telemetry.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -34,11 +35,14 @@ SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 
 
 @contextmanager
-def opened(settings: Settings | None = None, *, migrating: bool | None = None) -> Iterator[Foundation]:
+def opened(
+    settings: Settings | None = None, *, migrating: bool | None = None, process: str = "cli"
+) -> Iterator[Foundation]:
     """Yields the foundation.
 
     Args:
         settings: from the environment unless given.
+        process: what this process is called in its log.
         migrating: an embedded database is migrated on the way unless told otherwise; one on a server is not, because
             that takes its owner (`ledger migrate`, `ledger serve`).
 
@@ -46,7 +50,7 @@ def opened(settings: Settings | None = None, *, migrating: bool | None = None) -
         LedgerError: a setting cannot be used, or the database does not answer.
     """
     settings = settings or read_settings()
-    configure_logging(settings.log_level)
+    configure(settings.log_level, settings.log_format, process=process)
     if migrating is None:
         migrating = settings.database_url is None
     with foundation(settings, migrating=migrating) as base:

@@ -8,20 +8,20 @@ the supervisor alone, which then stops them in order.
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ledger.errors import LedgerError
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class GivenUp(LedgerError):
@@ -32,7 +32,7 @@ class GivenUp(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep alive: what it is called in the log, its command, and file descriptors that it inherits."""
+    """A process to keep alive: what logs and metrics call it, its command, and file descriptors that it inherits."""
 
     name: str
     command: tuple[str, ...]
@@ -95,12 +95,12 @@ async def _keep(child: Child, patience: Patience) -> None:
         why = f"exit code {code}" if code >= 0 else f"signal {-code}"
         if recent >= patience.deaths:
             raise GivenUp(
-                f"The {child.name} died {recent} times within {patience.window_s:.0f} seconds, the last with {why}.",
+                f"{child.name} died {recent} times within {patience.window_s:.0f} seconds, the last with {why}.",
                 help="The log above says why. Everything was stopped.",
             )
         pause = patience.first_pause_s * 2 ** (recent - 1)
         logger.error(
-            "The %s (process %s) died with %s; a new one starts in %.2g s.", child.name, process.pid, why, pause
+            "A process died; a new one starts.", child=child.name, child_pid=process.pid, why=why, pause_s=pause
         )
         await asyncio.sleep(pause)
 
@@ -112,6 +112,6 @@ async def _end(process: Process, child: Child, patience: Patience) -> None:
     try:
         await asyncio.wait_for(process.wait(), patience.grace_s)
     except TimeoutError:
-        logger.warning("The %s (process %s) does not stop and is killed.", child.name, process.pid)
+        logger.warning("A process does not stop and is killed.", child=child.name, child_pid=process.pid)
         process.kill()
         await process.wait()

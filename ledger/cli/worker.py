@@ -1,4 +1,4 @@
-"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, or `projector`.
+"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, or `projector`; `--name` for its log.
 
 It ends on SIGTERM, and by itself when its standard input closes: then the supervisor is gone. Either way the `with`
 blocks unwind, so that the last process to leave stops the embedded server.
@@ -6,6 +6,7 @@ blocks unwind, so that the last process to leave stops the embedded server.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -15,9 +16,9 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from ledger.api.server import GRACE_S, serve
-from ledger.cli.console import tell
 from ledger.cli.session import opened
 from ledger.errors import LedgerError
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,21 +26,32 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 
+logger = get_logger(__name__)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs one child and returns its exit code; 1 as well where it ended without being told to."""
-    kind, *rest = arguments
+    told = _parse(arguments)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGINT, _unwind)
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
     try:
-        with opened(migrating=False) as base:
-            if kind == "api":
-                serve(base, socket.socket(fileno=int(rest[0])))
+        with opened(migrating=False, process=told.name or told.kind) as base:
+            if told.kind == "api":
+                serve(base, socket.socket(fileno=told.listen))
             else:
                 _project(base)
     except LedgerError as error:
-        tell(error)
+        logger.critical(error.detail, code=error.code, help=error.help)
     return 1
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ledger.cli.worker")
+    parser.add_argument("kind", choices=("api", "projector"))
+    parser.add_argument("listen", nargs="?", type=int, help="file descriptor of the listening socket")
+    parser.add_argument("--name", help="what it is called in logs and metrics")
+    return parser.parse_args(arguments)
 
 
 def _unwind(number: int, frame: object) -> NoReturn:

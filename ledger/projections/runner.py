@@ -8,7 +8,6 @@ up; it is tried again from time to time. NOTIFY is a hint to look, polling the g
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from ledger.errors import LedgerError, StoreUnavailable, trace
 from ledger.projections.reader import EventReader
 from ledger.projections.store import ViewFailed, ViewStore
 from ledger.store.database import translated
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BATCH = 1_000
 POLL_S = 0.1
@@ -73,7 +73,7 @@ class ProjectionRunner:
                     connection.execute(self._database.bind("LISTEN {schema}"))
                     self._follow(connection, stop)
             except StoreUnavailable as error:
-                logger.warning("The projector lost the database: %s", error)
+                logger.warning("The projector lost the database.", code=error.code)
                 stop.wait(0.5)
 
     def _lead(self, connection: psycopg.Connection[Row]) -> bool:
@@ -254,7 +254,7 @@ class ProjectionRunner:
                 raise failed from error
 
     def _fail(self, connection: psycopg.Connection[Row], followed: _Followed, error: ViewFailed) -> None:
-        logger.error("%s\n%s", error.detail, trace(error))
+        logger.error(error.detail, view=error.view, position=error.position, exception=trace(error))
         followed.failed_until = time.monotonic() + RETRY_FAILED_S
         connection.execute(
             self._database.bind(

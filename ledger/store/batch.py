@@ -7,7 +7,6 @@ executor evicts what was touched when the append does not succeed.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from ledger.store.keyring import AES_256_GCM, DataKey
 from ledger.store.lanes import BatchLanes, LanesMissing, seal_snapshot
 from ledger.streams.base import UNVERSIONED, LedgerEvent
 from ledger.streams.record_classes import RecordClass
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Load = Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +112,7 @@ async def decide_batch(
             except LedgerError as refusal:
                 decided.append(Decided(waiting, refusal))
             except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
-                logger.error("A command could not be decided: %s", trace(error))  # noqa: TRY400 - without the message
+                _tell_undecided(waiting, error)
                 decided.append(Decided(waiting, error))
             else:
                 outcome = Decided(waiting, local_act=local_act)
@@ -127,6 +127,15 @@ async def decide_batch(
     return decided
 
 
+def _tell_undecided(waiting: Waiting, error: Exception) -> None:
+    logger.error(
+        "A command could not be decided.",
+        command=type(waiting.envelope.command).__name__,
+        request_id=str(waiting.envelope.header.request),
+        exception=trace(error),
+    )
+
+
 async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load) -> dict[UUID, Exception]:
     """Loads lanes, all at once; if one of them cannot be read, each alone, and returns what is wrong with which.
 
@@ -139,7 +148,7 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
         raise
     except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
         if len(missing) == 1:
-            logger.error("A lane could not be read: %s", trace(error))  # noqa: TRY400 - without the message
+            logger.error("A lane could not be read.", exception=trace(error))  # noqa: TRY400 - without the message
             return dict.fromkeys(missing, error)
         for stream_id, ref in missing.items():
             unreadable |= await _load({stream_id: ref}, lanes, load)

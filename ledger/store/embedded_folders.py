@@ -7,7 +7,6 @@ has at most 107 bytes, so that a deep home needs a short folder elsewhere, which
 
 from __future__ import annotations
 
-import logging
 import os
 import pwd
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from ledger.errors import SettingsError
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ SERVER_USER = "pgserver"  # the name that the wheel itself would use: one user, 
 _LONGEST_SOCKET_FOLDER = 85  # of 107 bytes; the file's name and its lock file take the rest (macOS allows 103)
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")  # commas, quotes and blanks would have to pass through three parsers
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ServerUser(TypedDict, total=False):
@@ -170,7 +170,7 @@ def _let_pass(folder: Path) -> None:
     for step in (folder, *folder.parents):
         mode = step.stat().st_mode
         if not mode & stat.S_IXOTH:
-            logger.warning("Others may now pass through %s (o+x): the database's user has to.", step)
+            logger.warning("Others may now pass through (o+x): the database's user has to.", path=str(step))
             step.chmod(mode | stat.S_IXOTH)
 
 

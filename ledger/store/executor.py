@@ -16,7 +16,6 @@ batch or nothing of it; who got no answer asks by the key.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from ledger.errors import Busy, HistoryAlarm, LedgerError, StoreUnavailable, tra
 from ledger.store.batch import Decided, Waiting, Written, answer_batch, snapshot_columns
 from ledger.store.lanes import BatchLanes
 from ledger.store.writer import BatchWriter, ExecutorSettings
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from ledger.store.append import AppendResult
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandExecutor", "ExecutorSettings"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 WORTH_HALVING = 32
 """Events from which on a batch is halved, so that database and rules work at once; below, flushes cost more."""
@@ -264,7 +264,7 @@ class CommandExecutor:
         except StoreUnavailable:
             return None
         except Exception as error:  # noqa: BLE001 - sent or not, the writer finds out, and answers
-            logger.error("A batch could not be sent: %s", trace(error))  # noqa: TRY400 - without the message
+            logger.error("A batch could not be sent.", exception=trace(error))  # noqa: TRY400 - without the message
             await self._writer.close()
             return None
         return result if self._writer.accept(result, under_way.written, under_way.lanes) else None
@@ -296,7 +296,7 @@ class CommandExecutor:
             failed.__cause__ = error
             self._fail(batch, failed)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            logger.error("A batch failed: %s", trace(error))  # noqa: TRY400 - without the message
+            logger.error("A batch failed.", exception=trace(error))  # noqa: TRY400 - without the message
             self._fail(batch, error)
 
     def _fail(self, batch: list[Waiting], error: BaseException) -> None:
@@ -306,7 +306,7 @@ class CommandExecutor:
 
 
 def _refused_by_server(error: psycopg.Error) -> StoreUnavailable:
-    logger.error("The database refused a batch: SQLSTATE %s, %s", error.sqlstate, trace(error))
+    logger.error("The database refused a batch.", sqlstate=error.sqlstate, exception=trace(error))
     return StoreUnavailable(
         "The database refused the batch; nothing was recorded.", help="See the service's log; try again."
     )

@@ -10,7 +10,6 @@ append does not succeed, every lane that it touched is evicted, so no uncommitte
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,13 +31,14 @@ from ledger.store.batch import (
 from ledger.store.database import translated
 from ledger.store.lanes import SAVE_SNAPSHOT, BatchLanes, LaneCache, LaneLoader
 from ledger.store.recorded import select_recorded
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MISSES_BEFORE_LOCK = 2
 """How often others may get in between before the writer takes the lock first."""
@@ -125,7 +125,7 @@ class BatchWriter:
                 if not self.is_broken(error):
                     self.unsettled = None  # the server said no (disk full, cancelled): the transaction is gone
                     raise
-                logger.warning("The connection to the database broke: %s", type(error).__name__)
+                logger.warning("The connection to the database broke.", kind=type(error).__name__)
                 if self.connection is not None:
                     await self.connection.close()
                 continue
@@ -212,7 +212,7 @@ class BatchWriter:
         try:
             await connection.execute(self._database.bind(SAVE_SNAPSHOT), columns)
         except psycopg.Error as error:
-            logger.warning("A snapshot could not be saved: %s", trace(error))
+            logger.warning("A snapshot could not be saved.", exception=trace(error))
 
     async def _answer_repeated(self, connection: psycopg.AsyncConnection[Row], repeated: list[Waiting]) -> None:
         ids = {waiting.envelope.idempotency.command_id: waiting for waiting in repeated if waiting.envelope.idempotency}
@@ -235,7 +235,7 @@ class BatchWriter:
         self.alarm = HistoryAlarm(
             detail, help="Recording has stopped. Compare the database with its backups before you start again."
         )
-        logger.critical("%s", detail)
+        logger.critical(detail, seen=self.seen)
         raise self.alarm
 
     async def connect(self) -> psycopg.AsyncConnection[Row]:

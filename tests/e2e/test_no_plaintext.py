@@ -1,13 +1,17 @@
 """No student's data in clear: canaries are recorded and shown, and then looked for wherever they could have gone.
 
 Looked through are every table of the ledger, a dump, every file of the home (the data files, the write-ahead log, the
-server's log, the service's own log at its most talkative), in every spelling that a program would store text in.
+server's log, the log of all processes at its most talkative, with failures provoked in each), in every spelling that a
+program would store text in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import re
+import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +23,10 @@ import pytest
 
 from ledger.store.embedded import EmbeddedPostgres
 from tests.support.api import BEGIN, END, YEAR, YESTERDAY, Api
-from tests.support.cli import Cli, a_home
+from tests.support.cli import Cli, Running, a_home
+from tests.support.oneroster import write_package
+from tests.support.tampering import FLIPPED, in_events
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,8 +113,8 @@ def found_in(places: Mapping[str, bytes], texts: tuple[str, ...]) -> list[str]:
     return [hit for where, content in places.items() for hit in search(content, where, texts)]
 
 
-def _live(director: Api) -> None:
-    """Records and shows the canaries through the service."""
+def _live(director: Api) -> str:
+    """Records and shows the canaries through the service, and returns the student's id."""
     director.records("/v1/school", {"name": "Школа для проверок"})
     dates = {"starts_on": BEGIN.isoformat(), "ends_on": END.isoformat()}
     director.records("/v1/school/years", {"year": YEAR, "title": "2025/26", **dates})
@@ -165,24 +172,64 @@ def _live(director: Api) -> None:
     assert found["student_id"] == student
     director.reads(f"/v1/students/{student}/history")
     assert director.get(f"/v1/commands/{KEY_NAME}").status_code == 200
+    return str(student)
+
+
+async def _provoke(cli: Cli, server: EmbeddedPostgres, running: Running, director: Api, student: str) -> None:
+    """Makes every process fail at something that holds canaries; the log says how, and must not say of whom."""
+    database = cli.database(server)
+    with database.connect("owner") as owner:
+        flip = f"UPDATE events SET state = {FLIPPED.format('state')} WHERE topic = 'marks.recorded'"
+        in_events(database, flip)
+        # The projector meets the altered event again, and so does who reads the history.
+        owner.execute("UPDATE tracking SET position = 0 WHERE view = 'journals'")
+        award_form = {"kind": "research", "level": "school", "outcome": "winner", "title": AWARD, "evidence": LATIN}
+        award_form["achieved_on"] = YESTERDAY.isoformat()
+        director.records(f"/v1/students/{student}/achievements", award_form)
+        await until(lambda: b"View journals cannot apply" in _log(cli), seconds=40)
+        assert director.get(f"/v1/students/{student}/history").status_code == 500
+        in_events(database, flip)
+        ended = owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchall()
+        assert ended
+    answer = director.post(f"/v1/students/{student}/achievements", award_form)
+    assert answer.status_code in {201, 503}
+    (worker,) = running.children("api")
+    worker.send_signal(signal.SIGKILL)
+    await until(lambda: b"signal 9" in _log(cli), seconds=40)
+    broken = write_package(cli.home.parent / f"{cli.home.name}.zip", results=f"sourcedId,{LATIN}\r\n{FAMILY},\r\n")
+    try:
+        said = cli.fails("import", "oneroster", str(broken), LEDGER_LOG_LEVEL="debug").err
+    finally:
+        broken.unlink()
+    said += cli.fails("replay", f"sis:{FOREIGN}-{LATIN}", LEDGER_LOG_LEVEL="debug").err
+    said += cli.works("replay", f"sis:{FOREIGN}", LEDGER_LOG_LEVEL="debug").err
+    (cli.home / "cli.log").write_text(said, encoding="utf-8")
+
+
+def _log(cli: Cli) -> bytes:
+    return (cli.home / "service.log").read_bytes()
 
 
 @contextmanager
-def _served(cli: Cli) -> Iterator[str]:
+def _served(cli: Cli) -> Iterator[tuple[str, Running]]:
     with cli.started("serve", "--port", "0", "--workers", "1", LEDGER_LOG_LEVEL="debug") as running:
         found = re.search(r"http://\S+:\d+", running.line("Serving"))
         assert found is not None
-        yield found.group()
+        yield found.group(), running
 
 
 @pytest.fixture(scope="module")
 def everywhere() -> Iterator[Everywhere]:
     with a_home() as cli, EmbeddedPostgres(cli.home) as server:
-        with _served(cli) as url:
+        with _served(cli) as (url, running):
             token = cli.works("token", "--office", "director", "--actor", str(uuid4())).out.strip()
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=url, timeout=60, headers=headers) as client:
-                _live(Api(client))
+                student = _live(Api(client))
+                asyncio.run(_provoke(cli, server, running, Api(client), student))
         with cli.database(server).connect("owner") as owner:
             yield Everywhere(cli, server, owner)
 
@@ -205,6 +252,19 @@ def test_no_canary_stands_in_any_file_of_the_home(everywhere: Everywhere) -> Non
     assert files["postgres/server.log"]
     assert b"/v1/marks" in files["service.log"]
     assert found_in(files, CANARIES) == []
+
+
+def test_every_process_logs_json_lines_and_told_of_the_failures(everywhere: Everywhere) -> None:
+    lines = [json.loads(line) for line in everywhere.files()["service.log"].splitlines()]
+    assert {line["process"] for line in lines} == {"supervisor", "api-1", "projector"}
+    told = {(line["process"], line["event"]) for line in lines if line["level"] in {"warning", "error", "critical"}}
+    assert ("api-1", "request failed") in told
+    assert ("projector", "The projector lost the database.") in told
+    assert ("supervisor", "A process died; a new one starts.") in told
+    assert any(process == "projector" and event.startswith("View journals cannot apply") for process, event in told)
+    failed = next(line for line in lines if line["event"] == "request failed")
+    answered = next(line for line in lines if line["event"] == "request" and line["status"] == 500)
+    assert failed["request_id"] == answered["request_id"]
 
 
 @pytest.mark.parametrize("canary", CANARIES)

@@ -26,7 +26,7 @@ def test_defaults_need_nothing_but_a_folder() -> None:
     assert (settings.database_url, settings.kek, settings.kek_file, settings.token_key_file) == (None,) * 4
     assert (settings.db_schema, settings.host, settings.port, settings.workers) == ("ledger", "127.0.0.1", 8000, 2)
     assert (settings.timezone, settings.wait_seconds, settings.queue) == ("Europe/Moscow", 5.0, 20_000)
-    assert settings.log_level == "info"
+    assert (settings.log_level, settings.log_format) == ("info", None)
     assert settings.kek_path == Path(".ledger/keys/kek")
     assert settings.token_key_path == Path(".ledger/keys/token.pem")
 
@@ -47,6 +47,7 @@ def test_defaults_need_nothing_but_a_folder() -> None:
         ("LEDGER_WAIT_SECONDS", "0", "wait_seconds", 0.0),
         ("LEDGER_QUEUE", "1", "queue", 1),
         ("LEDGER_LOG_LEVEL", "WARNING", "log_level", "warning"),
+        ("LEDGER_LOG_FORMAT", "JSON", "log_format", "json"),
     ],
 )
 def test_setting_is_read_from_its_variable(
@@ -83,6 +84,7 @@ def test_setting_is_read_from_its_variable(
         ("LEDGER_DB_SCHEMA", "школа"),
         ("LEDGER_DB_SCHEMA", "a" * 41),
         ("LEDGER_LOG_LEVEL", "canary"),
+        ("LEDGER_LOG_FORMAT", "canary"),
         ("LEDGER_TIMEZONE", "Europe/Canary"),
         ("LEDGER_TIMEZONE", "../../etc/canary"),
         ("LEDGER_TIMEZONE", "America"),

@@ -1,0 +1,153 @@
+"""Logs of every process: one line an event, JSON where machines read them, and nobody's personal data.
+
+A log line may have codes, opaque ids, positions and places in the source. What could quote a value is taken out here,
+for every logger alike: the messages of exceptions (a library's may repeat what it choked on), the futures that asyncio
+describes, and what would be printed past the log (uncaught exceptions, warnings).
+
+Loggers are made by `get_logger` and end in the standard library's logging, as those of libraries do, so both have one
+format, and a test or another program that configures logging itself gets the lines of both.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.stdlib import BoundLogger, ProcessorFormatter
+
+from ledger.errors import trace
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TextIO
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+_CHATTY = ("uvicorn", "uvicorn.error", "asyncio", "psycopg.pool")
+"""Heard at debug only: whoever starts the server says so in a sentence."""
+
+_ADDRESSES = ("httpx", "httpcore", "urllib3")
+"""Never heard below warning: they log addresses, and an address may hold a key or a foreign id."""
+
+
+def get_logger(name: str) -> BoundLogger:
+    """Returns a logger for events with fields: `logger.warning("what happened", view="journals")`.
+
+    Fields are codes, ids and numbers; what is bound to the context (request id, trace id) comes along.
+    """
+    wrapped = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return cast("BoundLogger", wrapped)
+
+
+def configure(level: str, log_format: str | None = None, *, process: str = "cli", stream: TextIO | None = None) -> None:
+    """Sends the log of this process to stderr, and takes over what Python would print there by itself.
+
+    Args:
+        level: debug, info, warning or error.
+        log_format: json or console; None chooses console on a terminal.
+        process: which process of the service this is; in every line.
+        stream: another place than stderr.
+    """
+    stream = stream or sys.stderr
+    console = (log_format or ("console" if stream.isatty() else "json")) == "console"
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(process, colours=stream.isatty(), console=console))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.raiseExceptions = False  # it prints the arguments of a line that cannot be formatted
+    logging.captureWarnings(capture=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+    for name in _ADDRESSES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _on_uncaught
+    threading.excepthook = _on_uncaught_in_thread
+    sys.unraisablehook = _on_unraisable
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        merge_contextvars,
+        _without_messages,
+    ]
+
+
+def _formatter(process: str, *, colours: bool, console: bool) -> ProcessorFormatter:
+    def add_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["process"], event["pid"] = process, os.getpid()
+        return event
+
+    rendering: list[Processor] = [ProcessorFormatter.remove_processors_meta]
+    if console:
+        rendering.append(structlog.dev.ConsoleRenderer(colors=colours))
+    else:
+        rendering += [add_process, structlog.processors.JSONRenderer(serializer=_to_json)]
+    return ProcessorFormatter(foreign_pre_chain=[*_shared(), _first_line], processors=rendering)
+
+
+def _to_json(event: EventDict, **_options: Any) -> str:  # noqa: ANN401 - what the renderer hands on to json.dumps
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replaces an exception by its kinds and places."""
+    told = event.pop("exc_info", None)
+    event.pop("stack_info", None)
+    error = told[1] if isinstance(told, tuple) else sys.exception() if told is True else told
+    if isinstance(error, BaseException):
+        event["exception"] = trace(error)
+    return event
+
+
+def _first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Cuts off the futures and handles that asyncio lists below its message, with the exceptions that they hold."""
+    if event["logger"] == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
+
+
+# --- what would be printed past the log ------------------------------------------------------------------------------
+
+
+def _on_uncaught(kind: type[BaseException], error: BaseException, place: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, place)
+        return
+    logger.critical("uncaught exception", exception=trace(error))
+
+
+def _on_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+        name = told.thread.name if told.thread else "?"
+        logger.critical("uncaught exception in a thread", thread=name, exception=trace(told.exc_value))
+
+
+def _on_unraisable(told: sys.UnraisableHookArgs) -> None:
+    if told.exc_value is not None:
+        logger.error("exception that could not be raised", exception=trace(told.exc_value))
+
+
+logger = get_logger(__name__)
