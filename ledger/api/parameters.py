@@ -30,6 +30,17 @@ MinPosition = Annotated[
 After = Annotated[
     int, Query(ge=0, le=LAST_POSITION, description="После этой позиции / After this position; `next` continues.")
 ]
+AtPosition = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        le=LAST_POSITION,
+        description=(
+            "Каким это было известно на позиции / As known when this position was the last one; not together with"
+            " known_at."
+        ),
+    ),
+]
 KnownAt = Annotated[
     AwareDatetime | None,
     Query(description="Что было известно к этому времени / What the ledger had learned by this time."),

@@ -45,6 +45,10 @@ class Ledger:
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
+    def view(self, name: str) -> View:
+        """Returns a view by its name."""
+        return next(view for view in self.views if view.name == name)
+
     @property
     def school(self) -> LaneRef[School]:
         """The school's lane; its stream is the ledger's own id."""

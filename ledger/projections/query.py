@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from ledger.errors import Busy
+from ledger.projections.view import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 POLL_S = 0.01
 NIL = "00000000-0000-0000-0000-000000000000"
 """Before every id: where a page begins that continues nothing."""
+
+BEGINNINGS = ("starts_on", "effective_on")
+"""Clear columns that say from which day on a row says something of a student."""
 
 Stored = tuple[Any, ...]
 
@@ -41,18 +46,27 @@ async def select_students(
     belonging_to: tuple[str, UUID],
     after: UUID | None,
     limit: int,
+    moment: Moment | None = None,
 ) -> list[UUID]:
     """Returns the ids of students who have a row that belongs to a group or course, a page in their order.
 
     Args:
         belonging_to: a column (ours) and the id that must stand in it.
+        moment: only rows that were there at this position (`since`) and whose day had come; the view must have reached
+            the position.
     """
     column, value = belonging_to
+    parameters: list[object] = [value, after or NIL]
+    then = ""
+    if moment is not None:
+        day = next(column.name for column in store.table.clear if column.name in BEGINNINGS)
+        then = f" AND since <= %s AND ({day} IS NULL OR {day} <= %s)"
+        parameters += [moment.position, moment.effective_on or date.max]
     query = sql.SQL(
-        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s"  # noqa: S608 - ours
+        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s{then}"  # noqa: S608 - ours
         " ORDER BY student_id LIMIT %s"
     )
-    cursor = await connection.execute(query, (value, after or NIL, limit), prepare=True)
+    cursor = await connection.execute(query, (*parameters, limit), prepare=True)
     return [row[0] for row in await cursor.fetchall()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from importlib.resources import files
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -41,6 +42,16 @@ class Row(NamedTuple):
     position: int
     clear: Key = ()
     body: Any = None
+
+
+class Moment(NamedTuple):
+    """A point on both axes: what was recorded up to a position, and of that what had happened by a day.
+
+    `effective_on` None: all of it, whatever day it speaks of.
+    """
+
+    position: int
+    effective_on: date | None = None
 
 
 class Fact(NamedTuple):

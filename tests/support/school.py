@@ -43,9 +43,9 @@ Group = LaneRef[class_group.ClassGroup]
 CourseRef = LaneRef[course.Course]
 
 
-def a_name(kind: type[L]) -> LaneRef[L]:
-    """Returns a fresh name for a school, a class group or a course."""
-    return LaneRef(one := new_id(), one, kind)
+def a_name(kind: type[L], school: UUID | None = None) -> LaneRef[L]:
+    """Returns a fresh name for a school, or for a class group or a course of one."""
+    return LaneRef(one := new_id(), school or one, kind)
 
 
 class ASchool(World):
@@ -131,7 +131,7 @@ class ASchool(World):
 
     def forms_group(self, title: str = "5А", year: str = YEAR) -> Group:
         """Forms a class group and returns its name."""
-        ref = a_name(class_group.ClassGroup)
+        ref = a_name(class_group.ClassGroup, self.ref.subject_id)
         self.record(
             class_group.form_class_group(
                 ref, self.lane, title=title, year=year, level="basic", class_teacher=None, context=self.context
@@ -141,7 +141,7 @@ class ASchool(World):
 
     def opens_course(self, group: Group, *, scale: str = "five", journal: str = "class") -> CourseRef:
         """Opens a course of a class group and returns its name."""
-        ref = a_name(course.Course)
+        ref = a_name(course.Course, self.ref.subject_id)
         self.record(
             course.open_course(
                 ref,

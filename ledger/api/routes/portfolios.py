@@ -8,7 +8,8 @@ from starlette.responses import Response
 from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id
 from ledger.api.openapi import a_router, reading
-from ledger.api.parameters import Cursor, Limit, MinPosition, StudentId
+from ledger.api.parameters import AtPosition, Cursor, EffectiveOn, KnownAt, Limit, MinPosition, StudentId
+from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.shown import MAX_PAGE
 
@@ -22,11 +23,20 @@ async def get_portfolio(
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
     min_position: MinPosition = 0,
+    at_position: AtPosition = None,
+    known_at: KnownAt = None,
+    effective_on: EffectiveOn = None,
 ) -> Response:
     """Страница портфолио ученика / A page of a student's portfolio."""
     call = ask(request)
     return show(
         await read_portfolio(
-            call.ledger, call.reader, student_id, after=cursor_id(cursor), limit=limit, min_position=min_position
+            call.ledger,
+            call.reader,
+            student_id,
+            after=cursor_id(cursor),
+            limit=limit,
+            min_position=min_position,
+            as_of=AsOf(at_position, known_at, effective_on),
         )
     )

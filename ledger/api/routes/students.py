@@ -8,9 +8,21 @@ from starlette.responses import Response
 from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
-from ledger.api.parameters import Cursor, ForeignIdText, GroupFilter, Limit, MinPosition, Source, StudentId
+from ledger.api.parameters import (
+    AtPosition,
+    Cursor,
+    EffectiveOn,
+    ForeignIdText,
+    GroupFilter,
+    KnownAt,
+    Limit,
+    MinPosition,
+    Source,
+    StudentId,
+)
 from ledger.api.problems import FieldError, InvalidFields
 from ledger.api.schemas.students import GroupLeaving, Leaving, NewMove, NewStudent
+from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.application.disclose.students import find_student, list_students, read_student
 from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup
@@ -51,10 +63,18 @@ async def get_students(
 
 
 @router.get("/v1/students/{student_id}", **reading("readStudent", "Карточка ученика / A student's card", "Student"))
-async def get_student(request: Request, student_id: StudentId, min_position: MinPosition = 0) -> Response:
+async def get_student(
+    request: Request,
+    student_id: StudentId,
+    min_position: MinPosition = 0,
+    at_position: AtPosition = None,
+    known_at: KnownAt = None,
+    effective_on: EffectiveOn = None,
+) -> Response:
     """Карточка ученика: имя, классы, состояние / A student's card: names, groups, state."""
     call = ask(request)
-    return show(await read_student(call.ledger, call.reader, student_id, min_position=min_position))
+    as_of = AsOf(at_position, known_at, effective_on)
+    return show(await read_student(call.ledger, call.reader, student_id, min_position=min_position, as_of=as_of))
 
 
 @router.post(

@@ -1,14 +1,28 @@
-"""A page of a journal: its students are known by opaque id, disclosed and committed, and only then opened."""
+"""A page of a journal: its students are known by opaque id, disclosed and committed, and only then opened.
+
+Now, it is read from the views; as of a moment, it is folded from the events up to it. Both ways find their rows and
+leave the rest to the same code: a page as of a position is the page that was served there.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from ledger.aggregates.student import deciding_lanes
 from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
+from ledger.application.disclose.past import past_of_course, past_of_streams, rows_of
 from ledger.application.disclose.school import show_course, show_work
-from ledger.application.disclose.shown import CellShown, JournalLine, JournalPage, ResultShown, check_students
+from ledger.application.disclose.shown import (
+    CellShown,
+    JournalLine,
+    JournalPage,
+    ResultShown,
+    check_students,
+)
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.journals import queries
@@ -19,8 +33,10 @@ from ledger.projections.rosters.projection import StudentBody
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
+    from ledger.application.disclose.shown import CourseShown
     from ledger.application.ledger import Ledger
-    from ledger.projections.view import Key, Row
+    from ledger.projections.view import Key, Moment, Row
+    from ledger.receipt import Disclosure
 
 VIEWS = ("rosters", "journals")
 CATEGORIES = (
@@ -30,10 +46,23 @@ CATEGORIES = (
     RecordClass.CREDITS,
 )
 
+_Opened = list[tuple["Key", "Row"]]
 
-def _cell(key: Key, row: Row) -> CellShown:
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The rows of a page's students, opened, and the position that they are of."""
+
+    students: _Opened
+    entries: _Opened
+    results: _Opened
+    position: int
+
+
+def show_cell(key: Key, row: Row) -> CellShown:
+    """Returns an opened row of `entries` as it is shown."""
     body = cast("EntryBody", row.body)
-    _, _, work_id, effective_on = row.clear
+    _, _, work_id, effective_on, _ = row.clear
     return CellShown(
         cast("UUID", key[0]),
         body.kind,
@@ -49,7 +78,8 @@ def _cell(key: Key, row: Row) -> CellShown:
     )
 
 
-def _result(key: Key, row: Row) -> ResultShown:
+def show_result(key: Key, row: Row) -> ResultShown:
+    """Returns an opened row of `results` as it is shown."""
     body = cast("ResultBody", row.body)
     _, _, period, kind = key
     return ResultShown(
@@ -65,59 +95,118 @@ def _result(key: Key, row: Row) -> ResultShown:
     )
 
 
+def in_order(cells: list[CellShown], results: list[ResultShown]) -> None:
+    """Orders what a student has in a course, as a journal does."""
+    cells.sort(key=lambda cell: (cell.effective_on, cell.entry_id))
+    results.sort(key=lambda result: (result.effective_on, result.period, result.kind))
+
+
 async def read_journal(
-    ledger: Ledger, reader: Reader, course_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
+    ledger: Ledger,
+    reader: Reader,
+    course_id: UUID,
+    *,
+    after: UUID | None,
+    limit: int,
+    min_position: int = 0,
+    as_of: AsOf = NOW,
 ) -> JournalPage:
     """Returns a page of the course's journal: students of its class group, and whoever else stands in it.
 
+    Args:
+        as_of: the moment that is asked about; who may read it is decided by today's relations all the same.
+
     Raises:
-        Forbidden: the policy refused (recorded). NotFound: no such course.
+        Forbidden: the policy refused (recorded). NotFound: no such course (at that moment).
+        InvalidInput: the moment has not come yet.
     """
     check_students(limit)
+    moment = None if as_of.is_now else await find_moment(ledger, as_of, VIEWS)
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     courses, works = table(ledger, "rosters", "courses"), table(ledger, "rosters", "works")
-    async with snapshot(ledger, VIEWS, min_position) as connection:
+    members = table(ledger, "rosters", "memberships")
+    async with snapshot(ledger, VIEWS, max(min_position, moment.position if moment else 0)) as connection:
         course_rows = await rosters.by_key(connection, courses, [course_id])
         if not course_rows:
-            raise NotFound("There is no such course.", help="List them: GET /v1/courses.")
-        group_id = course_rows[0][1]
-        members = await rosters.members_of(
-            connection, table(ledger, "rosters", "memberships"), group_id, after, limit + 1
-        )
-        marked = await queries.students_in(connection, entries, course_id, after, limit + 1)
-        attested = await queries.students_in(connection, results, course_id, after, limit + 1)
+            raise _no_course()
+        belonging = await rosters.members_of(connection, members, course_rows[0][1], after, limit + 1, moment)
+        marked = await queries.students_in(connection, entries, course_id, after, limit + 1, moment)
+        attested = await queries.students_in(connection, results, course_id, after, limit + 1, moment)
         work_rows = await rosters.works_of_course(connection, works, course_id)
-    ids = sorted({*members, *marked, *attested})
+    frame = await past_of_course(ledger, course_id, moment.position) if moment is not None else None
+    if frame is not None and not frame[0]:
+        raise _no_course()
+    ids = sorted({*belonging, *marked, *attested})
     page = ids[:limit]
     receipt = await open_access(
         ledger, reader, Resource.JOURNAL, students=page, categories=CATEGORIES, course_id=course_id
     )
-    # The rows are read in a snapshot that begins after the commit of the disclosure.
+    # The rows are read in a snapshot, or the events selected, after the commit of the disclosure.
+    if frame is None:
+        frame = (await open_school_rows(ledger, courses, course_rows), await open_school_rows(ledger, works, work_rows))
+    course = show_course(*frame[0][0])
+    if moment is None:
+        content = await _content_now(ledger, receipt, course_id, page)
+    else:
+        content = await _content_then(ledger, receipt, course, page, moment)
+    return JournalPage(
+        course,
+        [show_work(key, row) for key, row in frame[1]],
+        _lines(page, content),
+        str(page[-1]) if len(ids) > limit else None,
+        content.position,
+        receipt.access_id,
+        as_of.effective_on,
+    )
+
+
+def _no_course() -> NotFound:
+    return NotFound("There is no such course, or there was none at that moment.", help="List them: GET /v1/courses.")
+
+
+async def _content_now(ledger: Ledger, receipt: Disclosure, course_id: UUID, page: list[UUID]) -> _Content:
     students = table(ledger, "rosters", "students")
+    entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     async with snapshot(ledger, VIEWS) as connection:
         student_rows = await rosters.by_key(connection, students, page)
         cell_rows = await queries.rows_of(connection, entries, course_id, page)
         result_rows = await queries.rows_of(connection, results, course_id, page)
         position = min(at for view, (at, _) in (await positions(connection, ledger.database)).items() if view in VIEWS)
+    return _Content(
+        await open_rows(ledger, receipt, students, student_rows),
+        await open_rows(ledger, receipt, entries, cell_rows),
+        await open_rows(ledger, receipt, results, result_rows),
+        position,
+    )
+
+
+async def _content_then(
+    ledger: Ledger, receipt: Disclosure, course: CourseShown, page: list[UUID], moment: Moment
+) -> _Content:
+    """Folds the students' record lanes and their marks of the course's year: all that a page is made of."""
+    streams = [lane.stream_id for student_id in page for lane in deciding_lanes(student_id, course.year)]
+    past = await past_of_streams(ledger, receipt, page, streams, moment.position)
+    students, journal = (past.fold(ledger.view(name), moment) for name in VIEWS)
+    return _Content(
+        rows_of(students, "students"),
+        [(key, row) for key, row in rows_of(journal, "entries") if row.clear[0] == course.course_id],
+        [(key, row) for key, row in rows_of(journal, "results") if key[1] == course.course_id],
+        moment.position,
+    )
+
+
+def _lines(page: list[UUID], content: _Content) -> list[JournalLine]:
     lines = {student_id: JournalLine(student_id, "", "", "") for student_id in page}
-    for key, row in await open_rows(ledger, receipt, students, student_rows):
+    for key, row in content.students:
         body = cast("StudentBody", row.body)
         student_id = cast("UUID", key[0])
         lines[student_id] = JournalLine(student_id, body.family_name, body.given_name, body.patronymic)
-    for key, row in await open_rows(ledger, receipt, entries, cell_rows):
-        lines[row.subject_id].cells.append(_cell(key, row))
-    for key, row in await open_rows(ledger, receipt, results, result_rows):
-        lines[row.subject_id].results.append(_result(key, row))
+    for key, row in content.entries:
+        lines[row.subject_id].cells.append(show_cell(key, row))
+    for key, row in content.results:
+        lines[row.subject_id].results.append(show_result(key, row))
     for line in lines.values():
-        line.cells.sort(key=lambda cell: (cell.effective_on, cell.entry_id))
-        line.results.sort(key=lambda result: (result.effective_on, result.period, result.kind))
-    opened_course = await open_school_rows(ledger, courses, course_rows)
-    opened_works = await open_school_rows(ledger, works, work_rows)
-    return JournalPage(
-        show_course(*opened_course[0]),
-        [show_work(key, row) for key, row in opened_works],
-        sorted(lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id)),
-        str(page[-1]) if len(ids) > limit else None,
-        position,
-        receipt.access_id,
+        in_order(line.cells, line.results)
+    return sorted(
+        lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id)
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
     """Returns a table of a view as it is served."""
-    view = next(view for view in ledger.views if view.name == view_name)
+    view = ledger.view(view_name)
     return TableStore(view, view.table(table_name), view.schema(ledger.database.schema))
 
 

@@ -1,4 +1,4 @@
-"""A student's portfolio."""
+"""A student's portfolio, now or as of a moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Portfolio, PortfolioItem
 from ledger.policy.reading import Resource
 from ledger.projections.portfolios import queries
@@ -22,7 +24,8 @@ VIEW = "portfolios"
 CATEGORIES = (RecordClass.ACHIEVEMENTS, RecordClass.AWARDS, RecordClass.CREDITS)
 
 
-def _item(key: Key, row: Row) -> PortfolioItem:
+def show_item(key: Key, row: Row) -> PortfolioItem:
+    """Returns an opened row of `items` as it is shown."""
     body = cast("ItemBody", row.body)
     return PortfolioItem(
         cast("UUID", key[1]),
@@ -44,18 +47,37 @@ def _item(key: Key, row: Row) -> PortfolioItem:
 
 
 async def read_portfolio(
-    ledger: Ledger, reader: Reader, student_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
+    ledger: Ledger,
+    reader: Reader,
+    student_id: UUID,
+    *,
+    after: UUID | None,
+    limit: int,
+    min_position: int = 0,
+    as_of: AsOf = NOW,
 ) -> Portfolio:
     """Returns a page of the portfolio.
 
+    Args:
+        as_of: the moment that is asked about; `min_position` has no effect with it.
+
     Raises:
-        Forbidden: the policy refused (recorded). NotFound: no such student.
+        Forbidden: the policy refused (recorded). NotFound: no such student. InvalidInput: the moment has not come yet.
     """
+    moment = None if as_of.is_now else await find_moment(ledger, as_of)
     receipt = await open_access(ledger, reader, Resource.PORTFOLIO, students=[student_id], categories=CATEGORIES)
-    store = table(ledger, VIEW, "items")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.items_of(connection, store, student_id, after, limit + 1)
-        position = (await positions(connection, ledger.database))[VIEW][0]
-    opened = await open_rows(ledger, receipt, store, stored[:limit])
-    following = str(stored[limit - 1][1]) if len(stored) > limit else None
-    return Portfolio(student_id, [_item(key, row) for key, row in opened], following, position, receipt.access_id)
+    if moment is None:
+        store = table(ledger, VIEW, "items")
+        async with snapshot(ledger, (VIEW,), min_position) as connection:
+            stored = await queries.items_of(connection, store, student_id, after, limit + 1)
+            position = (await positions(connection, ledger.database))[VIEW][0]
+        opened = await open_rows(ledger, receipt, store, stored[:limit])
+        following = str(stored[limit - 1][1]) if len(stored) > limit else None
+    else:
+        past = await past_of_streams(ledger, receipt, [student_id], [student_id], moment.position)
+        kept = rows_of(past.fold(ledger.view(VIEW), moment), "items")
+        rest = [(key, row) for key, row in kept if after is None or cast("UUID", key[1]) > after]
+        opened, position = rest[:limit], moment.position
+        following = str(rest[limit - 1][0][1]) if len(rest) > limit else None
+    items = [show_item(key, row) for key, row in opened]
+    return Portfolio(student_id, items, following, position, receipt.access_id, as_of.effective_on)

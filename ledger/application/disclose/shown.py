@@ -136,7 +136,11 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True)
 class JournalPage:
-    """A page of a journal: the works as columns, at most 50 students as lines, by name."""
+    """A page of a journal: the works as columns, at most 50 students as lines, by name.
+
+    `position` is what it shows (asked for as of this position it is the same again); `effective_on` where only what had
+    happened by a day was asked for.
+    """
 
     course: CourseShown
     works: list[WorkShown]
@@ -144,6 +148,7 @@ class JournalPage:
     next: str | None
     position: int
     access_id: UUID
+    effective_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ class Portfolio:
     next: str | None
     position: int
     access_id: UUID
+    effective_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

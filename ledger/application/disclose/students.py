@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Page, StudentShown, check_students
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.reading import Resource
@@ -18,15 +21,18 @@ from ledger.streams.record_classes import RecordClass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ledger.application.disclose.past import Past
     from ledger.application.ledger import Ledger
-    from ledger.projections.view import Key, Row
+    from ledger.projections.view import Key, Moment, Row
     from ledger.receipt import Disclosure
 
 VIEW = "rosters"
 CATEGORIES = (RecordClass.PERSONAL_FILE,)
+NOT_YET = "not_yet"
 
 
-def _shown(key: Key, row: Row) -> StudentShown:
+def show_student(key: Key, row: Row) -> StudentShown:
+    """Returns an opened row of `students` as it is shown."""
     body = cast("StudentBody", row.body)
     enrolled_on, left_on = row.clear
     return StudentShown(
@@ -51,20 +57,48 @@ async def names_of(
         store = table(ledger, VIEW, "students")
         stored = await queries.by_key(connection, store, students)
     opened = await open_rows(ledger, receipt, store, stored)
-    return {cast("UUID", key[0]): _shown(key, row) for key, row in opened}
+    return {cast("UUID", key[0]): show_student(key, row) for key, row in opened}
 
 
-async def read_student(ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0) -> StudentShown:
+async def read_student(
+    ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0, as_of: AsOf = NOW
+) -> StudentShown:
     """Returns a student's card.
 
+    Args:
+        as_of: the moment that is asked about; `min_position` has no effect with it.
+
     Raises:
-        Forbidden, NotFound: as the gate says.
+        Forbidden, NotFound: as the gate says. InvalidInput: the moment has not come yet.
     """
+    moment = None if as_of.is_now else await find_moment(ledger, as_of)
     receipt = await open_access(ledger, reader, Resource.STUDENT, students=[student_id], categories=CATEGORIES)
-    found = await names_of(ledger, receipt, [student_id], min_position=min_position)
-    if student_id not in found:
-        raise NotFound("The student's personal file is not in the view yet, or was erased.", help="Ask again shortly.")
-    return found[student_id]
+    if moment is None:
+        found = await names_of(ledger, receipt, [student_id], min_position=min_position)
+        if student_id not in found:
+            raise NotFound(
+                "The student's personal file is not in the view yet, or was erased.", help="Ask again shortly."
+            )
+        return found[student_id]
+    past = await past_of_streams(ledger, receipt, [student_id], [student_id], moment.position)
+    card = card_of(ledger, past, moment)
+    if card is None:
+        raise NotFound("The student had no personal file then, or it was erased.", help="Ask for a later one.")
+    return card
+
+
+def card_of(ledger: Ledger, past: Past, moment: Moment) -> StudentShown | None:
+    """Returns the card of the one student whose past it is; None where there was none yet, or it was erased.
+
+    Who was enrolled on a later day than `effective_on` has a card (a name has no day) with the status `not_yet`.
+    """
+    rows = rows_of(past.fold(ledger.view(VIEW), moment), "students")
+    if not rows:
+        return None
+    card = show_student(*rows[0])
+    if moment.effective_on is not None and card.enrolled_on is not None and card.enrolled_on > moment.effective_on:
+        return replace(card, status=NOT_YET)
+    return card
 
 
 async def find_student(

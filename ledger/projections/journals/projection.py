@@ -57,6 +57,7 @@ TABLES = (
             Column("student_id", "uuid"),
             Column("work_id", "uuid"),
             Column("effective_on", "date"),
+            Column("since", "bigint"),
         ),
         EntryBody,
     ),
@@ -68,7 +69,7 @@ TABLES = (
             Column("period", "text"),
             Column("kind", "text"),
         ),
-        (Column("effective_on", "date"),),
+        (Column("effective_on", "date"), Column("since", "bigint")),
         ResultBody,
     ),
 )
@@ -80,7 +81,7 @@ def _actor(fact: Fact) -> UUID:
 
 def _entry(fact: Fact, rows: Rows, course_id: UUID, work_id: UUID | None, day: date, body: EntryBody) -> None:
     entry = fact.entry
-    clear = (course_id, entry.subject_id, work_id, day)
+    clear = (course_id, entry.subject_id, work_id, day, entry.position)
     rows.put("entries", (entry.event_id,), Row(entry.subject_id, entry.record_class, entry.position, clear, body))
 
 
@@ -146,7 +147,7 @@ def _result_set(fact: Fact, rows: Rows) -> None:
     event = cast("marks.PeriodMarkSet", fact.event)
     entry = fact.entry
     body = ResultBody(event.value, event.scale, list(event.flags), _actor(fact))
-    row = Row(entry.subject_id, entry.record_class, entry.position, (event.effective_on,), body)
+    row = Row(entry.subject_id, entry.record_class, entry.position, (event.effective_on, entry.position), body)
     rows.put("results", _result_key(fact), row)
 
 
@@ -164,7 +165,7 @@ def _result_corrected(fact: Fact, rows: Rows) -> None:
 
 JOURNALS = View(
     "journals",
-    1,
+    2,
     TABLES,
     {
         marks.MarkRecorded: Rule(_recorded),

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.projections.tables import TableStore
+    from ledger.projections.view import Moment
     from ledger.store.database import Row
 
 
 async def students_in(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID, after: UUID | None, limit: int
+    connection: psycopg.AsyncConnection[Row],
+    store: TableStore,
+    course_id: UUID,
+    after: UUID | None,
+    limit: int,
+    moment: Moment | None = None,
 ) -> list[UUID]:
     """Returns the ids of students who have a row in the course's journal, a page in their order."""
-    return await select_students(connection, store, ("course_id", course_id), after, limit)
+    return await select_students(connection, store, ("course_id", course_id), after, limit, moment)
 
 
 async def rows_of(

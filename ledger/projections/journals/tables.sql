@@ -4,6 +4,7 @@ CREATE TABLE entries (
     student_id uuid NOT NULL,
     work_id uuid,
     effective_on date NOT NULL,
+    since bigint NOT NULL, -- position of the event that made the row
     subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL
 );
 CREATE INDEX entries_course_student ON entries (course_id, student_id);
@@ -13,6 +14,7 @@ CREATE TABLE results (
     period text NOT NULL,
     kind text NOT NULL,
     effective_on date NOT NULL,
+    since bigint NOT NULL,
     subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL,
     PRIMARY KEY (student_id, course_id, period, kind)
 );

@@ -161,7 +161,7 @@ TABLES = (
     Table(
         "memberships",
         (Column("group_id", "uuid"), Column("student_id", "uuid"), Column("begun_by", "uuid")),
-        (Column("starts_on", "date"), Column("ends_on", "date")),
+        (Column("starts_on", "date"), Column("ends_on", "date"), Column("since", "bigint")),
     ),
 )
 
@@ -326,7 +326,7 @@ def _end(body: StudentBody, rows: Rows, fact: Fact, last_day: date, group_id: UU
                 rows.put(
                     "memberships",
                     key,
-                    row._replace(clear=(entry.starts_on, last_day), position=fact.entry.position),
+                    row._replace(clear=(entry.starts_on, last_day, row.clear[2]), position=fact.entry.position),
                 )
 
 
@@ -342,7 +342,9 @@ def _moved(fact: Fact, rows: Rows) -> None:
         )
 
     _with_body(rows, "students", (student_id,), fact, change)
-    rows.put("memberships", (event.group_id, student_id, event.event_id), _row(fact, (event.effective_on, None)))
+    since = fact.entry.position
+    clear = (event.effective_on, None, since)
+    rows.put("memberships", (event.group_id, student_id, event.event_id), _row(fact, clear))
 
 
 def _left_group(fact: Fact, rows: Rows) -> None:
@@ -384,7 +386,7 @@ def rosters(blind_index: Token) -> View:
     """Returns the view; `blind_index` makes the search tokens of foreign ids."""
     return View(
         "rosters",
-        1,
+        2,
         TABLES,
         {
             school.SchoolFounded: Rule(_founded),

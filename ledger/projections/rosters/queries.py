@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.projections.tables import TableStore
+    from ledger.projections.view import Moment
     from ledger.store.database import Row
 
 
@@ -49,7 +50,12 @@ async def works_of_course(connection: psycopg.AsyncConnection[Row], store: Table
 
 
 async def members_of(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, group_id: UUID, after: UUID | None, limit: int
+    connection: psycopg.AsyncConnection[Row],
+    store: TableStore,
+    group_id: UUID,
+    after: UUID | None,
+    limit: int,
+    moment: Moment | None = None,
 ) -> list[UUID]:
     """Returns the ids of students who belong or belonged to a class group, a page in their order."""
-    return await select_students(connection, store, ("group_id", group_id), after, limit)
+    return await select_students(connection, store, ("group_id", group_id), after, limit, moment)

@@ -38,6 +38,7 @@ CREATE TABLE memberships (
     begun_by uuid NOT NULL,
     starts_on date,
     ends_on date,
+    since bigint NOT NULL, -- position of the event that made the row
     subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL,
     PRIMARY KEY (group_id, student_id, begun_by)
 );

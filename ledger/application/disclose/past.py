@@ -1,0 +1,124 @@
+"""Events opened for reading, and what views make of them in memory: rows as they were, written nowhere.
+
+A view is a pure function from events to rows, so rows as of a position are the fold of the events up to it. Nothing is
+kept for time travel but the events themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.application.disclose.moment import had_happened
+from ledger.application.disclose.opening import load_keys
+from ledger.clock import utc_now
+from ledger.errors import Erased
+from ledger.projections.view import Fact, Key, Moment, Row, Rows
+from ledger.seal.entry import Entry
+from ledger.store.database import translated
+from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.streams.record_classes import RecordClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ledger.application.ledger import Ledger
+    from ledger.projections.view import View
+    from ledger.receipt import Disclosure
+
+BREATH = 500
+"""Events opened between two pauses: a reader of a long past must not hold up everybody else's requests."""
+
+# ruff: noqa: S608 - the queries are put together from our own constants
+_OF_STREAMS = (
+    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE stream_id = ANY(%b::uuid[]) AND subject_id = ANY(%b::uuid[])"
+    " AND record_class = ANY(%b::text[]) AND position <= %b ORDER BY position"
+)
+_OF_STUDENT = (
+    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND record_class = ANY(%b::text[])"
+    " AND position <= %b ORDER BY position"
+)
+
+
+@dataclass(slots=True)
+class Past:
+    """Events up to a position, opened, in order; and of what nobody can open any more, whose and which class."""
+
+    facts: list[Fact] = field(default_factory=list)
+    erased: set[tuple[UUID, str]] = field(default_factory=set)
+
+    def fold(self, view: View, moment: Moment) -> Rows:
+        """Returns the rows that the view makes of what had happened."""
+        rows = Rows()
+        for fact in self.facts:
+            if fact.entry.position <= moment.position and had_happened(fact.event, moment.effective_on):
+                view.apply(fact, rows)
+        return rows
+
+
+def rows_of(rows: Rows, table: str) -> list[tuple[Key, Row]]:
+    """Returns the rows of one table, in the order of their keys."""
+    return sorted(((key, row) for (name, key), row in rows.items() if name == table), key=lambda item: item[0])
+
+
+async def past_of_student(ledger: Ledger, receipt: Disclosure, student_id: UUID, position: int) -> Past:
+    """Returns everything about a student up to a position, of the classes that the receipt names.
+
+    Raises:
+        UndisclosedAccess: the receipt does not cover it; nothing is opened then.
+    """
+    parameters = (student_id, sorted(receipt.categories), position)
+    return await _open(ledger, await _select(ledger, _OF_STUDENT, parameters), receipt)
+
+
+async def past_of_streams(
+    ledger: Ledger, receipt: Disclosure, students: Sequence[UUID], streams: Sequence[UUID], position: int
+) -> Past:
+    """Returns what stands in streams of students up to a position, of the classes that the receipt names.
+
+    Raises:
+        UndisclosedAccess: the receipt does not cover it; nothing is opened then.
+    """
+    parameters = (list(streams), list(students), sorted(receipt.categories), position)
+    return await _open(ledger, await _select(ledger, _OF_STREAMS, parameters), receipt)
+
+
+async def past_of_school(ledger: Ledger, streams: Iterable[UUID], position: int) -> Rows:
+    """Returns the roster of streams of the school itself (groups, courses) as of a position; it is about no student."""
+    parameters = (list(streams), [ledger.id], [RecordClass.ORGANISATION], position)
+    past = await _open(ledger, await _select(ledger, _OF_STREAMS, parameters), None)
+    return past.fold(ledger.view("rosters"), Moment(position))
+
+
+async def past_of_course(
+    ledger: Ledger, course_id: UUID, position: int
+) -> tuple[list[tuple[Key, Row]], list[tuple[Key, Row]]]:
+    """Returns the row of a course (none: there was none yet) and those of its works, as of a position."""
+    rows = await past_of_school(ledger, [course_id], position)
+    return rows_of(rows, "courses"), rows_of(rows, "works")
+
+
+async def _select(ledger: Ledger, query: str, parameters: tuple[object, ...]) -> list[Entry]:
+    with translated():
+        async with ledger.keys.connection() as connection:
+            cursor = await connection.execute(ledger.database.bind(query), parameters, prepare=True, binary=True)
+            return [Entry._make(row) for row in await cursor.fetchall()]
+
+
+async def _open(ledger: Ledger, entries: list[Entry], receipt: Disclosure | None) -> Past:
+    """Opens entries: a student's with a receipt that covers all of them, the school's own without."""
+    pairs = [(entry.subject_id, entry.record_class) for entry in entries]
+    if receipt is not None:
+        receipt.check(pairs, utc_now())
+    await load_keys(ledger, set(pairs))
+    past = Past()
+    for number, entry in enumerate(entries, start=1):
+        try:
+            past.facts.append(Fact(entry, ledger.mapper.open(entry, ledger.keyring)))
+        except Erased:
+            past.erased.add((entry.subject_id, entry.record_class))
+        if number % BREATH == 0:
+            await asyncio.sleep(0)
+    return past
