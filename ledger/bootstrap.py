@@ -25,6 +25,7 @@ from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
+from ledger.store.tail import Tail
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
         ) as keys,
     ):
         await executor.start()
+        tail = Tail(database)
         try:
             yield Ledger(
                 base.id,
@@ -147,6 +149,8 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
                 executor,
                 pool,
                 keys,
+                tail,
             )
         finally:
+            await tail.close()
             await executor.stop()

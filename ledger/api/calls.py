@@ -152,7 +152,7 @@ def cursor_id(cursor: str | None) -> UUID | None:
     except ValueError:
         found = None
     if found is None or str(found) != cursor:
-        raise _broken_cursor()
+        raise broken_cursor()
     return found
 
 
@@ -161,9 +161,10 @@ def cursor_position(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):  # noqa: PLR2004 - digits of a position
-        raise _broken_cursor()
+        raise broken_cursor()
     return int(cursor)
 
 
-def _broken_cursor() -> BadRequest:
+def broken_cursor() -> BadRequest:
+    """Returns what is said of a cursor that no list gave out."""
     return BadRequest("cursor", "The cursor is not one of this list.", help="Use `next` of the page before, unchanged.")

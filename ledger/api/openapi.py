@@ -20,6 +20,8 @@ from ledger.api.calls import KEY
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.schemas import achievements, courses, marks, school, students
 from ledger.application.disclose import shown
+from ledger.application.disclose.cloudevents import CloudEvent
+from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.record.command import MAX_KEY
 from ledger.projections.rosters.projection import SchoolBody
 
@@ -68,6 +70,8 @@ GroupPage = shown.Page[shown.GroupShown]
 CoursePage = shown.Page[shown.CourseShown]
 WorkPage = shown.Page[shown.WorkShown]
 StudentPage = shown.Page[shown.StudentShown]
+Feed = FeedPage[EventHeader]
+FeedOpened = FeedPage[EventOpened]
 
 _ANSWERS: Mapping[str, Any] = {
     "CommandRecorded": CommandRecorded,
@@ -84,6 +88,9 @@ _ANSWERS: Mapping[str, Any] = {
     "Retention": shown.Retention,
     "DisclosureRegister": shown.DisclosureRegister,
     "History": shown.History,
+    "Feed": Feed,
+    "FeedOpened": FeedOpened,
+    "CloudEvent": CloudEvent,
     "Problem": Problem,
 }
 
@@ -100,6 +107,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("retention", "Сроки хранения / Retention"),
     ("disclosures", "Кто видел данные / Who saw the data"),
     ("history", "История записей об ученике / A student's history"),
+    ("feed", "Лента событий / The feed of events"),
     ("commands", "Что стало с запросом / What became of a request"),
     ("health", "Состояние службы / Health"),
 )
@@ -109,6 +117,7 @@ _PROBLEMS: Mapping[str, str] = {
     "401": "No valid token came with the request.",
     "403": "The office of the actor does not allow this. A refused reading is recorded.",
     "404": "There is no such thing.",
+    "406": "The client takes none of the media types that there are.",
     "409": "The thing exists already, or has changed in the meantime.",
     "410": "The data were erased.",
     "413": "The body has more than 1 MiB.",

@@ -6,10 +6,11 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 from pydantic import AwareDatetime
 
 from ledger.api.schemas.base import FIRST_DAY, LAST_DAY
+from ledger.application.disclose.feed import MAX_FEED
 from ledger.application.disclose.shown import MAX_PAGE
 
 LAST_POSITION = 2**63 - 1
@@ -60,3 +61,31 @@ CourseId = Annotated[UUID, Path(description="Курс / The course.")]
 StudentId = Annotated[UUID, Path(description="Ученик / The student.")]
 MarkId = Annotated[UUID, Path(description="Отметка / The mark.")]
 CommandKey = Annotated[str, Path(max_length=200, description="Ключ запроса / The Idempotency-Key of the request.")]
+
+MAX_WAIT_S = 30
+
+FeedAfter = Annotated[
+    int | None,
+    Query(ge=0, le=LAST_POSITION, description="После этой позиции / After this position: `seen` of the page before."),
+]
+FeedUntil = Annotated[
+    int | None,
+    Query(ge=0, le=LAST_POSITION, description="До этой позиции / Up to this position; without it the newest event."),
+]
+FeedLimit = Annotated[int, Query(ge=1, le=MAX_FEED, description="Сколько на странице / Events on a page.")]
+Payload = Annotated[
+    bool, Query(description="С содержанием, что записывается / With payload, which is disclosed to each student.")
+]
+TopicPrefix = Annotated[
+    str | None,
+    Query(pattern=r"^[a-z][a-z0-9_.]{0,99}$", description="Начало темы / Topics that begin so, such as `marks.`."),
+]
+SubjectFilter = Annotated[UUID | None, Query(description="О ком / Events about this subject only.")]
+Wait = Annotated[
+    float,
+    Query(ge=0, le=MAX_WAIT_S, description="Сколько секунд ждать / Seconds to wait where there is nothing yet."),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", description="Позиция, после которой продолжить поток / Where a stream goes on."),
+]

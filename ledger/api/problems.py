@@ -54,6 +54,12 @@ class UnsupportedMedia(InvalidInput):
     code = "media-type"
 
 
+class NotAcceptable(InvalidInput):
+    """None of the media types that the client takes is one that this address has."""
+
+    code = "not-acceptable"
+
+
 class FieldError(msgspec.Struct):
     """A field that cannot be used: where it stands and which rule it breaks."""
 
@@ -99,6 +105,7 @@ _STATUS: Mapping[type[LedgerError], int] = {
     BadRequest: 400,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    NotAcceptable: 406,
     errors.InvalidInput: 422,
     errors.NotFound: 404,
     errors.Conflict: 409,

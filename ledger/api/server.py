@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -17,6 +17,7 @@ from ledger.api.app import create_app
 from ledger.errors import SettingsError
 
 if TYPE_CHECKING:
+    from ledger.api.service import Service
     from ledger.bootstrap import Foundation
 
 BACKLOG = 2048
@@ -49,6 +50,18 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+class Server(uvicorn.Server):
+    """A server that tells whoever waits for events to go home before it waits for open connections to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops taking requests and lets those under way finish."""
+        application: Any = self.config.app
+        service: Service | None = getattr(application.state, "service", None)
+        if service is not None:
+            service.ledger.tail.stop()
+        await super().shutdown(sockets)
+
+
 def make_server(base: Foundation) -> uvicorn.Server:
     """Returns a server of this process; `run(sockets=[...])` blocks until `should_exit` is set or a signal comes."""
     config = uvicorn.Config(
@@ -65,7 +78,7 @@ def make_server(base: Foundation) -> uvicorn.Server:
     )
     # `access_log=False` only takes its handlers away: whoever adds one would log addresses with keys and foreign ids.
     logging.getLogger("uvicorn.access").disabled = True
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def serve(base: Foundation, listening: socket.socket) -> None:

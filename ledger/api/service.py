@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
+
+from ledger.api.stream import Streams
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,6 +22,7 @@ class Service:
 
     ledger: Ledger
     verifier: TokenVerifier
+    streams: Streams = field(default_factory=Streams)
 
 
 def service_of(request: Request) -> Service:

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher
+    from ledger.store.tail import Tail
 
 
 @dataclass(slots=True)
 class Ledger:
     """The parts of one ledger in one process.
 
-    `pool` is of the reader role (views), `keys` of the writer role (data keys, events). Executor and pools belong to
-    the event loop that opened them; the rest may be used anywhere.
+    `pool` is of the reader role (views), `keys` of the writer role (data keys, events); `tail` wakes
+    who waits for events. Executor, pools and tail belong to the event loop that opened them; the rest may be used
+    anywhere.
     """
 
     id: UUID
@@ -44,6 +46,7 @@ class Ledger:
     executor: CommandExecutor
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+    tail: Tail
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

@@ -10,6 +10,7 @@ from ledger.api.routes import (
     commands,
     courses,
     disclosures,
+    feed,
     health,
     history,
     journals,
@@ -40,6 +41,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         retention,
         disclosures,
         history,
+        feed,
         commands,
         health,
     )

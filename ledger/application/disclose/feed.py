@@ -7,9 +7,12 @@ reading payload itself records, but paging comes to an end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,8 +30,6 @@ from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ledger.application.disclose.gate import Reader
     from ledger.application.ledger import Ledger
     from ledger.streams.base import LedgerEvent
@@ -40,6 +41,7 @@ WINDOW = 10_000
 
 OPENED, ERASED, WITHHELD = "opened", "erased", "withheld"
 
+_CURSOR = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
 _BASE = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _STUDENTS = "SELECT stream_id FROM {schema}.events WHERE stream_id = ANY(%b::uuid[]) AND version = 1"
@@ -73,12 +75,17 @@ class EventHeader:
     carrier: str
 
 
-class EventOpened(NamedTuple):
-    """An event of a page with payload: `payload` says whether `state` is opened, erased or withheld (then null)."""
+@dataclass(frozen=True, slots=True)
+class EventOpened(EventHeader):
+    """An event with its payload, which is `opened`, `erased` or `withheld`; `state` is null unless it was opened."""
 
-    header: EventHeader
     payload: str
     state: dict[str, object] | None
+
+
+_HEADER_FIELDS = tuple(field.name for field in fields(EventHeader))
+
+E_co = TypeVar("E_co", bound=EventHeader, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +110,18 @@ class FeedQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedPage:
-    """A page of the feed: everything up to `seen` was looked at, paging ends at `until`; `opened` is the payload."""
+class FeedPage(Generic[E_co]):
+    """A page of the feed.
 
-    headers: list[EventHeader]
+    Every event up to `seen` was looked at, so a reader goes on after it. The paging ends at `until`; `next` continues
+    it, None at its end. `access_id` is the disclosure of a page with payload, where somebody's was opened.
+    """
+
+    items: Sequence[E_co]
+    next: str | None
     seen: int
     until: int
     access_id: UUID | None = None
-    opened: list[EventOpened] | None = None
 
 
 def header_of(entry: Entry) -> EventHeader:
@@ -156,8 +167,8 @@ async def admit(ledger: Ledger, reader: Reader) -> None:
         await open_access(ledger, reader, Resource.FEED, students=(), categories=())
 
 
-async def read_feed(ledger: Ledger, reader: Reader, query: FeedQuery) -> FeedPage:
-    """Returns a page of the feed, straight from the events: it is never behind.
+async def read_feed(ledger: Ledger, reader: Reader, query: FeedQuery) -> FeedPage[EventHeader]:
+    """Returns a page of the feed, straight from the events: it is never behind. With payload, items are EventOpened.
 
     Raises:
         Forbidden: the policy refused (recorded).
@@ -165,13 +176,32 @@ async def read_feed(ledger: Ledger, reader: Reader, query: FeedQuery) -> FeedPag
     """
     await admit(ledger, reader)
     entries, seen, until = await _select(ledger, query)
-    if not query.payload:
-        return FeedPage([header_of(entry) for entry in entries], seen, until)
-    page = await _open(ledger, reader, entries)
-    headers = [event.header for event in page.events]
-    if len(headers) < len(entries):
-        seen = headers[-1].position
-    return FeedPage(headers, seen, until, page.access_id, page.events)
+    items: Sequence[EventHeader]
+    access_id = None
+    if query.payload:
+        items, access_id = await _open(ledger, reader, entries)
+        if len(items) < len(entries):
+            seen = items[-1].position
+    else:
+        items = [header_of(entry) for entry in entries]
+    return FeedPage(items, f"{seen}-{until}" if seen < until else None, seen, until, access_id)
+
+
+async def await_feed(ledger: Ledger, reader: Reader, query: FeedQuery, seconds: float) -> FeedPage[EventHeader]:
+    """Returns the first page that shows something, or an empty one when `seconds` are over or the service stops.
+
+    A query whose end is fixed does not wait: nothing new comes before it.
+    """
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + seconds
+    while True:
+        page = await read_feed(ledger, reader, query)
+        left = deadline - clock.time()
+        if page.items or query.until is not None or left <= 0:
+            return page
+        query = replace(query, after=page.seen)
+        if page.seen == page.until and not await ledger.tail.wait(page.seen, left):
+            return page
 
 
 async def _select(ledger: Ledger, query: FeedQuery) -> tuple[list[Entry], int, int]:
@@ -206,12 +236,7 @@ async def _select(ledger: Ledger, query: FeedQuery) -> tuple[list[Entry], int, i
     return entries, max(end, query.after), until
 
 
-class _Opened(NamedTuple):
-    events: list[EventOpened]
-    access_id: UUID | None
-
-
-async def _open(ledger: Ledger, reader: Reader, entries: Sequence[Entry]) -> _Opened:
+async def _open(ledger: Ledger, reader: Reader, entries: Sequence[Entry]) -> tuple[list[EventOpened], UUID | None]:
     """Discloses and opens, up to the first student who is one too many for a page.
 
     What a disclosure itself recorded is withheld: whoever followed with payload would otherwise disclose for ever what
@@ -235,7 +260,7 @@ async def _open(ledger: Ledger, reader: Reader, entries: Sequence[Entry]) -> _Op
         access_id = receipt.access_id
     own = [(entry.subject_id, entry.record_class) for entry in page if _organisational(ledger, entry)]
     await load_keys(ledger, {*pairs, *own})
-    return _Opened([_event(ledger, entry, students) for entry in page], access_id)
+    return [_event(ledger, entry, students) for entry in page], access_id
 
 
 def _personal(entry: Entry, students: set[UUID]) -> bool:
@@ -247,13 +272,15 @@ def _organisational(ledger: Ledger, entry: Entry) -> bool:
 
 
 def _event(ledger: Ledger, entry: Entry, students: set[UUID]) -> EventOpened:
+    payload, state = WITHHELD, None
+    if _personal(entry, students) or _organisational(ledger, entry):
+        try:
+            payload, state = OPENED, state_of(ledger.mapper.open(entry, ledger.keyring))
+        except Erased:
+            payload = ERASED
     header = header_of(entry)
-    if not _personal(entry, students) and not _organisational(ledger, entry):
-        return EventOpened(header, WITHHELD, None)
-    try:
-        return EventOpened(header, OPENED, state_of(ledger.mapper.open(entry, ledger.keyring)))
-    except Erased:
-        return EventOpened(header, ERASED, None)
+    columns = {name: getattr(header, name) for name in _HEADER_FIELDS}
+    return EventOpened(**columns, payload=payload, state=state)
 
 
 async def _students(ledger: Ledger, entries: Sequence[Entry]) -> set[UUID]:
@@ -267,6 +294,12 @@ async def _students(ledger: Ledger, entries: Sequence[Entry]) -> set[UUID]:
             return {row[0] for row in await cursor.fetchall()}
 
 
-def following(query: FeedQuery, page: FeedPage) -> FeedQuery:
+def following(query: FeedQuery, page: FeedPage[EventHeader]) -> FeedQuery:
     """Returns what asks for the page after this one, whose end is fixed by now."""
     return replace(query, after=page.seen, until=page.until)
+
+
+def cursor_of(text: str) -> tuple[int, int] | None:
+    """Returns the `after` and `until` of a page's `next`, or None where it is none."""
+    found = _CURSOR.fullmatch(text)
+    return (int(found[1]), int(found[2])) if found else None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
 from ledger.application.disclose import feed
-from ledger.application.disclose.feed import AheadOfHistory, FeedQuery, following, header_of, read_feed
+from ledger.application.disclose.feed import (
+    AheadOfHistory,
+    EventHeader,
+    EventOpened,
+    FeedQuery,
+    following,
+    header_of,
+    read_feed,
+)
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.errors import Forbidden
 from ledger.ids import new_id
@@ -18,15 +27,17 @@ from ledger.store.lanes import ENTRY_COLUMNS
 from tests.support.desk import DIRECTOR, Desk, reads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
-    from ledger.application.disclose.feed import EventHeader, FeedPage
+    from ledger.application.disclose.feed import FeedPage
     from ledger.store.database import Row
 
 PERSON = UUID(int=0xA1)
 
 
-async def pages(desk: Desk, query: FeedQuery, by: Actor = DIRECTOR) -> list[FeedPage]:
+async def pages(desk: Desk, query: FeedQuery, by: Actor = DIRECTOR) -> list[FeedPage[EventHeader]]:
     """Follows the paging to its end."""
     found = []
     while True:
@@ -42,8 +53,17 @@ def stored(owner: psycopg.Connection[Row], where: str = "true") -> list[EventHea
     return [header_of(Entry._make(row)) for row in rows]
 
 
-def headers(found: list[FeedPage]) -> list[EventHeader]:
-    return [header for page in found for header in page.headers]
+def headers(found: list[FeedPage[EventHeader]]) -> list[EventHeader]:
+    return without([header for page in found for header in page.items])
+
+
+def without(items: Sequence[EventHeader]) -> list[EventHeader]:
+    """Takes the payload off."""
+    return [EventHeader(*(getattr(item, field.name) for field in fields(EventHeader))) for item in items]
+
+
+def opened(page: FeedPage[EventHeader]) -> list[EventOpened]:
+    return [item for item in page.items if isinstance(item, EventOpened)]
 
 
 async def test_feed_is_the_history_whatever_the_size_of_a_page(desk: Desk, owner: psycopg.Connection[Row]) -> None:
@@ -52,17 +72,18 @@ async def test_feed_is_the_history_whatever_the_size_of_a_page(desk: Desk, owner
     for limit in (1, 2, 7, len(every), 1000):
         found = await pages(desk, FeedQuery(limit=limit))
         assert headers(found) == every
-        assert all(len(page.headers) <= limit for page in found)
+        assert all(len(page.items) <= limit for page in found)
     assert stored(owner) == every
 
 
 async def test_paging_ends_although_recording_goes_on(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     students = await desk.enrols(2)
     every = stored(owner)
-    query, seen = FeedQuery(limit=4), []
+    query = FeedQuery(limit=4)
+    seen: list[EventHeader] = []
     while True:
         page = await read_feed(desk.ledger, reads(), query)
-        seen += page.headers
+        seen += page.items
         await desk.does(desk.achievement(students[0], title=f"Олимпиада {len(seen)}"))
         if page.seen == page.until:
             break
@@ -77,16 +98,14 @@ async def test_payload_is_disclosed_once_for_each_student_and_page(desk: Desk, o
     await desk.marks(*students, value="4")
     before = stored(owner)
     page = await read_feed(desk.ledger, reads(), FeedQuery(payload=True, limit=1000))
-    assert page.headers == before
+    assert without(page.items) == before
     recorded = stored(owner)[len(before) :]
     assert [header.topic for header in recorded] == ["access.opened", "disclosure.made", "disclosure.made"]
     assert [header.subject_id for header in recorded] == [DIRECTOR.id, *sorted(students, key=students.index)]
     assert recorded[0].stream_id == page.access_id
-    assert page.opened is not None
-    assert [event.header for event in page.opened] == before
-    marks = [event.state for event in page.opened if event.header.topic == "marks.recorded"]
+    marks = [event.state for event in opened(page) if event.topic == "marks.recorded"]
     assert [state["value"] for state in marks if state is not None] == ["4", "4"]
-    assert {event.payload for event in page.opened} == {"opened"}
+    assert {event.payload for event in opened(page)} == {"opened"}
 
 
 async def test_follower_with_payload_does_not_chase_its_own_disclosures(
@@ -95,7 +114,7 @@ async def test_follower_with_payload_does_not_chase_its_own_disclosures(
     await desk.marks(*await desk.enrols(2))
     first = await pages(desk, FeedQuery(payload=True, limit=1000))
     second = await pages(desk, FeedQuery(payload=True, limit=1000, after=first[-1].seen))
-    assert [event.payload for page in second for event in page.opened or ()] == ["withheld"] * 3
+    assert [event.payload for page in second for event in opened(page)] == ["withheld"] * 3
     assert [page.access_id for page in second] == [None]
     third = await pages(desk, FeedQuery(payload=True, limit=1000, after=second[-1].seen))
     assert headers(third) == []
@@ -108,7 +127,7 @@ async def test_page_with_payload_ends_before_its_51st_student(desk: Desk, owner:
     found = await pages(desk, FeedQuery(payload=True, limit=1000))
     assert headers(found) == every
     assert len(found) > 1
-    subjects = [{header.subject_id for header in page.headers} - {desk.school} for page in found]
+    subjects = [{header.subject_id for header in page.items} - {desk.school} for page in found]
     assert max(map(len, subjects)) == MAX_PAGE
 
 
@@ -119,7 +138,7 @@ async def test_erased_class_is_named_and_the_rest_is_opened(desk: Desk, owner: p
         eraser.execute("DELETE FROM data_keys WHERE record_class = 'marks'")
     desk.ledger.keyring.drop([(student, "marks")])
     (page,) = await pages(desk, FeedQuery(payload=True, subject=student))
-    found = {event.header.topic: event.payload for event in page.opened or ()}
+    found = {event.topic: event.payload for event in opened(page)}
     assert found["marks.recorded"] == "erased"
     assert found["student.enrolled"] == "opened"
 
@@ -154,7 +173,7 @@ async def test_refusal_to_show_the_feed_is_recorded(desk: Desk, owner: psycopg.C
 
 async def test_reader_that_has_seen_more_than_there_is_is_told(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     last = len(stored(owner))
-    assert (await read_feed(desk.ledger, reads(), FeedQuery(after=last))).headers == []
+    assert list((await read_feed(desk.ledger, reads(), FeedQuery(after=last))).items) == []
     for query in (FeedQuery(after=last + 1), FeedQuery(until=last + 1)):
         with pytest.raises(AheadOfHistory, match=f"position {last}"):
             await read_feed(desk.ledger, reads(Actor(new_id(), Office.AUDITOR)), query)

@@ -1,0 +1,111 @@
+"""The end of the history: who waits for the next event is woken when it comes.
+
+One connection of the process listens for all who wait; none of them holds one. NOTIFY is a hint that saves time;
+looking at the table at short intervals is the guarantee, so a lost notification or a lost connection costs a moment and
+never an event. The connection is closed when nobody has waited for a while: one that listens and is not read would fill
+the server's queue of notifications.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ledger.errors import LedgerError
+from ledger.store.database import translated
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Database, Row
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+RECONNECT_S = 0.5
+IDLE_S = 30.0
+
+_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
+
+
+class Tail:
+    """Wakes those who wait for the next event. Belongs to one event loop; `stop` wakes everybody for good."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._position = 0
+        self._news = asyncio.Event()
+        self.waiting = 0
+        """How many wait."""
+        self._idle_since = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the service ends, and nobody should wait any more."""
+        return self._stopped
+
+    @property
+    def listening(self) -> bool:
+        """Whether the connection is in use."""
+        return self._task is not None and not self._task.done()
+
+    async def wait(self, after: int, seconds: float) -> bool:
+        """Returns whether an event after the position `after` has come within `seconds`."""
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                while self._position <= after and not self._stopped:
+                    self._start()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.waiting -= 1
+            self._idle_since = asyncio.get_running_loop().time()
+        return self._position > after
+
+    def stop(self) -> None:
+        """Wakes everybody who waits, with nothing, and lets nobody wait again."""
+        self._stopped = True
+        self._news.set()
+
+    async def close(self) -> None:
+        """Stops and gives the connection back."""
+        self.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start(self) -> None:
+        if not self.listening:
+            self._task = asyncio.create_task(self._run(), name="tail")
+
+    def _wanted(self) -> bool:
+        return self.waiting > 0 or asyncio.get_running_loop().time() - self._idle_since < IDLE_S
+
+    async def _run(self) -> None:
+        """Listens as long as somebody waits; a database that goes away is tried again."""
+        while not self._stopped and self._wanted():
+            try:
+                with translated():
+                    async with await self._database.connect_async("writer") as connection:
+                        await connection.execute(self._database.bind("LISTEN {schema}"))
+                        await self._look(connection)
+            except LedgerError as error:
+                logger.warning("Whoever waits for events waits for the database: %s", error)
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _look(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        last = self._database.bind(_LAST)
+        while not self._stopped and self._wanted():
+            row = await (await connection.execute(last, prepare=True)).fetchone()
+            position = int(row[0]) if row else 0
+            if position != self._position:
+                self._position = position
+                self._news.set()
+                self._news = asyncio.Event()
+            async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                pass
