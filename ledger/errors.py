@@ -144,6 +144,12 @@ class NotProven(LedgerError):
     code = "not-proven"
 
 
+class NewerEvent(Unreadable):
+    """A newer version of the ledger recorded it; this one stops rather than misread it."""
+
+    code = "newer-event"
+
+
 class UndisclosedAccess(LedgerError):
     """Somebody tried to open personal data without a committed disclosure that covers it."""
 

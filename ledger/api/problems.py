@@ -118,6 +118,7 @@ _STATUS: Mapping[type[LedgerError], int] = {
     errors.OutcomeUnknown: 503,
     errors.HistoryAlarm: 503,
     errors.Erased: 410,
+    errors.NewerEvent: 503,
 }
 
 _PASSING = (errors.Busy, errors.StoreUnavailable, errors.OutcomeUnknown)

@@ -25,8 +25,10 @@ class ViewFailed(LedgerError):
     code = "view-failed"
 
     def __init__(self, view: str, position: int, cause: BaseException) -> None:
+        # The messages of our own errors carry no stored value; those of others might.
+        why = f"{type(cause).__name__}: {cause.detail}" if isinstance(cause, LedgerError) else type(cause).__name__
         super().__init__(
-            f"View {view} cannot apply the event at position {position} ({type(cause).__name__}).",
+            f"View {view} cannot apply the event at position {position} ({why}).",
             help="Mend the cause; the view goes on from there, or run `ledger rebuild` for it.",
         )
         self.view = view

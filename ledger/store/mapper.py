@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.errors import InvalidInput, Unreadable
+from ledger.errors import InvalidInput, NewerEvent, Unreadable
 from ledger.seal.entry import Entry
 from ledger.store.keyring import AES_256_GCM, DataKey
 from ledger.streams.base import Lane, LedgerEvent, OpeningEvent
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ledger.store.keyring import Keyring
 
 MAX_STATE = 61_440
+_START_NEWER = "Start the version that recorded it, or a newer one; where none did, run `ledger audit`."
 _BASE_FIELDS = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
 _SCALARS: frozenset[type] = frozenset({type(None), bool, int, str, UUID, date, Decimal})
 MAX_PROVEN = 64
@@ -102,10 +103,14 @@ class _Codec:
         version = plaintext[0] if plaintext else 0
         if version == self.version:
             return msgspec.structs.asdict(self._decoder.decode(plaintext[1:]))
-        if not 0 < version < self.version:
-            message = (
-                f"The event was written by version {version} of its class; this ledger knows up to {self.version}."
+        if version > self.version:
+            raise NewerEvent(
+                f"An event {self.topic} was recorded in its version {version}, and this version of the ledger knows it"
+                f" up to {self.version}.",
+                help=_START_NEWER,
             )
+        if version == 0:
+            message = "The state has no version."
             raise msgspec.ValidationError(message)
         state = _raw.decode(plaintext[1:])
         for step in range(version, self.version):
@@ -155,13 +160,15 @@ class EventMapper:
 
         Raises:
             Erased: its record class was erased.
-            Unreadable: it was altered, or this version of the ledger does not know it.
+            NewerEvent: a newer version of the ledger recorded it. Unreadable: it was altered.
         """
         codec = self._by_topic.get(entry.topic)
-        if codec is None or entry.record_class != codec.record_class or entry.algorithm != AES_256_GCM:
+        if codec is None:
+            raise NewerEvent(f"This version of the ledger knows no event {entry.topic!r}.", help=_START_NEWER)
+        if entry.record_class != codec.record_class or entry.algorithm != AES_256_GCM:
             raise Unreadable(
-                f"Topic {entry.topic}, its class or its algorithm is not known to this version of the ledger.",
-                help="Start a version that knows it, or run `ledger audit`.",
+                f"An event {entry.topic} has another record class or algorithm than its topic.",
+                help="Run `ledger audit`.",
             )
         key = keyring.get(entry.subject_id, entry.record_class)
         if key.commitment != entry.commitment:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ledger.store.keyring import KeyEncryptionKeys
+from ledger.aggregates.registry import EVENTS
+from ledger.store.keyring import KeyEncryptionKeys, Keyring
+from ledger.store.lanes import LaneLoader
 from ledger.store.migrate import migrations
+from ledger.streams.base import LaneRef, OpeningEvent
 from tests.support.api import a_foundation, projecting, serving
 from tests.support.catalogue import catalogue
 from tests.support.cli import Cli
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from ledger.bootstrap import Foundation
     from ledger.store.database import Database
+    from ledger.store.mapper import EventMapper
     from tests.support.api import Api, Served
 
 PASSING = {"position", "request_id", "access_id", "next"}
@@ -148,6 +152,31 @@ def test_audit_is_equal_before_and_after_every_view_is_rebuilt(upgraded: Upgrade
         base.runner().rebuild(view)
     report = an_audit(base)
     assert report.equal, report.findings[:3]
+
+
+async def test_every_lane_is_folded_from_its_events_and_from_its_snapshot_alike(
+    old: tuple[Release, Database], mapper: EventMapper
+) -> None:
+    release, database = old
+    loader = LaneLoader(database, mapper, Keyring(KeyEncryptionKeys.parse(release.kek)))
+    async with await database.connect_async("owner") as owner:
+        cursor = await owner.execute(
+            "SELECT DISTINCT ON (stream_id) stream_id, subject_id, topic FROM events ORDER BY stream_id, version"
+        )
+        refs = [
+            LaneRef(stream, subject, event.LANE)
+            for stream, subject, topic in await cursor.fetchall()
+            if issubclass(event := EVENTS[topic], OpeningEvent)
+        ]
+        taken = await loader.load(owner, refs)
+        await owner.execute("DELETE FROM snapshots")
+        folded = await loader.load(owner, refs)
+    assert len(refs) > len(release.students) * 2
+    for ref in refs:
+        one, other = taken[ref.stream_id], folded[ref.stream_id]
+        assert isinstance(one, ref.kind)
+        assert isinstance(other, ref.kind)
+        assert (one.version, one._state) == (other.version, other._state)
 
 
 def test_schema_after_the_migrations_is_that_of_a_fresh_ledger(
