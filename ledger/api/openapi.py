@@ -21,7 +21,9 @@ from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.schemas import achievements, courses, marks, school, students
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
+from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
+from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
 from ledger.projections.rosters.projection import SchoolBody
 
@@ -91,6 +93,8 @@ _ANSWERS: Mapping[str, Any] = {
     "Feed": Feed,
     "FeedOpened": FeedOpened,
     "CloudEvent": CloudEvent,
+    "StudentState": StudentState,
+    "Difference": Difference,
     "Problem": Problem,
 }
 

@@ -46,6 +46,23 @@ KnownAt = Annotated[
     AwareDatetime | None,
     Query(description="Что было известно к этому времени / What the ledger had learned by this time."),
 ]
+FromPosition = Annotated[
+    int | None, Query(ge=0, le=LAST_POSITION, description="Что изменилось после позиции / What changed after it.")
+]
+FromKnownAt = Annotated[
+    AwareDatetime | None, Query(description="Что стало известно после этого времени / What became known after it.")
+]
+FromEffectiveOn = Annotated[
+    date | None,
+    Query(ge=FIRST_DAY, le=LAST_DAY, description="Что произошло после этого дня / What happened after this day."),
+]
+ToPosition = Annotated[
+    int | None, Query(ge=0, le=LAST_POSITION, description="До этой позиции / Up to this position; now without it.")
+]
+ToKnownAt = Annotated[AwareDatetime | None, Query(description="До этого времени / Up to this time; now without it.")]
+ToEffectiveOn = Annotated[
+    date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="По этот день / Up to this day; every day without it.")
+]
 EffectiveOn = Annotated[
     date | None,
     Query(ge=FIRST_DAY, le=LAST_DAY, description="Что произошло к этому дню / What had happened by this day."),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from ledger.application import words
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.register import read_disclosures
-from ledger.cli import words
 from ledger.cli.console import out, print_json
 from ledger.cli.session import (
     ActorOption,

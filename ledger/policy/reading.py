@@ -26,6 +26,7 @@ class Resource(StrEnum):
     RETENTION = "retention"
     DISCLOSURES = "disclosures"
     HISTORY = "history"
+    STATE = "state"
     FEED = "feed"
 
 
@@ -97,7 +98,7 @@ def decide_reading(  # noqa: PLR0911 - one return for each rule, in their order
         return Denied("own-data", "Students and representatives read their own records only (S0-6.2, S1-5.2).")
     if resource is Resource.JOURNAL and relation.teaches:
         return Granted("trajectory", _TRAJECTORY, "teacher-own-course")
-    class_resources = (Resource.STUDENT, Resource.STUDENTS, Resource.PORTFOLIO, Resource.JOURNAL)
+    class_resources = (Resource.STUDENT, Resource.STUDENTS, Resource.PORTFOLIO, Resource.JOURNAL, Resource.STATE)
     if relation.class_teacher and resource in class_resources:
         return Granted("trajectory", _TRAJECTORY, "class-teacher-own-class")
     return Denied("teaching-relation", "Teachers read the journals of their courses, class teachers their class.")

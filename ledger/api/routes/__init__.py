@@ -18,6 +18,7 @@ from ledger.api.routes import (
     portfolios,
     retention,
     school,
+    states,
     students,
     transfers,
 )
@@ -42,6 +43,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         disclosures,
         history,
         feed,
+        states,
         commands,
         health,
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 
+_TIME = "SELECT recorded_at FROM {schema}.events WHERE position = %s"
+
 _BY_TIME = """
 WITH RECURSIVE search (low, high) AS (
     SELECT 0::bigint, coalesce(max(position), 0) FROM {schema}.events
@@ -78,6 +80,15 @@ class AsOf:
 NOW = AsOf()
 
 
+@dataclass(frozen=True, slots=True)
+class MomentShown:
+    """A moment as it was found: the position, when it was recorded (None before the first), and the day, if one."""
+
+    position: int
+    recorded_at: datetime | None
+    effective_on: date | None
+
+
 async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) -> Moment:
     """Returns the moment that is asked for; without position and time it is the last position recorded.
 
@@ -100,6 +111,15 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
             f"Nothing has been recorded at position {position} yet.", help=f"The last position is {last}."
         )
     return Moment(position, as_of.effective_on)
+
+
+async def show_moment(ledger: Ledger, moment: Moment) -> MomentShown:
+    """Returns a moment with the time at which its position was recorded."""
+    with translated():
+        async with ledger.keys.connection() as connection:
+            cursor = await connection.execute(ledger.database.bind(_TIME), (moment.position,), prepare=True)
+            row = await cursor.fetchone()
+    return MomentShown(moment.position, row[0] if row else None, moment.effective_on)
 
 
 async def _number(ledger: Ledger, query: str, parameters: dict[str, object] | None = None) -> int:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 VIEW = "rosters"
 
 
-def _group(key: Key, row: Row) -> GroupShown:
+def show_group(key: Key, row: Row) -> GroupShown:
+    """Returns an opened group row as it is shown."""
     body = cast("GroupBody", row.body)
     return GroupShown(cast("UUID", key[0]), body.title, body.year, body.level, body.class_teacher)
 
@@ -74,7 +75,7 @@ async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_pos
         stored = await queries.page(connection, store, after, limit + 1)
         position = (await positions(connection, ledger.database))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
-    return Page([_group(key, row) for key, row in opened], next_of(stored, limit), position)
+    return Page([show_group(key, row) for key, row in opened], next_of(stored, limit), position)
 
 
 async def read_group(ledger: Ledger, group_id: UUID, *, min_position: int = 0) -> GroupShown:
@@ -85,7 +86,7 @@ async def read_group(ledger: Ledger, group_id: UUID, *, min_position: int = 0) -
     opened = await open_school_rows(ledger, store, stored)
     if not opened:
         raise NotFound("There is no such class group.", help="List them: GET /v1/class-groups.")
-    return _group(*opened[0])
+    return show_group(*opened[0])
 
 
 async def list_courses(

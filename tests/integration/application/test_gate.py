@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.application.disclose import opening
+from ledger.application.disclose.differences import read_difference
 from ledger.application.disclose.gate import open_access
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
@@ -20,6 +21,7 @@ from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.register import read_disclosures
 from ledger.application.disclose.retention import read_retention
+from ledger.application.disclose.states import read_state
 from ledger.application.disclose.students import find_student, list_students, read_student
 from ledger.clock import utc_now
 from ledger.errors import Forbidden, InvalidInput, NotFound, UndisclosedAccess, Unreadable
@@ -63,6 +65,8 @@ READS: dict[str, Read] = {
     "portfolio then": lambda desk, student, by: read_portfolio(
         desk.ledger, reads(by), student, after=None, limit=50, as_of=THEN
     ),
+    "state": lambda desk, student, by: read_state(desk.ledger, reads(by), student),
+    "difference": lambda desk, student, by: read_difference(desk.ledger, reads(by), student, since=THEN),
 }
 
 LAST_ACCESS = (

@@ -77,10 +77,46 @@ FIELDS: Mapping[str, str] = {
 }
 """Names of the fields of those events."""
 
+COLUMNS: Mapping[str, str] = {
+    "ends_on": "по / until",
+    "happened_on": "дата / day",
+    "left_on": "последний день / last day",
+    "organisation": "организация / organisation",
+    "starts_on": "с / from",
+    "status": "состояние / status",
+    "voided": "недействительна / void",
+}
+"""Names of what views show besides."""
+
+ITEMS: Mapping[str, str] = {
+    "card": "Карточка / card",
+    "membership": "Класс / class group",
+    "mark": "Отметка / mark",
+    "submitted": "Работа сдана / work submitted",
+    "attendance": "Посещаемость / attendance",
+    "result": "Отметка за период / mark of a period",
+    "achievement": "Достижение / achievement",
+    "award": "Поощрение / award",
+    "credit": "Зачтённый результат / credited result",
+}
+"""Names of what a student's state is made of."""
+
+CHANGES: Mapping[str, str] = {
+    "added": "добавлено / added",
+    "changed": "изменено / changed",
+    "voided": "признано недействительным / void",
+}
+"""What can become of it."""
+
 
 def title(topic: str) -> str:
     """Returns what an event is called; an event of a later version keeps its topic."""
     return TITLES.get(topic, topic)
+
+
+def field(name: str) -> str:
+    """Returns what a field of an event, or of a row, is called."""
+    return FIELDS.get(name) or COLUMNS.get(name, name)
 
 
 def tell(state: Mapping[str, object]) -> str:
@@ -89,13 +125,18 @@ def tell(state: Mapping[str, object]) -> str:
     for name, value in state.items():
         if value is None or (isinstance(value, str | list | tuple) and not value):
             continue
-        told.append(f"{FIELDS.get(name, name)} {_plain(value)}")
+        told.append(f"{field(name)} {plain(value)}")
     return "; ".join(told) or "—"
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Returns a value in one line."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "да / yes" if value else "нет / no"
     if isinstance(value, list | tuple):
         return ", ".join(
-            _plain(item) if not isinstance(item, list | tuple) else ":".join(map(str, item)) for item in value
+            plain(item) if not isinstance(item, list | tuple) else ":".join(map(str, item)) for item in value
         )
     return " ".join(str(value).split())

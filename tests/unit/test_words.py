@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from ledger.aggregates.registry import EVENTS
-from ledger.cli import words
+from ledger.application import words
 from ledger.streams.base import LedgerEvent
 from ledger.streams.record_classes import STUDENT_CLASSES
 
