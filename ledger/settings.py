@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     queue: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=20_000, description="Waiting commands of one process beyond which new ones are answered 503."
     )
+    body_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=20.0, description="How long a client may take to send a body, or between two pieces of a bulk request."
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(
         default=None, description="json or console; without it console on a terminal and json elsewhere."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ledger.api.answers import answer_recorded
 from ledger.api.problems import (
@@ -22,7 +22,6 @@ from ledger.api.problems import (
     field_error,
 )
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas.base import Form
 from ledger.api.security import authenticate
 from ledger.api.service import request_id_of, service_of
 from ledger.application.disclose.gate import Reader
@@ -40,7 +39,7 @@ MAX_BODY = 1024 * 1024
 KEY = "Idempotency-Key"
 CHANNEL = "api"
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ from starlette.responses import Response
 
 from ledger.api.answers import CommandRecorded
 from ledger.api.calls import KEY
+from ledger.api.framing import NDJSON
+from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.recordings import RECORDINGS
 from ledger.api.schemas import achievements, courses, marks, school, students
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
@@ -106,6 +109,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("transfers", "Переводы между организациями / Transfers"),
     ("marks", "Отметки, уроки, исправления / Marks, lessons, corrections"),
     ("achievements", "Достижения, поощрения, зачёт результатов / Achievements, awards, credits"),
+    ("bulk", "Запись пакетом / Bulk recording"),
     ("journals", "Журналы / Journals"),
     ("portfolios", "Портфолио / Portfolios"),
     ("retention", "Сроки хранения / Retention"),
@@ -122,6 +126,7 @@ _PROBLEMS: Mapping[str, str] = {
     "403": "The office of the actor does not allow this. A refused reading is recorded.",
     "404": "There is no such thing.",
     "406": "The client takes none of the media types that there are.",
+    "408": "The body did not come in time.",
     "409": "The thing exists already, or has changed in the meantime.",
     "410": "The data were erased.",
     "413": "The body has more than 1 MiB.",
@@ -130,7 +135,7 @@ _PROBLEMS: Mapping[str, str] = {
     "500": "A fault of the ledger.",
     "503": "The database is away, a view is behind, or too many commands wait: try again with the same key.",
 }
-_OF_RECORDING = ("400", "401", "403", "404", "409", "413", "415", "422", "500", "503")
+_OF_RECORDING = ("400", "401", "403", "404", "408", "409", "413", "415", "422", "500", "503")
 _OF_READING = ("400", "401", "403", "404", "410", "422", "500", "503")
 
 _KEY_PARAMETER: Mapping[str, Any] = {
@@ -181,6 +186,26 @@ def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, An
                 "content": {"application/json": {"schema": {"$ref": f"{_REF}{form.__name__}"}}},
             },
         },
+    }
+
+
+def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
+    """Returns what describes a POST of many commands, a line each, and of their answers."""
+    lines = {recording.name: f"{_REF}{recording.name}" for recording in RECORDINGS.values()}
+    line = {"oneOf": [{"$ref": ref} for ref in lines.values()]}
+    line["discriminator"] = {"propertyName": "command", "mapping": lines}  # type: ignore[assignment]  # JSON
+    answer = {"anyOf": [{"$ref": f"{_REF}CommandRecorded"}, {"$ref": f"{_REF}Problem"}]}
+    return {
+        "operation_id": operation_id,
+        "summary": summary,
+        "response_model": None,
+        "responses": {
+            200: {
+                "description": "Ответ на каждую строку, по порядку / An answer to each line, in order.",
+                "content": {NDJSON: {"schema": answer}},
+            }
+        },
+        "openapi_extra": {"requestBody": {"required": True, "content": {NDJSON: {"schema": line}}}},
     }
 
 
@@ -248,7 +273,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _form_schemas() -> dict[str, Any]:
-    _, definitions = models_json_schema([(form, "validation") for form in FORMS], ref_template=_REF + "{model}")
+    lines = [line_form(recording) for recording in RECORDINGS.values()]
+    forms: list[type[Form]] = [*FORMS, *lines]
+    _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=_REF + "{model}")
     schemas: dict[str, Any] = definitions["$defs"]
     return schemas
 

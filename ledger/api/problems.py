@@ -60,6 +60,18 @@ class NotAcceptable(InvalidInput):
     code = "not-acceptable"
 
 
+class SlowBody(InvalidInput):
+    """The body did not come in time."""
+
+    code = "body-timeout"
+
+
+class EarlierLineFailed(InvalidInput):
+    """A line of a bulk request needs what an earlier one did not make."""
+
+    code = "earlier-line-failed"
+
+
 class FieldError(msgspec.Struct):
     """A field that cannot be used: where it stands and which rule it breaks."""
 
@@ -103,6 +115,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 _STATUS: Mapping[type[LedgerError], int] = {
     BadRequest: 400,
+    SlowBody: 408,
     TooLarge: 413,
     UnsupportedMedia: 415,
     NotAcceptable: 406,
@@ -113,6 +126,7 @@ _STATUS: Mapping[type[LedgerError], int] = {
     errors.Forbidden: 403,
     errors.Unauthenticated: 401,
     errors.KeyReused: 422,
+    EarlierLineFailed: 424,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
     errors.OutcomeUnknown: 503,

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _IN_PATH = re.compile(r"{(\w+)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A way in: a command, the form of its body and the address of its route.
 

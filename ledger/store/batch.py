@@ -91,7 +91,10 @@ async def decide_batch(
     now: datetime,
     load: Load,
 ) -> list[Decided]:
-    """Lets every command decide, loading missing lanes together; commands on the same lanes keep their order.
+    """Lets every command decide, loading missing lanes together.
+
+    Commands of one sequence are decided in the order in which they came: one that has to wait for a lane holds up those
+    behind it, which are only asked now which lanes they will need.
 
     Raises:
         BrokenCommand: an accepted decision could not be applied.
@@ -101,23 +104,30 @@ async def decide_batch(
     while pending:
         missing: dict[UUID, LaneRef[Any]] = {}
         again: list[tuple[Waiting, list[UUID]]] = []
+        held_up: set[UUID] = set()
         for waiting in pending:
+            envelope = waiting.envelope
+            outcome = Decided(waiting)
+            proposals: Sequence[Proposal] = ()
             try:
-                envelope = waiting.envelope
                 proposals = envelope.command.decide(lanes, envelope.context)
-                local_act = envelope.command.cites(lanes, envelope.context)
+                outcome.local_act = envelope.command.cites(lanes, envelope.context)
             except LanesMissing as signal:
                 missing.update((ref.stream_id, ref) for ref in signal.refs)
                 again.append((waiting, [ref.stream_id for ref in signal.refs]))
-            except LedgerError as refusal:
-                decided.append(Decided(waiting, refusal))
-            except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
-                _tell_undecided(waiting, error)
-                decided.append(Decided(waiting, error))
-            else:
-                outcome = Decided(waiting, local_act=local_act)
+                if envelope.sequence is not None:
+                    held_up.add(envelope.sequence)
+                continue
+            except Exception as error:  # noqa: BLE001 - a refusal, or a fault, of one command is its own answer
+                outcome.refusal = error
+            if envelope.sequence in held_up:
+                again.append((waiting, []))
+                continue
+            if outcome.refusal is None:
                 _apply(outcome, proposals, lanes, now)
-                decided.append(outcome)
+            elif not isinstance(outcome.refusal, LedgerError):
+                _tell_undecided(waiting, outcome.refusal)
+            decided.append(outcome)
         if missing:
             unreadable = await _load(missing, lanes, load)
             failed = [(waiting, unreadable.keys() & streams) for waiting, streams in again]
@@ -127,7 +137,7 @@ async def decide_batch(
     return decided
 
 
-def _tell_undecided(waiting: Waiting, error: Exception) -> None:
+def _tell_undecided(waiting: Waiting, error: BaseException) -> None:
     logger.error(
         "A command could not be decided.",
         command=type(waiting.envelope.command).__name__,

@@ -61,9 +61,13 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A command on its way: who sent it and under which key."""
+    """A command on its way: who sent it and under which key.
+
+    `sequence` joins commands whose order counts: each is decided after those before it, and sees their effects.
+    """
 
     command: Command
     header: Header
     context: Context
     idempotency: Idempotency | None = None
+    sequence: UUID | None = None

@@ -69,6 +69,7 @@ class CommandExecutor:
         self._loading: psycopg.AsyncConnection[Row] | None = None
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._weight = 1.0
@@ -85,6 +86,7 @@ class CommandExecutor:
         """Lets the waiting commands finish and closes the connections."""
         self._stopping = True
         self._wake.set()
+        self._room.set()
         if self._task is not None:
             await self._task
         await self._writer.close()
@@ -134,6 +136,17 @@ class CommandExecutor:
         self._wake.set()
         return future
 
+    async def submit_when_free(self, envelope: Envelope) -> asyncio.Future[Recorded]:
+        """Puts a command into the queue as soon as less than half of it is taken.
+
+        For those who have many commands and can wait: the other half stays for those who cannot, and nobody who comes
+        this way meets `Busy`.
+        """
+        while len(self._queue) >= max(1, self._settings.queue // 2) and self.running and self.alarm is None:
+            self._room.clear()
+            await self._room.wait()
+        return self.submit(envelope)
+
     # --- the writer's task ------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -172,6 +185,7 @@ class CommandExecutor:
                 keys.add(idempotency.command_id)
             batch.append(waiting)
         self._queue.extendleft(reversed(again))
+        self._room.set()
         return batch
 
     async def _look_ahead(self, batch: list[Waiting], under_way: _Round | None) -> _Round:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,12 @@ YESTERDAY = TODAY - timedelta(days=1)
 BEGIN, END = TODAY - timedelta(days=120), TODAY + timedelta(days=120)
 YEAR, PERIOD = "2025-2026", "2025-2026/1"
 Json = dict[str, Any]
+BULK = {"Content-Type": "application/x-ndjson"}
+
+
+def ndjson(*lines: Json | bytes) -> bytes:
+    """Returns a body of a bulk request."""
+    return b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
 
 
 @dataclass
@@ -85,6 +92,13 @@ class Api:
     def post(self, path: str, body: object, *, key: str | None = None) -> httpx.Response:
         """Sends a command under a new key, or a given one."""
         return self.http.post(path, json=body, headers={"Idempotency-Key": key or str(uuid4())})
+
+    def bulk(self, *lines: Json | bytes) -> list[Json]:
+        """Sends lines in one request and returns their answers."""
+        answer = self.http.post("/v1/bulk", content=ndjson(*lines), headers=BULK)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        return [json.loads(line) for line in answer.content.splitlines()]
 
     def records(self, path: str, body: object, *, key: str | None = None) -> Json:
         """Sends a command that must be recorded, and returns the answer."""

@@ -83,7 +83,7 @@ def test_every_operation_under_v1_says_its_problems_and_security(document: Json)
 def test_every_post_documents_its_key_its_form_and_its_answer(document: Json) -> None:
     used = set()
     for path, method, operation in operations(document):
-        if method != "post":
+        if method != "post" or path == "/v1/bulk":
             continue
         keys = [parameter for parameter in operation["parameters"] if parameter["name"] == "Idempotency-Key"]
         assert [key["required"] for key in keys] == [True], path
@@ -92,6 +92,19 @@ def test_every_post_documents_its_key_its_form_and_its_answer(document: Json) ->
         assert created["content"]["application/json"]["schema"]["$ref"].endswith("/CommandRecorded")
         assert "Ledger-Position" in created["headers"]
     assert used == {form.__name__ for form in FORMS}
+
+
+def test_bulk_documents_a_form_for_every_line(document: Json) -> None:
+    operation = document["paths"]["/v1/bulk"]["post"]
+    line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
+    assert len(line["oneOf"]) == len(FORMS)
+    for command, ref in line["discriminator"]["mapping"].items():
+        schema = document["components"]["schemas"][ref.rsplit("/", 1)[1]]
+        assert {"key", "command"} <= set(schema["required"])
+        assert schema["properties"]["command"]["const"] == command
+        assert schema["additionalProperties"] is False
+        assert schema["examples"][0]["command"] == command
+    assert "application/x-ndjson" in operation["responses"]["200"]["content"]
 
 
 def test_every_get_says_what_it_shows(document: Json) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ledger.api.routes import (
     achievements,
+    bulk,
     class_groups,
     commands,
     courses,
@@ -37,6 +38,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         transfers,
         marks,
         achievements,
+        bulk,
         journals,
         portfolios,
         retention,

@@ -91,6 +91,7 @@ class Request:
         key: the client's idempotency key; None for the ledger's own commands.
         content: what was asked for, canonically encoded; the same key with other content is refused.
         client: whose keys these are; the actor where nothing else is said.
+        sequence: of commands whose order counts (see `Envelope`).
     """
 
     actor: Actor
@@ -101,6 +102,7 @@ class Request:
     correlation_id: UUID | None = None
     carrier: str = "electronic"
     imported: bool = False
+    sequence: UUID | None = None
 
 
 def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
@@ -125,7 +127,7 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
         request.carrier,
     )
     context = Context(ledger.today(), request.actor.id, request.actor.office.value, request.imported)
-    return Envelope(command, header, context, idempotency)
+    return Envelope(command, header, context, idempotency, request.sequence)
 
 
 def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
@@ -148,6 +150,11 @@ async def record(ledger: Ledger, command: Sendable, request: Request) -> Recorde
 def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
     """Queues a command; for imports, which wait for many answers at once."""
     return ledger.executor.submit(envelope(ledger, command, request))
+
+
+async def submit_when_free(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
+    """Queues a command, waiting while the queue is full; for those who send many in order."""
+    return await ledger.executor.submit_when_free(envelope(ledger, command, request))
 
 
 def content_of(kind: str, fields: object) -> bytes:
