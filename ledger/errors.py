@@ -100,9 +100,17 @@ class KeyReused(LedgerError):
 
 
 class Busy(LedgerError):
-    """The queue is full, or a view is behind: try again."""
+    """The queue is full, or a view is behind or being made: try again.
+
+    Args:
+        retry_after: in how many seconds.
+    """
 
     code = "busy"
+
+    def __init__(self, detail: str, *, help: str = "", retry_after: int = 1) -> None:  # noqa: A002 - as in the base class
+        super().__init__(detail, help=help)
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(LedgerError):

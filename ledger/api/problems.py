@@ -180,7 +180,7 @@ def answer_error(request: Request, error: LedgerError) -> Response:
         named = ', error="invalid_token"' if "authorization" in request.headers else ""
         headers["WWW-Authenticate"] = f'Bearer realm="ledger"{named}'
     elif isinstance(error, _PASSING):
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = str(error.retry_after if isinstance(error, errors.Busy) else 1)
     elif isinstance(error, TooLarge):
         headers["Connection"] = "close"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, errors.Busy):

@@ -167,13 +167,15 @@ class Auditor:
 
     def _positions(self, connection: psycopg.Connection[DbRow], report: AuditReport) -> dict[str, int]:
         rows = connection.execute(
-            self._database.bind("SELECT view, position, version, failed_position, failure FROM {schema}.tracking")
+            self._database.bind(
+                "SELECT view, position, version, failed_position, failure FROM {schema}.tracking WHERE NOT shadow"
+            )
         ).fetchall()
-        stored = {row[0]: row for row in rows}
+        stored = {(row[0], row[2]): row for row in rows}
         positions = {}
         for view in self._views:
-            row = stored.get(view.name)
-            if row is None or row[2] != view.version:
+            row = stored.get((view.name, view.version))
+            if row is None:
                 report.add(
                     f"view {view.name}", "tracking", "The view has not been built in this version; start the service."
                 )

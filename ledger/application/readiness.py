@@ -56,7 +56,7 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
 async def _look(ledger: Ledger) -> tuple[int, dict[str, tuple[int, int | None]]]:
     with translated():
         async with ledger.pool.connection(PATIENCE_S) as connection:
-            views = await positions(connection, ledger.database)
+            views = await positions(connection, ledger.database, ledger.views)
         async with ledger.keys.connection(PATIENCE_S) as connection:
             cursor = await connection.execute(
                 ledger.database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")

@@ -82,19 +82,28 @@ def rebuild(
     view: Annotated[
         str | None, typer.Argument(metavar="VIEW", callback=_view_name, help="One view; without it all of them.")
     ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Only views that are not served in this version yet: before an upgrade.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compute views anew from the history, beside the old ones, and swap them; readers are served meanwhile."""
     with opened() as base:
         runner = base.runner()
-        for wanted in base.views:
-            if view not in (None, wanted.name):
-                continue
-            began = time.monotonic()
-            with bars() as shown:
-                position = runner.rebuild(wanted, shown.follow(wanted.name))
-            seconds = round(time.monotonic() - began, 3)
-            if as_json:
-                print_json({"view": wanted.name, "position": position, "seconds": seconds})
-            else:
-                out.print(f"{wanted.name}: rebuilt up to position {position:,} in {seconds:.1f} seconds")
+        views = runner.missing() if new else base.views
+        began = time.monotonic()
+        with bars() as shown:
+            progress = shown.follow("представления / views")
+            swapped = runner.rebuild([wanted for wanted in views if view in (None, wanted.name)], progress)
+        seconds = round(time.monotonic() - began, 3)
+    for done in swapped:
+        if as_json:
+            held = {"held_ms": round(done.held_ms, 1), "paused_ms": round(done.paused_ms, 1)}
+            print_json({"view": done.view, "position": done.position, "seconds": seconds, **held})
+        else:
+            out.print(
+                f"{done.view}: rebuilt up to position {done.position:,} in {seconds:.1f} seconds;"
+                f" readers were held for {done.held_ms:.0f} ms"
+            )
+    if not swapped and not as_json:
+        out.print("Every view is served in this version: nothing to do.")

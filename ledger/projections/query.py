@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from ledger.errors import Busy
+from ledger.projections.tracking import SELECT_TRACKED, Tracked
 from ledger.projections.view import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     import psycopg
     from psycopg_pool import AsyncConnectionPool
 
     from ledger.projections.tables import TableStore
+    from ledger.projections.view import View
     from ledger.store.database import Database, Row
 
 POLL_S = 0.01
+MAKING_PER_S = 10_000
+"""About how many events go into a view each second while it is made: for how long a client is told to wait."""
+MAX_RETRY_AFTER_S = 60
 NIL = "00000000-0000-0000-0000-000000000000"
 """Before every id: where a page begins that continues nothing."""
 
@@ -70,18 +75,37 @@ async def select_students(
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def positions(connection: psycopg.AsyncConnection[Row], database: Database) -> dict[str, tuple[int, int | None]]:
-    """Returns, for each view, its position and the position of the event that stopped it, if one did."""
+async def tracked(connection: psycopg.AsyncConnection[Row], database: Database) -> list[Tracked]:
+    """Returns every tracking row: of all versions, and of what is being made."""
+    cursor = await connection.execute(database.bind(SELECT_TRACKED), prepare=True)
+    return [Tracked._make(row) for row in await cursor.fetchall()]
+
+
+async def last_position(connection: psycopg.AsyncConnection[Row], database: Database) -> int:
+    """Returns the position of the newest event, on a connection of the writer role; 0 where there is none."""
     cursor = await connection.execute(
-        database.bind("SELECT view, position, failed_position FROM {schema}.tracking"), prepare=True
+        database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events"), prepare=True
     )
-    return {view: (position, failed) for view, position, failed in await cursor.fetchall()}
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def positions(
+    connection: psycopg.AsyncConnection[Row], database: Database, views: Iterable[View]
+) -> dict[str, tuple[int, int | None]]:
+    """Returns, for each view that is served, its position and the position of the event that stopped it, if one did."""
+    versions = {view.name: view.version for view in views}
+    return {
+        row.view: (row.position, row.failed_position)
+        for row in await tracked(connection, database)
+        if not row.shadow and versions.get(row.view) == row.version
+    }
 
 
 async def wait_for(
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]],
     database: Database,
-    views: Sequence[str],
+    views: Sequence[View],
     position: int,
     seconds: float,
 ) -> None:
@@ -95,15 +119,63 @@ async def wait_for(
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         async with pool.connection() as connection:
-            found = await positions(connection, database)
-        behind = [view for view in views if found.get(view, (0, None))[0] < position]
+            found = await positions(connection, database, views)
+        behind = [view.name for view in views if found.get(view.name, (0, None))[0] < position]
         if not behind:
             return
         if asyncio.get_running_loop().time() > deadline:
-            stopped = [view for view in behind if found.get(view, (0, None))[1] is not None]
-            why = f"It was stopped by an event: {', '.join(stopped)}." if stopped else "It is catching up."
-            raise Busy(
-                f"The view {behind[0]} has not reached position {position}.",
-                help=f"{why} Ask again in a second, or without min_position.",
-            )
+            raise await _late(pool, database, views, behind, position)
         await asyncio.sleep(POLL_S)
+
+
+async def _late(
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]],
+    database: Database,
+    views: Sequence[View],
+    behind: list[str],
+    position: int,
+) -> Busy:
+    async with pool.connection() as connection:
+        rows = await tracked(connection, database)
+    for view in views:
+        if (found := not_served(view, rows)) is not None:
+            return found
+    stopped = [row.view for row in rows if row.view in behind and row.failed_position is not None]
+    why = f"It was stopped by an event: {', '.join(stopped)}." if stopped else "It is catching up."
+    return Busy(
+        f"The view {behind[0]} has not reached position {position}.",
+        help=f"{why} Ask again in a second, or without min_position.",
+    )
+
+
+def not_served(view: View, rows: Iterable[Tracked], last: int | None = None) -> Busy | None:
+    """Returns why a view cannot be read at all, with how far its making is; None where it can.
+
+    Args:
+        last: the position of the newest event, where it is known.
+    """
+    mine = [row for row in rows if row.view == view.name]
+    live = [row.version for row in mine if not row.shadow]
+    if view.version in live:
+        return None
+    shadow = next((row for row in mine if row.shadow and row.version == view.version), None)
+    if shadow is None:
+        newer = max(live, default=0) > view.version
+        return Busy(
+            f"The view {view.name} is not made in version {view.version}.",
+            help="A newer version of the ledger is running: ask there."
+            if newer
+            else "Ask again in a second; a projector must be running.",
+        )
+    of = f" of {last}" if last is not None else ""
+    return Busy(
+        f"The view {view.name} is being made: it is at position {shadow.position}{of}.",
+        help=shadow.stopped or "Ask again later; nothing needs to be done.",
+        retry_after=_seconds_left(shadow.position, last),
+    )
+
+
+def _seconds_left(position: int, last: int | None) -> int:
+    if last is None:
+        return 1
+    return min(max((last - position) // MAKING_PER_S, 1), MAX_RETRY_AFTER_S)

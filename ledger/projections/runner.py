@@ -1,22 +1,24 @@
-"""The projector: keeps every view up to date with the history.
+"""The projector: keeps every view up to date with the history, and makes those that this version does not have yet.
 
-One runner per ledger (an advisory lock makes the others wait) decodes each event once and fans it out. Each view has a
-transaction and a tracking row of its own: rows and position move together, so a crash at any moment leaves a view that
-goes on exactly where it stopped. A view that fails is noted with the event that stopped it and does not hold the others
-up; it is tried again from time to time. NOTIFY is a hint to look, polling the guarantee.
+Each version of a view has one leader (an advisory lock on its schema's name), so any number of projectors, also of two
+versions of the ledger, may run: each follows its own versions, and those that both have are followed by one of them.
+No projector touches a version that is newer than its own. NOTIFY is a hint to look, polling the guarantee.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.errors import LedgerError, StoreUnavailable, trace
+from ledger.errors import StoreUnavailable
+from ledger.projections.follower import Follower
 from ledger.projections.reader import EventReader
-from ledger.projections.store import ViewFailed, ViewStore
+from ledger.projections.rebuild import SWAP_PATIENCE_MS, Rebuild, Swapped
+from ledger.projections.store import ViewFailed, ViewStore, drop_schema
+from ledger.projections.tracking import Tracked, Tracking, try_lock, unlock
+from ledger.projections.view import schema_of
 from ledger.store.database import translated
 from ledger.telemetry.logs import get_logger
 
@@ -24,30 +26,17 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
-    from ledger.projections.view import Fact, View
+    from ledger.projections.view import View
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
 
 logger = get_logger(__name__)
 
-BATCH = 1_000
 POLL_S = 0.1
-RETRY_FAILED_S = 10.0
-SWAP_PATIENCE_MS = 100
-_LEADER = (
-    "SELECT pg_try_advisory_lock("
-    "(1279543122::bigint << 32) | ('{schema}_projector'::regrole::oid::bigint & 4294967295))"
-)
-
-
-@dataclass(slots=True)
-class _Followed:
-    """A view as the runner follows it."""
-
-    store: ViewStore
-    position: int
-    failed_until: float = 0.0
+LEAD_S = 1.0
+RETIRE_AFTER_S = 600.0
+"""How long nobody else may follow an old version of a view before its tables are dropped."""
 
 
 class ProjectionRunner:
@@ -55,33 +44,48 @@ class ProjectionRunner:
 
     def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, views: Sequence[View]) -> None:
         self._database = database
-        self._mapper = mapper
         self._keyring = keyring
-        self._views = list(views)
+        self._views = {view.name: view for view in views}
         self._reader = EventReader(database, mapper, keyring)
-        self._followed: list[_Followed] = []
+        self._tracking = Tracking(database)
+        self._begin_anew()
+
+    def _begin_anew(self, *, raising: bool = False) -> None:
+        """Forgets what a connection that is gone led."""
+        self._live = Follower(self._database, self._reader, raising=raising)
+        self._making = Rebuild(self._database, self._reader, self._keyring, raising=raising)
+        self._led: set[str] = set()
+        self._begun: set[str] = set()
+        self._old: dict[str, float] = {}
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        """Returns a connection whose commits do not wait for the disk, which so is the writers' own.
+
+        What a crash of the database loses of a view, rows and position together, is computed again.
+        """
+        connection = self._database.connect("projector")
+        connection.execute("SET synchronous_commit TO off")
+        return connection
 
     def run(self, stop: threading.Event) -> None:
         """Follows the history until `stop` is set; reconnects when the database goes away."""
         while not stop.is_set():
             try:
-                with translated(), self._database.connect("projector") as connection:
-                    if not self._lead(connection):
-                        stop.wait(1.0)
-                        continue
-                    self.prepare(connection)
+                with translated(), self._connect() as connection:
+                    self._begin_anew()
                     connection.execute(self._database.bind("LISTEN {schema}"))
                     self._follow(connection, stop)
             except StoreUnavailable as error:
                 logger.warning("The projector lost the database.", code=error.code)
                 stop.wait(0.5)
 
-    def _lead(self, connection: psycopg.Connection[Row]) -> bool:
-        row = connection.execute(self._database.bind(_LEADER)).fetchone()
-        return bool(row and row[0])
-
     def _follow(self, connection: psycopg.Connection[Row], stop: threading.Event) -> None:
+        look_at = 0.0
         while not stop.is_set():
+            if time.monotonic() >= look_at:
+                self.prepare(connection)
+                self._retire(connection)
+                look_at = time.monotonic() + LEAD_S
             if self.advance(connection) == 0:
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
@@ -89,7 +93,7 @@ class ProjectionRunner:
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Brings every view to what is recorded now and returns that position.
 
-        Where another projector leads, it does the work and this waits for it.
+        Where another projector leads a view, it does the work and this waits for it.
 
         Args:
             progress: called with (position, last position) after each batch.
@@ -97,235 +101,141 @@ class ProjectionRunner:
         Raises:
             ViewFailed: a view cannot go on.
         """
-        self._followed = []
-        with translated(), self._database.connect("projector") as connection:
+        self._begin_anew(raising=True)
+        with translated(), self._connect() as connection:
             last = self._reader.last_position(connection)
-            leads = False
-            while (low := self._lowest(connection, last)) < last:
-                if not leads and (leads := self._lead(connection)):
-                    self.prepare(connection)
-                if leads:
-                    self.advance(connection, raising=True)
-                else:
+            while True:
+                low, served = self._lowest(connection)
+                if served and low >= last:
+                    return last
+                self.prepare(connection)
+                if self.advance(connection) == 0:
                     self._check_others(connection)
                     time.sleep(POLL_S)
                 if progress is not None:
                     progress(low, last)
-        return last
 
     def _check_others(self, connection: psycopg.Connection[Row]) -> None:
-        """Passes if the projector that leads can bring every view on.
+        """Passes if the projectors that lead can bring every view on.
 
         Raises:
-            ViewFailed: it has stopped at an event.
+            ViewFailed: one of them has stopped at an event.
         """
-        row = connection.execute(
-            self._database.bind(
-                "SELECT view, failed_position, failure FROM {schema}.tracking WHERE failed_position IS NOT NULL"
-            )
-        ).fetchone()
-        if row is not None:
-            raise ViewFailed(row[0], row[1], RuntimeError(row[2]))
+        for row in self._own(connection):
+            if row.failed_position is not None and row.view not in self._led:
+                error = ViewFailed(row.view, row.failed_position, RuntimeError())
+                error.error = row.failed_error or error.error
+                raise error
 
-    def _lowest(self, connection: psycopg.Connection[Row], last: int) -> int:
-        """Returns the position of the view that is furthest behind, as it is stored; -1 where one is not made yet."""
-        rows = connection.execute(
-            self._database.bind("SELECT view, position, version FROM {schema}.tracking")
-        ).fetchall()
-        stored = {row[0]: row for row in rows}
-        lowest = last
-        for view in self._views:
-            row = stored.get(view.name)
-            if row is None or row[2] != view.version:
-                return -1
-            lowest = min(lowest, row[1])
-        return lowest
+    def _own(self, connection: psycopg.Connection[Row]) -> list[Tracked]:
+        """Returns the tracking rows of this version's views."""
+        rows = self._tracking.rows(connection)
+        return [row for row in rows if row.view in self._views and row.version == self._views[row.view].version]
+
+    def _lowest(self, connection: psycopg.Connection[Row]) -> tuple[int, bool]:
+        """Returns the position of the view that is furthest behind, and whether every view is served."""
+        live: dict[str, int] = {}
+        making: dict[str, int] = {}
+        for row in self._own(connection):
+            (making if row.shadow else live)[row.view] = row.position
+        missing = [view for view in self._views if view not in live]
+        return min([*live.values(), *(making.get(view, 0) for view in missing)], default=0), not missing
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
     def prepare(self, connection: psycopg.Connection[Row]) -> None:
-        """Reads how far each view is; makes views that are new, and those whose version has changed, anew."""
-        self._followed = []
-        for view in self._views:
+        """Takes on the views that nobody leads: follows those that are there, begins to make those that are not."""
+        for view in self._views.values():
             store = ViewStore(self._database, view, self._reader, self._keyring)
-            with connection.transaction():
-                row = connection.execute(
-                    self._database.bind("SELECT position, version FROM {schema}.tracking WHERE view = %s FOR UPDATE"),
-                    (view.name,),
-                ).fetchone()
-                position = row[0] if row else 0
-                if row is None or row[1] != view.version:
-                    store.drop(connection)
-                    store.create(connection)
-                    position = 0
-                    connection.execute(
-                        self._database.bind(
-                            "INSERT INTO {schema}.tracking (view, position, version) VALUES (%s, 0, %s)"
-                            " ON CONFLICT (view) DO UPDATE SET position = 0, version = excluded.version,"
-                            " failed_position = NULL, failed_at = NULL, failure = NULL"
-                        ),
-                        (view.name, view.version),
-                    )
-            self._followed.append(_Followed(store, position))
+            if view.name not in self._led:
+                if not try_lock(connection, store.schema):
+                    continue
+                self._led.add(view.name)
+                self._take_on(connection, store)
+            elif view.name in self._begun:
+                self._take_on(connection, store)
 
-    def advance(self, connection: psycopg.Connection[Row], *, raising: bool = False) -> int:
-        """Applies one batch to the views that are furthest behind, and returns how many events that were."""
-        now = time.monotonic()
-        healthy = [view for view in self._followed if view.failed_until <= now]
-        if not healthy:
-            return 0
-        low = min(view.position for view in healthy)
-        entries = self._reader.entries(connection, low, BATCH)
-        if not entries:
-            return 0
-        try:
-            facts = self._reader.facts(connection, entries)
-        except LedgerError:
-            # Some event of the batch does not open: find it, so that the views stop right before it.
-            return self._advance_singly(connection, healthy, low, raising=raising)
-        last = entries[-1].position
-        for followed in healthy:
-            if followed.position < last:
-                self._step(connection, followed, facts, (low, last), raising=raising)
-        return len(entries)
+    def _take_on(self, connection: psycopg.Connection[Row], store: ViewStore) -> None:
+        name = store.view.name
+        with connection.transaction():
+            position = self._tracking.lock(connection, store)
+            there = position is not None and store.exists(connection)
+        if there and position is not None:
+            self._live.add(store, position)
+            self._begun.discard(name)
+        elif not self._making.begin(connection, store.view, waiting=False):
+            self._begun.add(name)  # somebody else is making it: look again
 
-    def _advance_singly(
-        self, connection: psycopg.Connection[Row], healthy: list[_Followed], low: int, *, raising: bool
-    ) -> int:
-        applied = 0
-        for entry in self._reader.entries(connection, low, BATCH):
-            behind = [view for view in healthy if view.position < entry.position]
+    def advance(self, connection: psycopg.Connection[Row]) -> int:
+        """Applies one batch to what is served and one to what is being made; returns how many events that were."""
+        done = self._live.advance(connection)
+        if len(self._making):
+            done += self._making.advance(connection)
+            for swapped in self._making.swap(connection):
+                store = ViewStore(self._database, self._views[swapped.view], self._reader, self._keyring)
+                self._live.add(store, swapped.position)
+                done += 1
+        return done
+
+    def _retire(self, connection: psycopg.Connection[Row]) -> None:
+        """Drops old versions of views whose new one is served, once nobody has followed them for long."""
+        served = {row.view for row in self._own(connection) if not row.shadow}
+        for row in self._tracking.rows(connection):
+            if row.view not in served or row.version >= self._views[row.view].version:
+                continue
+            schema = schema_of(self._database.schema, row.view, row.version, shadow=row.shadow)
+            if not try_lock(connection, schema):
+                self._old.pop(schema, None)
+                continue
+            since = self._old.setdefault(schema, time.monotonic())
             try:
-                facts = self._reader.facts(connection, [entry])
-            except LedgerError as error:
-                for followed in behind:
-                    self._fail(connection, followed, ViewFailed(followed.store.view.name, entry.position, error))
-                if raising and behind:
-                    raise ViewFailed(behind[0].store.view.name, entry.position, error) from error
-                return applied
-            for followed in behind:
-                self._step(connection, followed, facts, (entry.position - 1, entry.position), raising=raising)
-            applied += 1
-        return applied
+                if time.monotonic() - since >= RETIRE_AFTER_S:
+                    self._drop(connection, schema, row)
+            finally:
+                unlock(connection, schema)  # an old projector that comes back must be able to follow it
 
-    def _step(
-        self,
-        connection: psycopg.Connection[Row],
-        followed: _Followed,
-        facts: list[Fact],
-        span: tuple[int, int],
-        *,
-        raising: bool,
-    ) -> None:
-        """Moves one view over a span of positions (after, up to): rows and tracking in one transaction."""
-        low, last = span
-        name = followed.store.view.name
+    def _drop(self, connection: psycopg.Connection[Row], schema: str, row: Tracked) -> None:
         try:
             with connection.transaction():
-                row = connection.execute(
-                    self._database.bind("SELECT position FROM {schema}.tracking WHERE view = %s FOR UPDATE"), (name,)
-                ).fetchone()
-                stored = row[0] if row else 0
-                if stored < low:
-                    # Somebody set the view back (a rebuild): this batch begins too late for it.
-                    followed.position = stored
-                    return
-                if stored < last:
-                    followed.store.apply(connection, [fact for fact in facts if fact.entry.position > stored])
-                    connection.execute(
-                        self._database.bind(
-                            "UPDATE {schema}.tracking SET position = %s, failed_position = NULL, failed_at = NULL,"
-                            " failure = NULL WHERE view = %s"
-                        ),
-                        (last, name),
-                    )
-            followed.position = max(stored, last)
-            followed.failed_until = 0.0
-        except ViewFailed as error:
-            self._fail(connection, followed, error)
-            if raising:
-                raise
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
-            failed = ViewFailed(name, followed.position + 1, error)
-            self._fail(connection, followed, failed)
-            if raising:
-                raise failed from error
-
-    def _fail(self, connection: psycopg.Connection[Row], followed: _Followed, error: ViewFailed) -> None:
-        logger.error(error.detail, view=error.view, position=error.position, exception=trace(error))
-        followed.failed_until = time.monotonic() + RETRY_FAILED_S
-        connection.execute(
-            self._database.bind(
-                "UPDATE {schema}.tracking SET failed_position = %s, failed_at = clock_timestamp(), failure = %s"
-                " WHERE view = %s"
-            ),
-            (error.position, error.detail, error.view),
-        )
+                connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
+                drop_schema(connection, schema)
+                self._tracking.forget(connection, row.view, row.version, shadow=row.shadow)
+        except psycopg.errors.LockNotAvailable:
+            return  # somebody reads it, and may
+        logger.info("An old version of a view was dropped.", view=row.view, version=row.version)
 
     # --- rebuild ----------------------------------------------------------------------------------------------------
 
-    def rebuild(self, view: View, progress: Callable[[int, int], None] | None = None) -> int:
-        """Computes a view anew beside the old one and swaps them; readers see the old one until then.
+    def rebuild(self, views: Sequence[View], progress: Callable[[int, int], None] | None = None) -> list[Swapped]:
+        """Computes views anew beside what is served and swaps them in; readers see the old rows until then.
 
-        The swap happens in one transaction that holds the view's tracking row, so a running projector waits for it and
-        goes on after it. A crash before it leaves the old view, and a shadow that the next rebuild drops. Two rebuilds
-        of one view happen one after the other.
+        Views that are rebuilt together have each event decoded once. A rebuild that was killed goes on where it was.
 
-        Returns:
-            the position at which the new view took over.
-        """
-        live = ViewStore(self._database, view, self._reader, self._keyring)
-        shadow = ViewStore(self._database, view, self._reader, self._keyring, schema=f"{live.schema}_shadow")
-        with translated(), self._database.connect("projector") as connection:
-            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (shadow.schema,))
-            with connection.transaction():
-                shadow.drop(connection)
-                shadow.create(connection)
-            position = 0
-            last = self._reader.last_position(connection)
-            while True:
-                while entries := self._reader.entries(connection, position, BATCH):
-                    with connection.transaction():
-                        shadow.apply(connection, self._reader.facts(connection, entries))
-                    position = entries[-1].position
-                    if progress is not None:
-                        progress(min(position, last), last)
-                try:
-                    return self._swap(connection, live, shadow, position)
-                except psycopg.errors.LockNotAvailable:
-                    # Somebody reads the view for long (an audit): let others read, and try again.
-                    time.sleep(POLL_S)
-
-    def _swap(self, connection: psycopg.Connection[Row], live: ViewStore, shadow: ViewStore, position: int) -> int:
-        """Applies what has come since, and puts the shadow into the place of the live view.
+        Args:
+            views: of this version.
+            progress: called with (position, last position) after each batch.
 
         Raises:
-            LockNotAvailable: the live view is being read; nothing was changed. Waiting would hold up later readers.
+            ViewFailed: a view cannot be made; those that were swapped in stay, its shadow waits for the next rebuild.
         """
-        view = live.view
-        with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
-            connection.execute(
-                self._database.bind(
-                    "INSERT INTO {schema}.tracking (view, position, version) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING"
-                ),
-                (view.name, view.version),
-            )
-            connection.execute(
-                self._database.bind("SELECT FROM {schema}.tracking WHERE view = %s FOR UPDATE"), (view.name,)
-            )
-            while entries := self._reader.entries(connection, position, BATCH):
-                shadow.apply(connection, self._reader.facts(connection, entries))
-                position = entries[-1].position
-            live.drop(connection)
-            connection.execute(self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}"))
-            connection.execute(
-                self._database.bind(
-                    "UPDATE {schema}.tracking SET position = %s, version = %s, failed_position = NULL,"
-                    " failed_at = NULL, failure = NULL WHERE view = %s"
-                ),
-                (position, view.version, view.name),
-            )
-        return position
+        made: list[Swapped] = []
+        with translated(), self._connect() as connection:
+            rebuild = Rebuild(self._database, self._reader, self._keyring, raising=True)
+            for view in sorted(views, key=lambda view: view.name):  # in one order, so that two never wait crosswise
+                rebuild.begin(connection, view, waiting=True)
+            last = self._reader.last_position(connection)
+            while len(rebuild):
+                done = rebuild.advance(connection)
+                if progress is not None:
+                    progress(min(rebuild.position(), last), last)
+                swapped = rebuild.swap(connection)
+                made += swapped
+                if not done and not swapped:
+                    time.sleep(POLL_S)
+        return made
+
+    def missing(self) -> list[View]:
+        """Returns the views of this version that are not served yet."""
+        with translated(), self._connect() as connection:
+            there = {row.view for row in self._own(connection) if not row.shadow}
+        return [view for view in self._views.values() if view.name not in there]

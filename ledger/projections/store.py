@@ -8,45 +8,80 @@ from psycopg import sql
 
 from ledger.errors import Erased, LedgerError
 from ledger.projections.tables import TableStore
-from ledger.projections.view import Fact, Key, Row, Rows, View
+from ledger.projections.view import Fact, Key, Row, Rows, View, schema_of
 
 if TYPE_CHECKING:
     import psycopg
 
     from ledger.projections.reader import EventReader
+    from ledger.seal.entry import Entry
     from ledger.store.database import Database
     from ledger.store.database import Row as DbRow
     from ledger.store.keyring import Keyring
 
 
 class ViewFailed(LedgerError):
-    """A view could not apply an event; the others go on without it."""
+    """A view could not apply an event; the others go on without it.
+
+    Args:
+        entry: the event, where it is known which one it was; its position is told in any case.
+    """
 
     code = "view-failed"
 
-    def __init__(self, view: str, position: int, cause: BaseException) -> None:
+    def __init__(self, view: str, position: int, cause: BaseException, entry: Entry | None = None) -> None:
         # The messages of our own errors carry no stored value; those of others might.
-        why = f"{type(cause).__name__}: {cause.detail}" if isinstance(cause, LedgerError) else type(cause).__name__
+        kind = type(cause).__name__
+        self.error = f"{kind}: {cause.detail}" if isinstance(cause, LedgerError) else kind
         super().__init__(
-            f"View {view} cannot apply the event at position {position} ({why}).",
-            help="Mend the cause; the view goes on from there, or run `ledger rebuild` for it.",
+            f"View {view} cannot apply the event at position {position} ({self.error}).",
+            help="Mend the cause; the view goes on from there by itself.",
         )
         self.view = view
         self.position = position
+        self.entry = entry
+
+
+def drop_schema(connection: psycopg.Connection[DbRow], schema: str) -> None:
+    """Removes a view's schema with all its rows (in the caller's transaction); they can be computed again.
+
+    The tables are locked by name first, in the order in which readers lock them (see `disclose/opening.py`), so that
+    the two never wait for each other.
+    """
+    found = connection.execute(
+        'SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', (schema,)
+    ).fetchall()
+    if found:
+        names = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in found)
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
 class ViewStore:
-    """Reads and writes one view in one schema (the live one or a shadow)."""
+    """Reads and writes one version of a view in its schema, or in that of its shadow."""
 
     def __init__(
-        self, database: Database, view: View, reader: EventReader, keyring: Keyring, *, schema: str | None = None
+        self, database: Database, view: View, reader: EventReader, keyring: Keyring, *, shadow: bool = False
     ) -> None:
         self.view = view
-        self.schema = schema or view.schema(database.schema)
+        self.schema = schema_of(database.schema, view.name, view.version, shadow=shadow)
+        self.key = (view.name, view.version, shadow)
         self._database = database
         self._reader = reader
         self._keyring = keyring
         self.tables = {table.name: TableStore(view, table, self.schema) for table in view.tables}
+
+    def exists(self, connection: psycopg.Connection[DbRow]) -> bool:
+        """Tells whether every table is there with the columns of this version, no more and no fewer."""
+        rows = connection.execute(
+            "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE n.nspname = %s AND c.relkind = 'r' GROUP BY c.relname",
+            (self.schema,),
+        ).fetchall()
+        wanted = {name: set(store.columns.split(", ")) for name, store in self.tables.items()}
+        return {name: set(columns) for name, columns in rows} == wanted
 
     def create(self, connection: psycopg.Connection[DbRow]) -> None:
         """Makes the schema and its tables (in the caller's transaction); readers may read them."""
@@ -60,18 +95,8 @@ class ViewStore:
             connection.execute(sql.SQL(f"GRANT {grant} TO {{1}}").format(schema, readers))
 
     def drop(self, connection: psycopg.Connection[DbRow]) -> None:
-        """Removes the schema with all its rows; they can be computed again.
-
-        The tables are locked by name first, in the order in which readers lock them (see `disclose/opening.py`), so
-        that the two never wait for each other.
-        """
-        found = connection.execute(
-            'SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', (self.schema,)
-        ).fetchall()
-        if found:
-            names = sql.SQL(", ").join(sql.Identifier(self.schema, name) for (name,) in found)
-            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
-        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.schema)))
+        """Removes the schema with all its rows (in the caller's transaction)."""
+        drop_schema(connection, self.schema)
 
     def apply(self, connection: psycopg.Connection[DbRow], facts: list[Fact]) -> None:
         """Applies facts in order (in the caller's transaction).
@@ -88,11 +113,12 @@ class ViewStore:
             try:
                 self.view.apply(fact, rows)
             except Exception as error:
-                raise ViewFailed(self.view.name, fact.entry.position, error) from error
+                raise ViewFailed(self.view.name, fact.entry.position, error, fact.entry) from error
         try:
             self._write(connection, rows)
         except LedgerError as error:
-            raise ViewFailed(self.view.name, concerned[0].entry.position, error) from error
+            first = concerned[0].entry
+            raise ViewFailed(self.view.name, first.position, error, first) from error
 
     def _prefetch(self, connection: psycopg.Connection[DbRow], facts: list[Fact], rows: Rows) -> None:
         wanted: dict[str, dict[Key, None]] = {}

@@ -105,13 +105,18 @@ class Rule(NamedTuple):
     reads: Reads | None = None
 
 
+def schema_of(ledger_schema: str, view: str, version: int, *, shadow: bool = False) -> str:
+    """Returns the schema of a version of a view, or of its shadow: what is being made and not served yet."""
+    return f"{ledger_schema}_{view}_v{version}{'_shadow' if shadow else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A view.
 
     Args:
-        name: its package, and the last part of its schema's name.
-        version: raised whenever tables or rules change: the view is rebuilt then.
+        name: its package, and a part of its schema's name.
+        version: raised whenever tables or rules change: the view is made anew then, beside that of the old version.
         rules: by event class; an event without a rule leaves the view as it is.
     """
 
@@ -125,8 +130,8 @@ class View:
         return next(table for table in self.tables if table.name == name)
 
     def schema(self, ledger_schema: str) -> str:
-        """Returns the view's schema in the database."""
-        return f"{ledger_schema}_{self.name}"
+        """Returns the schema of this version of the view in the database."""
+        return schema_of(ledger_schema, self.name, self.version)
 
     def ddl(self) -> str:
         """Returns the statements that create the tables (in the schema that is first on the search path)."""

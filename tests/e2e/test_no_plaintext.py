@@ -25,7 +25,7 @@ from ledger.store.embedded import EmbeddedPostgres
 from tests.support.api import BEGIN, END, YEAR, YESTERDAY, Api
 from tests.support.cli import Cli, Running, a_home
 from tests.support.oneroster import write_package
-from tests.support.tampering import FLIPPED, in_events
+from tests.support.tampering import FLIPPED, in_events, schema_of_view
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -236,7 +236,8 @@ def everywhere() -> Iterator[Everywhere]:
 
 def test_no_canary_stands_in_any_table(everywhere: Everywhere) -> None:
     tables = everywhere.tables()
-    assert {"table ledger.events", "table ledger.commands", "table ledger_rosters.students"} <= set(tables)
+    students = f"{schema_of_view(everywhere.cli.database(everywhere.server), 'rosters')}.students"
+    assert {"table ledger.events", "table ledger.commands", f"table {students}"} <= set(tables)
     assert found_in(tables, CANARIES) == []
 
 

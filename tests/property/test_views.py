@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.projections import runner as runner_module
+from ledger.projections import follower
 from ledger.projections.views import all_views
 from tests.support.desk import a_base, an_audit, at_desk, positions_of
 from tests.support.postgres import fresh_ledger
@@ -78,7 +78,7 @@ def test_journal_shows_every_mark_with_its_value_and_no_change_is_lost(history: 
 @contextmanager
 def batch_of(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner_module, "BATCH", size)
+        patch.setattr(follower, "BATCH", size)
         yield
 
 
@@ -110,8 +110,7 @@ def test_live_views_equal_replayed_and_rebuilt_ones(
                 assert live.equal, live.findings[:3]
                 assert set(positions_of(database).values()) == {len(story.events)}
                 with batch_of(parts[0][1]):
-                    for view in base.views:
-                        await asyncio.to_thread(base.runner().rebuild, view)
+                    await asyncio.to_thread(base.runner().rebuild, base.views)
                 assert (await asyncio.to_thread(an_audit, base)) == live
 
     asyncio.run(scenario())

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ledger.bootstrap import foundation
-from ledger.projections import runner
+from ledger.projections import follower, runner
 from ledger.settings import read_settings
+from ledger.store.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class _Talking(runner.ProjectionRunner):
-    def advance(self, connection: psycopg.Connection[Row], *, raising: bool = False) -> int:
-        done = super().advance(connection, raising=raising)
+    def advance(self, connection: psycopg.Connection[Row]) -> int:
+        done = super().advance(connection)
         if done:
             sys.stdout.write(f"{done}\n")
             sys.stdout.flush()
@@ -35,10 +36,9 @@ class _Talking(runner.ProjectionRunner):
 
 def main() -> None:
     """Follows the history until it is killed."""
-    runner.BATCH = int(sys.argv[1])
+    follower.BATCH = int(sys.argv[1])
     with foundation(read_settings(), migrating=False) as base:
-        follower = base.runner()
-        talking = _Talking(base.database, base.mapper, follower._keyring, base.views)
+        talking = _Talking(base.database, base.mapper, Keyring(base.keks), base.views)
         talking.run(threading.Event())
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from ledger.projections.views import all_views
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import LiteralString
@@ -36,10 +38,16 @@ def in_events(database: Database, statement: LiteralString, *parameters: object)
         assert connection.execute(sql.SQL(statement), parameters).rowcount > 0
 
 
+def schema_of_view(database: Database, view: str) -> str:
+    """Returns the schema in which a view is served."""
+    known = {one.name: one for one in all_views(lambda _field, _value: b"")}
+    return known[view].schema(database.schema)
+
+
 def in_view(database: Database, view: str, statement: LiteralString, *parameters: object) -> None:
     """Changes stored rows of a view (the statement names tables without their schema); it must hit at least one."""
     with database.connect("owner") as connection, connection.transaction():
-        schema = sql.Identifier(f"{database.schema}_{view}")
+        schema = sql.Identifier(schema_of_view(database, view))
         connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(schema))
         assert connection.execute(sql.SQL(statement), parameters).rowcount > 0
 

@@ -171,7 +171,8 @@ async def _content_now(ledger: Ledger, receipt: Disclosure, course_id: UUID, pag
         student_rows = await rosters.by_key(connection, students, page)
         cell_rows = await queries.rows_of(connection, entries, course_id, page)
         result_rows = await queries.rows_of(connection, results, course_id, page)
-        position = min(at for view, (at, _) in (await positions(connection, ledger.database)).items() if view in VIEWS)
+        found = await positions(connection, ledger.database, ledger.views)
+        position = min(found[view][0] for view in VIEWS)
     return _Content(
         await open_rows(ledger, receipt, students, student_rows),
         await open_rows(ledger, receipt, entries, cell_rows),

@@ -100,7 +100,7 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
     """
     if views and as_of.position is None and as_of.known_at is None:
         async with ledger.pool.connection() as connection:
-            found = await positions(connection, ledger.database)
+            found = await positions(connection, ledger.database, ledger.views)
         return Moment(min(found.get(view, (0, None))[0] for view in views), as_of.effective_on)
     if as_of.known_at is not None:
         return Moment(await _number(ledger, _BY_TIME, {"time": as_of.known_at}), as_of.effective_on)

@@ -10,7 +10,7 @@ from psycopg import IsolationLevel, sql
 
 from ledger.clock import utc_now
 from ledger.errors import Busy, Erased, UndisclosedAccess
-from ledger.projections.query import wait_for
+from ledger.projections.query import last_position, not_served, tracked, wait_for
 from ledger.projections.tables import TableStore
 from ledger.store.database import translated
 from ledger.store.keyring import SELECT_KEYS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
     from ledger.projections.query import Stored
-    from ledger.projections.view import Key, Row
+    from ledger.projections.view import Key, Row, View
     from ledger.receipt import Disclosure
     from ledger.store.database import Row as DbRow
 
@@ -43,30 +43,39 @@ async def snapshot(
     wholly before it or wholly after it. Without that a snapshot of before would look into tables of after.
 
     Raises:
-        Busy: a view is behind.
+        Busy: a view is behind, or is being made.
     """
+    wanted = [view for view in ledger.views if view.name in views]
     names = sql.SQL(", ").join(
         sql.Identifier(view.schema(ledger.database.schema), name)
-        for view in ledger.views
-        if view.name in views
+        for view in wanted
         for name in sorted(table.name for table in view.tables)
     )
     lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
     with translated():
         if min_position:
-            await wait_for(ledger.pool, ledger.database, views, min_position, ledger.settings.wait_seconds)
-        async with ledger.pool.connection() as connection:
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            try:
-                async with connection.transaction():
-                    await connection.execute(lock)
-                    yield connection
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                raise Busy(
-                    "The views are being made.", help="Ask again in a second; a projector must be running."
-                ) from None
-            finally:
-                await connection.set_isolation_level(None)
+            await wait_for(ledger.pool, ledger.database, wanted, min_position, ledger.settings.wait_seconds)
+        try:
+            async with ledger.pool.connection() as connection:
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+                try:
+                    async with connection.transaction():
+                        await connection.execute(lock)
+                        yield connection
+                finally:
+                    await connection.set_isolation_level(None)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            raise await _not_served(ledger, wanted) from None
+
+
+async def _not_served(ledger: Ledger, views: Sequence[View]) -> Busy:
+    """Returns why one of the views cannot be read, with how far its making is."""
+    async with ledger.pool.connection() as connection:
+        rows = await tracked(connection, ledger.database)
+    async with ledger.keys.connection() as connection:
+        last = await last_position(connection, ledger.database)
+    found = (not_served(view, rows, last) for view in views)
+    return next((busy for busy in found if busy), Busy("The view was just made.", help="Ask again."))
 
 
 async def load_keys(ledger: Ledger, wanted: Iterable[tuple[UUID, str]]) -> None:

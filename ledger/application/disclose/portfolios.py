@@ -70,7 +70,7 @@ async def read_portfolio(
         store = table(ledger, VIEW, "items")
         async with snapshot(ledger, (VIEW,), min_position) as connection:
             stored = await queries.items_of(connection, store, student_id, after, limit + 1)
-            position = (await positions(connection, ledger.database))[VIEW][0]
+            position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
         opened = await open_rows(ledger, receipt, store, stored[:limit])
         following = str(stored[limit - 1][1]) if len(stored) > limit else None
     else:

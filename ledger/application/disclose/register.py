@@ -38,7 +38,7 @@ async def read_disclosures(
         opened = await open_rows(ledger, receipt, disclosed, stored[:limit])
         named = {cast("UUID", row.clear[0]) for _, row in opened}
         access_rows = await queries.accesses(connection, accesses, list(named))
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     by_id = {key[0]: row for key, row in await open_accesses(ledger, receipt, accesses, access_rows, named)}
     items = []
     for key, row in opened:

@@ -35,7 +35,7 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         class_rows = await queries.rows_of(connection, classes, [student_id])
         clock_rows = await queries.rows_of(connection, clocks, [student_id])
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     completed = file_released = portfolio_released = None
     for _, row in await open_rows(ledger, receipt, clocks, clock_rows):
         completed, file_released, portfolio_released = cast("tuple[date | None, date | None, date | None]", row.clear)

@@ -73,7 +73,7 @@ async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_pos
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         store = table(ledger, VIEW, "groups")
         stored = await queries.page(connection, store, after, limit + 1)
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
     return Page([show_group(key, row) for key, row in opened], next_of(stored, limit), position)
 
@@ -99,7 +99,7 @@ async def list_courses(
             stored = await queries.page(connection, store, after, limit + 1)
         else:
             stored = await queries.courses_of_group(connection, store, group_id, after, limit + 1)
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
     return Page([show_course(key, row) for key, row in opened], next_of(stored, limit), position)
 
@@ -123,7 +123,7 @@ async def list_works(
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         store = table(ledger, VIEW, "works")
         stored = await queries.works_of_course(connection, store, course_id)
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     rest = [row for row in stored if after is None or row[0] > after]
     opened = await open_school_rows(ledger, store, rest[:limit])
     return Page([show_work(key, row) for key, row in opened], next_of(rest, limit), position)

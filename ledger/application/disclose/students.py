@@ -131,7 +131,7 @@ async def list_students(
     check_students(limit)
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         ids = await queries.members_of(connection, table(ledger, VIEW, "memberships"), group_id, after, limit + 1)
-        position = (await positions(connection, ledger.database))[VIEW][0]
+        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     page = ids[:limit]
     receipt = await open_access(
         ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id

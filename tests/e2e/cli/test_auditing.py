@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.cli.tamper import altered, owner_is_refused
+from ledger.store.database import Database
+from tests.support.tampering import schema_of_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from ledger.store.database import Row
     from tests.e2e.cli.conftest import Imported
+
+JOURNALS, ROSTERS = (schema_of_view(Database("", "ledger"), view) for view in ("journals", "rosters"))
 
 
 @contextmanager
@@ -66,10 +70,10 @@ def test_altered_event_is_named_by_position_and_id(tiny: Imported, owner: psycop
 
 
 def test_shifted_date_in_a_view_is_named(tiny: Imported, owner: psycopg.Connection[Row]) -> None:
-    one = "(SELECT entry_id FROM ledger_journals.entries ORDER BY 1 LIMIT 1)"
-    row = owner.execute("SELECT entry_id FROM ledger_journals.entries ORDER BY 1 LIMIT 1").fetchone()
+    one = f"(SELECT entry_id FROM {JOURNALS}.entries ORDER BY 1 LIMIT 1)"
+    row = owner.execute(f"SELECT entry_id FROM {JOURNALS}.entries ORDER BY 1 LIMIT 1").fetchone()
     assert row is not None
-    shift = f"UPDATE ledger_journals.entries SET effective_on = effective_on + 1 WHERE entry_id = {one}"
+    shift = f"UPDATE {JOURNALS}.entries SET effective_on = effective_on + 1 WHERE entry_id = {one}"
     with _altered_view(tiny, owner, shift):
         failed = tiny.cli.fails("audit")
     assert f"view journals, table entries: entry_id {row[0]}:" in failed.out
@@ -78,11 +82,11 @@ def test_shifted_date_in_a_view_is_named(tiny: Imported, owner: psycopg.Connecti
 
 def test_sealed_bytes_that_changed_places_are_named(tiny: Imported, owner: psycopg.Connection[Row]) -> None:
     rows = owner.execute(
-        "SELECT DISTINCT ON (subject_id) entry_id FROM ledger_journals.entries ORDER BY subject_id"
+        f"SELECT DISTINCT ON (subject_id) entry_id FROM {JOURNALS}.entries ORDER BY subject_id"
     ).fetchall()
     left, right = (str(row[0]) for row in rows[:2])
     swap = (
-        "UPDATE ledger_journals.entries e SET sealed = o.sealed FROM ledger_journals.entries o"
+        f"UPDATE {JOURNALS}.entries e SET sealed = o.sealed FROM {JOURNALS}.entries o"
         f" WHERE (e.entry_id, o.entry_id) IN (('{left}'::uuid, '{right}'::uuid), ('{right}'::uuid, '{left}'::uuid))"
     )
     with _altered_view(tiny, owner, swap):
@@ -94,9 +98,9 @@ def test_sealed_bytes_that_changed_places_are_named(tiny: Imported, owner: psyco
 def test_missing_and_invented_rows_are_named_and_a_rebuild_restores_the_view(
     tiny: Imported, owner: psycopg.Connection[Row]
 ) -> None:
-    row = owner.execute("SELECT student_id FROM ledger_rosters.students ORDER BY 1 LIMIT 1").fetchone()
+    row = owner.execute(f"SELECT student_id FROM {ROSTERS}.students ORDER BY 1 LIMIT 1").fetchone()
     assert row is not None
-    owner.execute("DELETE FROM ledger_rosters.students WHERE student_id = %s", row)
+    owner.execute(f"DELETE FROM {ROSTERS}.students WHERE student_id = %s", row)
     *_, found, last = tiny.cli.fails("audit", "--json").lines
     assert found == {
         "where": "view rosters, table students",

@@ -18,7 +18,7 @@ from ledger.application.record.students import TransferOut
 from ledger.projections.tables import TableStore
 from ledger.store.keyring import KeyEncryptionKeys, Keyring, KeyRow
 from tests.support.desk import TEACHER, an_audit, reads
-from tests.support.tampering import FLIPPED, behind_the_back, erase, in_events, in_view
+from tests.support.tampering import FLIPPED, behind_the_back, erase, in_events, in_view, schema_of_view
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ async def test_row_sealed_anew_with_another_mark_is_found_by_the_field(
 
 async def test_missing_table_is_found(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     await a_history(desk)
-    owner.execute(f"DROP TABLE {desk.base.database.schema}_journals.results")
+    owner.execute(f"DROP TABLE {schema_of_view(desk.base.database, 'journals')}.results")
     named(desk.audits(), "view journals, table results", "The table is missing")
 
 

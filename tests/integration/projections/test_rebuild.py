@@ -12,10 +12,11 @@ from ledger.application.disclose.opening import snapshot
 from ledger.application.disclose.students import list_students
 from ledger.errors import LedgerError
 from ledger.ids import new_id
-from ledger.projections import runner as runner_module
+from ledger.projections import follower
 from ledger.projections.runner import ProjectionRunner
 from ledger.store.keyring import Keyring
 from tests.support.desk import TEACHER, Desk, positions_of, reads
+from tests.support.tampering import schema_of_view
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def rebuilt(desk: Desk, *names: str) -> None:
     """Rebuilds views, one after the other, with a runner of their own."""
     runner = desk.base.runner()
     for name in names:
-        await asyncio.to_thread(runner.rebuild, view_of(desk, name))
+        await asyncio.to_thread(runner.rebuild, [view_of(desk, name)])
 
 
 async def digests(desk: Desk) -> dict[str, tuple[str, str]]:
@@ -47,9 +48,9 @@ async def test_rebuilt_views_equal_the_live_ones(desk: Desk) -> None:
     last = await desk.catches_up()
     before = await digests(desk)
     seen: list[tuple[int, int]] = []
-    for view in desk.base.views:
-        reached = await asyncio.to_thread(desk.base.runner().rebuild, view, lambda at, end: seen.append((at, end)))
-        assert reached == last
+    views = desk.base.views
+    swapped = await asyncio.to_thread(desk.base.runner().rebuild, views, lambda at, end: seen.append((at, end)))
+    assert {(one.view, one.position) for one in swapped} == {(view.name, last) for view in views}
     assert await digests(desk) == before
     assert seen[-1] == (last, last)
 
@@ -57,7 +58,7 @@ async def test_rebuilt_views_equal_the_live_ones(desk: Desk) -> None:
 async def test_rebuild_mends_rows_that_were_altered(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     await desk.marks(*await desk.enrols(2))
     await desk.catches_up()
-    owner.execute(f"DELETE FROM {desk.base.database.schema}_journals.entries")
+    owner.execute(f"DELETE FROM {schema_of_view(desk.base.database, 'journals')}.entries")
     assert not desk.audits().equal
     await rebuilt(desk, "journals")
     assert desk.audits().equal
@@ -65,8 +66,8 @@ async def test_rebuild_mends_rows_that_were_altered(desk: Desk, owner: psycopg.C
 
 async def test_rebuild_of_a_view_that_was_never_built_builds_it(desk: Desk) -> None:
     await desk.enrols(1)
-    reached = await asyncio.to_thread(desk.base.runner().rebuild, view_of(desk, "rosters"))
-    assert positions_of(desk.base.database) == {"rosters": reached}
+    (swapped,) = await asyncio.to_thread(desk.base.runner().rebuild, [view_of(desk, "rosters")])
+    assert positions_of(desk.base.database) == {"rosters": swapped.position}
     await desk.catches_up()
     assert desk.audits().equal
 
@@ -74,10 +75,9 @@ async def test_rebuild_of_a_view_that_was_never_built_builds_it(desk: Desk) -> N
 async def test_shadow_that_a_crash_left_is_no_hindrance(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     await desk.enrols(1)
     await desk.catches_up()
-    owner.execute(f"CREATE SCHEMA {desk.base.database.schema}_rosters_shadow")
-    with desk.base.database.connect("owner") as connection:
-        role = f"{desk.base.database.schema}_projector"
-        connection.execute(f"ALTER SCHEMA {desk.base.database.schema}_rosters_shadow OWNER TO {role}")
+    shadow = f"{schema_of_view(desk.base.database, 'rosters')}_shadow"
+    owner.execute(f"CREATE SCHEMA {shadow}")
+    owner.execute(f"ALTER SCHEMA {shadow} OWNER TO {desk.base.database.schema}_projector")
     await rebuilt(desk, "rosters")
     assert desk.audits().equal
 
@@ -86,7 +86,7 @@ async def test_no_read_fails_and_nothing_is_lost_while_views_are_rebuilt(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writers write, readers read their own writes, and every view is rebuilt again and again under them."""
-    monkeypatch.setattr(runner_module, "BATCH", 50)
+    monkeypatch.setattr(follower, "BATCH", 50)
     students = await desk.enrols(10)
     await desk.catches_up()
     stop = threading.Event()
@@ -158,14 +158,14 @@ async def test_rebuild_waits_for_who_reads_and_lets_others_read_meanwhile(desk: 
     await desk.catches_up()
     async with snapshot(desk.ledger, ("journals",)):  # which has read nothing yet
         rebuild = asyncio.create_task(rebuilt(desk, "journals"))
-        shadow = f"{desk.base.database.schema}_journals_shadow"
+        shadow = f"{schema_of_view(desk.base.database, 'journals')}_shadow"
         with desk.base.database.connect("owner") as watcher:
             await until(
                 lambda: (
                     watcher.execute(
                         "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
                         " WHERE NOT l.granted AND a.query LIKE %s",
-                        (f'%{desk.base.database.schema}_journals"."entries%',),
+                        (f'%{schema_of_view(desk.base.database, "journals")}"."entries%',),
                     ).fetchone()
                     != (0,)
                 )

@@ -11,7 +11,7 @@ import pytest
 
 from ledger.aggregates.student.marks import MarkRecorded
 from ledger.errors import LedgerError
-from ledger.projections import runner as runner_module
+from ledger.projections import follower
 from ledger.projections.runner import ProjectionRunner
 from ledger.projections.store import ViewFailed
 from ledger.projections.view import Rule
@@ -87,7 +87,7 @@ async def a_history(desk: Desk, students: int = 4) -> list[UUID]:
 
 async def test_batches_of_any_size_end_where_the_history_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await a_history(desk)
-    monkeypatch.setattr(runner_module, "BATCH", 7)
+    monkeypatch.setattr(follower, "BATCH", 7)
     steps: list[tuple[int, int]] = []
     last = await asyncio.to_thread(desk.base.runner().catch_up, lambda at, end: steps.append((at, end)))
     assert len(steps) >= last // 7
@@ -97,11 +97,11 @@ async def test_batches_of_any_size_end_where_the_history_ends(desk: Desk, monkey
 
 async def test_views_at_different_positions_take_each_event_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await a_history(desk)
-    monkeypatch.setattr(runner_module, "BATCH", 5)
+    monkeypatch.setattr(follower, "BATCH", 5)
     ahead = [view for view in desk.base.views if view.name in {"retention", "rosters"}]
     at = await asyncio.to_thread(with_views(desk.base, ahead).catch_up)
     await a_history(desk)
-    monkeypatch.setattr(runner_module, "BATCH", 7)
+    monkeypatch.setattr(follower, "BATCH", 7)
     assert at % 7, "The batches would not overlap."
     await desk.catches_up()
     assert desk.audits().equal
@@ -131,7 +131,7 @@ async def test_failed_view_goes_on_from_its_own_position_after_the_mend(
     desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marks = await a_history(desk)
-    monkeypatch.setattr(runner_module, "BATCH", 5)
+    monkeypatch.setattr(follower, "BATCH", 5)
     faulty = [broken(view, MarkRecorded, marks[-1]) if view.name == "journals" else view for view in desk.base.views]
     with pytest.raises(ViewFailed) as failed:
         await asyncio.to_thread(with_views(desk.base, faulty).catch_up)
@@ -146,7 +146,7 @@ async def test_failed_view_goes_on_from_its_own_position_after_the_mend(
 
 async def test_running_projector_tries_a_failed_view_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await a_history(desk)
-    monkeypatch.setattr(runner_module, "RETRY_FAILED_S", 0.05)
+    monkeypatch.setattr(follower, "RETRY_FAILED_S", 0.05)
     journals = next(view for view in desk.base.views if view.name == "journals")
     rule = journals.rules[MarkRecorded]
     mended = threading.Event()

@@ -18,7 +18,7 @@ from ledger.projections.tables import TableStore
 from ledger.projections.views import all_views
 from ledger.store.keyring import Keyring
 from tests.support.desk import TEACHER, reads
-from tests.support.tampering import FLIPPED, erase, in_view
+from tests.support.tampering import FLIPPED, erase, in_view, schema_of_view
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -63,13 +63,15 @@ async def test_table_has_the_columns_order_types_and_key_of_its_description(
 async def test_reader_reads_views_and_changes_nothing_and_reads_no_events(desk: Desk) -> None:
     await desk.marks(*await desk.enrols(1))
     await desk.catches_up()
-    schema = desk.base.database.schema
+    journals, rosters, retention = (
+        schema_of_view(desk.base.database, view) for view in ("journals", "rosters", "retention")
+    )
     with desk.base.database.connect("reader") as connection:
-        assert connection.execute(f"SELECT count(*) FROM {schema}_journals.entries").fetchone() == (1,)
+        assert connection.execute(f"SELECT count(*) FROM {journals}.entries").fetchone() == (1,)
         for forbidden in (
-            f"DELETE FROM {schema}_journals.entries",
-            f"UPDATE {schema}_rosters.memberships SET ends_on = NULL",
-            f"INSERT INTO {schema}_retention.clocks SELECT * FROM {schema}_retention.clocks",
+            f"DELETE FROM {journals}.entries",
+            f"UPDATE {rosters}.memberships SET ends_on = NULL",
+            f"INSERT INTO {retention}.clocks SELECT * FROM {retention}.clocks",
             "SELECT * FROM events",
             "SELECT * FROM data_keys",
             "UPDATE tracking SET position = 0",
@@ -173,8 +175,7 @@ async def test_erased_class_is_left_out_everywhere_and_nothing_else(desk: Desk) 
     desk.ledger.keyring = Keyring(desk.base.keks)  # a process that has not read the key before
     for rebuilding in (False, True):
         if rebuilding:
-            for view in desk.base.views:
-                await asyncio.to_thread(desk.base.runner().rebuild, view)
+            await asyncio.to_thread(desk.base.runner().rebuild, desk.base.views)
         page = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
         cells = {line.student_id: len(line.cells) for line in page.lines}
         assert cells == {gone: 0, stays: 1}
@@ -199,7 +200,7 @@ async def test_erased_personal_file_leaves_neither_name_nor_card(desk: Desk) -> 
     for rebuilding in (False, True):
         if rebuilding:
             await asyncio.to_thread(
-                desk.base.runner().rebuild, next(view for view in desk.base.views if view.name == "rosters")
+                desk.base.runner().rebuild, [view for view in desk.base.views if view.name == "rosters"]
             )
         with pytest.raises(NotFound):
             await read_student(desk.ledger, reads(), gone)

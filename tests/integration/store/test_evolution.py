@@ -230,7 +230,7 @@ async def test_view_of_all_three_forms_is_shown_rebuilt_and_audited(
     auditor = Auditor(ledger_db, THIRD.mapper, keks, [VIEW])
     live = auditor.audit()
     assert live.equal, live.findings
-    last.rebuild(VIEW)
+    last.rebuild([VIEW])
     assert auditor.audit() == live
     shown: list[NoteBody] = []
 

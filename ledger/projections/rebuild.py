@@ -1,0 +1,159 @@
+"""Making views beside what is served, and swapping them in: a new view, a new version of one, or the same anew.
+
+A view is made in a shadow schema with a tracking row of its own. A rebuild that was killed goes on from there; a shadow
+of other columns is dropped. Readers see the old rows (or, of a view that never was, a clear 503) until the swap, which
+is one short transaction: it holds the view's tracking row, so a running projector waits for it and goes on after it,
+and for its last milliseconds the tables, so a reader comes wholly before or wholly after it. Each shadow has one maker
+at a time, by an advisory lock on its name.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+
+from ledger.projections import follower
+from ledger.projections.follower import Follower
+from ledger.projections.store import ViewStore
+from ledger.projections.tracking import Tracking, lock, try_lock, unlock
+from ledger.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from ledger.projections.reader import EventReader
+    from ledger.projections.view import View
+    from ledger.store.database import Database, Row
+    from ledger.store.keyring import Keyring
+
+logger = get_logger(__name__)
+
+SWAP_PATIENCE_MS = 100
+"""How long a swap waits for readers: as long can it keep further ones from beginning."""
+SWAP_PAUSE_S = 0.4
+ROW_PATIENCE_S = 10
+NEAR = 10_000
+"""Events from the end of the history within which a view may begin to be served; any view can be behind by as much."""
+MAX_GAP = 16
+
+
+class Swapped(NamedTuple):
+    """A view that took over.
+
+    Args:
+        position: of the last event that it has.
+        held_ms: how long readers could not begin to read it.
+        paused_ms: how long it was not followed.
+    """
+
+    view: str
+    position: int
+    held_ms: float
+    paused_ms: float
+
+
+class Rebuild:
+    """Shadows that are being made together, each event decoded once for all of them."""
+
+    def __init__(self, database: Database, reader: EventReader, keyring: Keyring, *, raising: bool = False) -> None:
+        self._database = database
+        self._reader = reader
+        self._keyring = keyring
+        self._tracking = Tracking(database)
+        self._shadows = Follower(database, reader, raising=raising)
+        self._gaps: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._shadows)
+
+    def position(self) -> int:
+        """Returns the position of the shadow that is furthest behind."""
+        return min(shadow.position for shadow in self._shadows.views())
+
+    def begin(self, connection: psycopg.Connection[Row], view: View, *, waiting: bool) -> bool:
+        """Begins to make a view, or goes on with what another process left.
+
+        Args:
+            waiting: until nobody else is making it; otherwise returns False if somebody is.
+        """
+        store = ViewStore(self._database, view, self._reader, self._keyring, shadow=True)
+        if waiting:
+            lock(connection, store.schema)
+        elif not try_lock(connection, store.schema):
+            return False
+        with connection.transaction():
+            position = self._tracking.lock(connection, store)
+            if position is None or not store.exists(connection):
+                store.drop(connection)
+                store.create(connection)
+                position = 0
+                self._tracking.move(connection, store, position)
+            elif position:
+                logger.info("A view goes on being made where it was left.", view=view.name, position=position)
+        self._shadows.add(store, position)
+        self._gaps[view.name] = 1
+        return True
+
+    def advance(self, connection: psycopg.Connection[Row]) -> int:
+        """Applies one batch to the shadows that are furthest behind, and returns how many events that were.
+
+        Raises:
+            ViewFailed: a view cannot go on, if this rebuild raises; its shadow stays.
+        """
+        return self._shadows.advance(connection)
+
+    def swap(self, connection: psycopg.Connection[Row]) -> list[Swapped]:
+        """Swaps in every shadow that is near the end of the history and not behind what is served."""
+        last = self._reader.last_position(connection)
+        swapped = []
+        for shadow in self._shadows.views():
+            name = shadow.store.view.name
+            if last - shadow.position > NEAR or time.monotonic() < self._not_before.get(name, 0.0):
+                continue
+            try:
+                done = self._swap(connection, shadow.store)
+            except psycopg.errors.LockNotAvailable:
+                # Somebody reads the view for long (an audit): let others read, and try again.
+                self._not_before[name] = time.monotonic() + SWAP_PAUSE_S
+                continue
+            if done is not None:
+                swapped.append(done)
+                self._shadows.remove(done.view)
+                unlock(connection, shadow.store.schema)
+                logger.info("A view took over.", **done._asdict())
+        return swapped
+
+    def _swap(self, connection: psycopg.Connection[Row], shadow: ViewStore) -> Swapped | None:
+        """Puts a shadow into its place; returns None where too much is missing for a short transaction.
+
+        What is missing of what is served already is applied under the lock, one batch at most. While it is more, the
+        rebuild goes on outside; each time twice as much is allowed, so that it ends however much is recorded. Only
+        the view's freshness waits for that: its rows can be read until the tables are locked.
+
+        Raises:
+            LockNotAvailable: the live view is being read; nothing was changed. Waiting would hold up later readers.
+        """
+        view = shadow.view
+        live = ViewStore(self._database, view, self._reader, self._keyring)
+        began = time.perf_counter()
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{ROW_PATIENCE_S}s'")
+            served = self._tracking.lock(connection, live) or 0
+            position = self._tracking.lock(connection, shadow) or 0
+            allowed = self._gaps[view.name]
+            if served - position > allowed * follower.BATCH:
+                self._gaps[view.name] = min(2 * allowed, MAX_GAP)
+                return None
+            while position < served:
+                entries = self._reader.entries(connection, position, follower.BATCH, served)
+                shadow.apply(connection, self._reader.facts(connection, entries))
+                position = entries[-1].position
+            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
+            locked = time.perf_counter()
+            live.drop(connection)
+            connection.execute(self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}"))
+            self._tracking.forget(connection, *shadow.key[:2], shadow=True)
+            self._tracking.move(connection, live, position)
+        ended = time.perf_counter()
+        return Swapped(view.name, position, (ended - locked) * 1000, (ended - began) * 1000)
