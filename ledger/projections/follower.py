@@ -35,7 +35,7 @@ RETRY_FAILED_S = 10.0
 
 @dataclass(slots=True)
 class Followed:
-    """A view as it is followed here."""
+    """A view as it is followed here; `failed_until` is 0 unless an event has stopped it."""
 
     store: ViewStore
     position: int

@@ -162,7 +162,9 @@ def not_served(view: View, rows: Iterable[Tracked], last: int | None = None) -> 
     if shadow is None:
         newer = max(live, default=0) > view.version
         return Busy(
-            f"The view {view.name} is not made in version {view.version}.",
+            f"The view {view.name} is not there in version {view.version} any more."
+            if newer
+            else f"The view {view.name} has not been made yet.",
             help="A newer version of the ledger is running: ask there."
             if newer
             else "Ask again in a second; a projector must be running.",

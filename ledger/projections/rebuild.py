@@ -104,12 +104,16 @@ class Rebuild:
         return self._shadows.advance(connection)
 
     def swap(self, connection: psycopg.Connection[Row]) -> list[Swapped]:
-        """Swaps in every shadow that is near the end of the history and not behind what is served."""
+        """Swaps in every shadow that is near the end of the history, not stopped and not behind what is served."""
         last = self._reader.last_position(connection)
         swapped = []
         for shadow in self._shadows.views():
             name = shadow.store.view.name
-            if last - shadow.position > NEAR or time.monotonic() < self._not_before.get(name, 0.0):
+            if (
+                shadow.failed_until
+                or last - shadow.position > NEAR
+                or time.monotonic() < self._not_before.get(name, 0.0)
+            ):
                 continue
             try:
                 done = self._swap(connection, shadow.store)

@@ -215,6 +215,6 @@ def reads(by: Actor = DIRECTOR) -> Reader:
 
 
 def positions_of(database: Database) -> dict[str, int]:
-    """Returns how far each view is."""
+    """Returns how far each view is: what is served, or its shadow where nothing is yet."""
     with database.connect("owner") as connection:
-        return dict(connection.execute("SELECT view, position FROM tracking").fetchall())
+        return dict(connection.execute("SELECT view, position FROM tracking ORDER BY shadow DESC").fetchall())

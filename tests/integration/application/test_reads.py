@@ -156,9 +156,9 @@ async def test_wait_that_is_vain_names_the_view_that_has_stopped(desk: Desk, own
 
 
 async def test_reads_before_the_first_projector_are_told_to_wait(desk: Desk) -> None:
-    with pytest.raises(Busy, match="being made"):
+    with pytest.raises(Busy, match="has not been made yet"):
         await read_school(desk.ledger)
-    with pytest.raises(Busy, match="being made"):
+    with pytest.raises(Busy, match="has not been made yet"):
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
 
 
