@@ -25,6 +25,7 @@ from ledger.api.schemas import achievements, courses, marks, school, students
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.differences import Difference
+from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
@@ -95,6 +96,7 @@ _ANSWERS: Mapping[str, Any] = {
     "History": shown.History,
     "Feed": Feed,
     "FeedOpened": FeedOpened,
+    "Event": EventShown,
     "CloudEvent": CloudEvent,
     "StudentState": StudentState,
     "Difference": Difference,

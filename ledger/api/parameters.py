@@ -76,6 +76,7 @@ ForeignIdText = Annotated[
 GroupId = Annotated[UUID, Path(description="Класс / The class group.")]
 CourseId = Annotated[UUID, Path(description="Курс / The course.")]
 StudentId = Annotated[UUID, Path(description="Ученик / The student.")]
+Position = Annotated[int, Path(ge=1, le=LAST_POSITION, description="Позиция / The position.")]
 MarkId = Annotated[UUID, Path(description="Отметка / The mark.")]
 CommandKey = Annotated[str, Path(max_length=200, description="Ключ запроса / The Idempotency-Key of the request.")]
 

@@ -179,7 +179,7 @@ async def read_feed(ledger: Ledger, reader: Reader, query: FeedQuery) -> FeedPag
     items: Sequence[EventHeader]
     access_id = None
     if query.payload:
-        items, access_id = await _open(ledger, reader, entries)
+        items, access_id = await open_entries(ledger, reader, entries)
         if len(items) < len(entries):
             seen = items[-1].position
     else:
@@ -236,7 +236,9 @@ async def _select(ledger: Ledger, query: FeedQuery) -> tuple[list[Entry], int, i
     return entries, max(end, query.after), until
 
 
-async def _open(ledger: Ledger, reader: Reader, entries: Sequence[Entry]) -> tuple[list[EventOpened], UUID | None]:
+async def open_entries(
+    ledger: Ledger, reader: Reader, entries: Sequence[Entry]
+) -> tuple[list[EventOpened], UUID | None]:
     """Discloses and opens, up to the first student who is one too many for a page.
 
     What a disclosure itself recorded is withheld: whoever followed with payload would otherwise disclose for ever what
@@ -278,6 +280,15 @@ def _event(ledger: Ledger, entry: Entry, students: set[UUID]) -> EventOpened:
             payload, state = OPENED, state_of(ledger.mapper.open(entry, ledger.keyring))
         except Erased:
             payload = ERASED
+    return _shown(entry, payload, state)
+
+
+def withheld(entry: Entry) -> EventOpened:
+    """Returns an event whose payload the reader does not see."""
+    return _shown(entry, WITHHELD, None)
+
+
+def _shown(entry: Entry, payload: str, state: dict[str, object] | None) -> EventOpened:
     header = header_of(entry)
     columns = {name: getattr(header, name) for name in _HEADER_FIELDS}
     return EventOpened(**columns, payload=payload, state=state)

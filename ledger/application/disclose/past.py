@@ -36,6 +36,7 @@ _OF_STREAMS = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE stream_id = ANY(%b::uuid[]) AND subject_id = ANY(%b::uuid[])"
     " AND record_class = ANY(%b::text[]) AND position <= %b ORDER BY position"
 )
+_AT = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position = %b"
 _OF_STUDENT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND record_class = ANY(%b::text[])"
     " AND position <= %b ORDER BY position"
@@ -98,6 +99,11 @@ async def past_of_course(
     """Returns the row of a course (none: there was none yet) and those of its works, as of a position."""
     rows = await past_of_school(ledger, [course_id], position)
     return rows_of(rows, "courses"), rows_of(rows, "works")
+
+
+async def entry_at(ledger: Ledger, position: int) -> Entry | None:
+    """Returns the stored event at a position, unopened."""
+    return next(iter(await _select(ledger, _AT, (position,))), None)
 
 
 async def _select(ledger: Ledger, query: str, parameters: tuple[object, ...]) -> list[Entry]:

@@ -1,0 +1,89 @@
+"""One event by its position: the header for who follows the feed, the payload behind the gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from ledger.application.disclose.event import read_event
+from ledger.errors import Forbidden, NotFound
+from ledger.policy import reading
+from ledger.policy.offices import Actor, Office
+from ledger.policy.reading import Resource
+from ledger.store.keyring import Keyring
+from tests.support.desk import DIRECTOR, TEACHER, reads
+from tests.support.tampering import erase
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Row
+    from tests.support.desk import Desk
+
+AUDITOR = Actor(uuid4(), Office.AUDITOR)
+
+
+def recorded(owner: psycopg.Connection[Row]) -> list[str]:
+    return [row[0] for row in owner.execute("SELECT topic FROM events ORDER BY position").fetchall()]
+
+
+async def test_event_of_a_student_is_opened_with_one_disclosure(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    (student,) = await desk.enrols()
+    marked = await desk.does(desk.mark(student, "4"), TEACHER)
+    before = recorded(owner)
+    event = await read_event(desk.ledger, reads(AUDITOR), marked.position)
+    assert (event.position, event.topic, event.subject_id) == (marked.position, "marks.recorded", student)
+    assert (event.actor, event.office) == (TEACHER.id, "teacher")
+    assert event.payload == "opened"
+    assert event.state is not None
+    assert event.state["value"] == "4"
+    assert recorded(owner) == [*before, "access.opened", "disclosure.made"]
+    seen = await read_event(desk.ledger, reads(AUDITOR), len(before) + 2)
+    assert (seen.topic, seen.payload, seen.state, seen.access_id) == ("disclosure.made", "withheld", None, None)
+
+
+async def test_event_of_the_school_is_shown_and_nothing_is_recorded(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    before = recorded(owner)
+    event = await read_event(desk.ledger, reads(), 1)
+    assert (event.topic, event.payload, event.access_id) == ("school.founded", "opened", None)
+    assert recorded(owner) == before
+
+
+async def test_header_alone_is_shown_to_who_follows_the_feed_and_reads_no_history(
+    desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (student,) = await desk.enrols()
+    marked = await desk.does(desk.mark(student), TEACHER)
+    before = recorded(owner)
+    _, granted = reading._BY_OFFICE[Office.INSPECTOR]
+    rights = {**reading._BY_OFFICE, Office.INSPECTOR: (frozenset({Resource.FEED}), granted)}
+    monkeypatch.setattr(reading, "_BY_OFFICE", rights)
+    event = await read_event(desk.ledger, reads(Actor(uuid4(), Office.INSPECTOR)), marked.position)
+    assert (event.topic, event.payload, event.state, event.access_id) == ("marks.recorded", "withheld", None, None)
+    assert recorded(owner) == before
+
+
+async def test_student_reads_their_own_events_and_no_others(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    mine, other = await desk.enrols(2)
+    own = await desk.does(desk.mark(mine), TEACHER)
+    foreign = await desk.does(desk.mark(other), TEACHER)
+    student = reads(Actor(mine, Office.STUDENT, frozenset({mine})))
+    assert (await read_event(desk.ledger, student, own.position)).payload == "opened"
+    last = len(recorded(owner))
+    for position in (foreign.position, 1, last + 100):
+        with pytest.raises(Forbidden):
+            await read_event(desk.ledger, student, position)
+    assert recorded(owner)[last:] == ["access.refused"] * 3
+
+
+async def test_position_without_an_event_and_an_erased_class_are_told_apart(desk: Desk) -> None:
+    (student,) = await desk.enrols()
+    marked = await desk.does(desk.mark(student), TEACHER)
+    with pytest.raises(NotFound, match="at this position"):
+        await read_event(desk.ledger, reads(DIRECTOR), marked.position + 1)
+    erase(desk.base.database, student, "marks")
+    desk.ledger.keyring = Keyring(desk.base.keks)  # a process that has not read the key before
+    event = await read_event(desk.ledger, reads(DIRECTOR), marked.position)
+    assert (event.payload, event.state) == ("erased", None)
