@@ -81,7 +81,7 @@ def drop(database: Database) -> None:
         ).fetchall()
         for (name,) in names:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
-        for role in ("writer", "reader", "projector", "eraser"):
+        for role in ("writer", "reader", "projector", "eraser", "sealer"):
             name = sql.Identifier(f"{database.schema}_{role}")
             connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
             connection.execute(sql.SQL("DROP ROLE {}").format(name))

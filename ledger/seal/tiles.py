@@ -160,3 +160,19 @@ def read_bundle(data: bytes, tile: Tile) -> list[bytes]:
             help="It was altered or cut off; fetch it again.",
         )
     return entries
+
+
+def tiles_needed(computation: Callable[[Nodes], object], size: int) -> set[Tile]:
+    """Returns the tiles that a computation over the nodes of a tree of `size` leaves reads.
+
+    It is run once on nodes without content: which nodes a root or a proof is made of depends on the sizes alone.
+    """
+    found: set[Tile] = set()
+
+    def nodes(level: int, index: int) -> bytes:
+        tile_level, height = divmod(level, HEIGHT)
+        found.add(tile_at(tile_level, (index << height) // WIDTH, size))
+        return bytes(HASH_BYTES)
+
+    computation(nodes)
+    return found

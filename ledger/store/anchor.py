@@ -1,0 +1,64 @@
+"""The newest checkpoint outside the database: what this host has signed, whatever a restored backup says.
+
+A database that was set back, or exchanged for a forked one, cannot take this file with it. The sealer compares the two
+at every start and refuses to go on when they do not continue each other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ledger.errors import SettingsError
+
+
+class Anchor:
+    """One file, replaced whole.
+
+    Args:
+        path: where it stands; its folder is made. It must not lie with the database's own files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> bytes | None:
+        """Returns the checkpoint, or None where none was written yet.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def write(self, note: bytes) -> None:
+        """Replaces the checkpoint; after a crash the old one or the new one stands there, never a part.
+
+        Raises:
+            SettingsError: the file cannot be written.
+        """
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with fresh.open("wb") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"The sealer's file {self._path} cannot be used ({error.strerror}).",
+            help="Check LEDGER_SEAL_FILE and its permissions; it keeps the newest checkpoint outside the database.",
+        )

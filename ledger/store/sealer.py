@@ -1,0 +1,269 @@
+"""The sealer: follows the positions, grows the log's tiles, signs and publishes checkpoints.
+
+Leaf index = position - 1. One sealer per ledger (an advisory lock makes the others wait). Tiles and checkpoint are
+written in one transaction, so publishing is its commit: a crash before it leaves the log as it was, a crash after it a
+log that the next start takes up. Every start goes through `recover`, there is no other way in.
+
+What is signed is checked first against what was signed before: the newest checkpoint in the database, this process's
+own memory, and a file outside the database (`Anchor`). If they do not continue each other the sealer stops for good,
+says why in `log_alarm` and in its log, and signs nothing: going on would make two histories out of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from ledger.errors import HistoryAlarm, NotProven, SettingsError, StoreUnavailable
+from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.edge import LogEdge, partial_tiles
+from ledger.seal.entry import Entry, encode_entry
+from ledger.seal.merkle import consistency_proof, leaf_hash, verify_consistency
+from ledger.seal.note import Note, parse_note, sign, verified_by
+from ledger.seal.strict import HASH_BYTES
+from ledger.seal.tiles import WIDTH, tile_at
+from ledger.store.database import translated
+from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from ledger.seal.note import SignerKey
+    from ledger.store.anchor import Anchor
+    from ledger.store.database import Database, Row
+
+logger = logging.getLogger(__name__)
+
+BATCH = 8_192
+"""Events under one checkpoint at most; a log that is far behind is sealed in several."""
+
+PACE_S = 0.5
+"""Between checkpoints of a log that is not behind: half of the second within which news must be sealed."""
+
+POLL_S = 0.1
+
+_REFUSED = frozenset({"LG001", "23505", "23514"})
+"""SQLSTATEs of the log's triggers and constraints: somebody else has written to it."""
+
+_LEADER = (
+    "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_sealer'::regrole::oid::bigint & 4294967295))"
+)
+_SELECT = (
+    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b"  # noqa: S608 - ours
+    " ORDER BY position"
+)
+_PUBLISH = "INSERT INTO {schema}.log_checkpoints (size, root, note) VALUES (%b, %b, %b)"
+_ALARM = "INSERT INTO {schema}.log_alarm (reason) SELECT %b::text WHERE NOT EXISTS (SELECT FROM {schema}.log_alarm)"
+
+
+class Sealer:
+    """Seals one ledger; belongs to one thread.
+
+    Args:
+        signers: the log's keys, all of one name; each checkpoint is signed by all (more than one while keys change).
+        anchor: the newest checkpoint outside the database.
+    """
+
+    def __init__(self, database: Database, signers: Sequence[SignerKey], anchor: Anchor) -> None:
+        if not signers or len({signer.name for signer in signers}) != 1:
+            raise SettingsError("The keys of a log have one name.", help="Check the file of LEDGER_LOG_KEY_FILE.")
+        self._database = database
+        self._signers = tuple(signers)
+        self._anchor = anchor
+        self._select = database.bind(_SELECT)
+        self._edge = LogEdge()
+        self._sealed: Checkpoint | None = None
+        """The checkpoint that this process knows to be the newest, after `recover`."""
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self._signers[0].name
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Seals until `stop` is set; reconnects when the database goes away.
+
+        Raises:
+            HistoryAlarm: what is stored does not continue what was signed; nothing more is signed.
+        """
+        while not stop.is_set():
+            try:
+                with translated(), self._database.connect("sealer") as connection:
+                    row = connection.execute(self._database.bind(_LEADER)).fetchone()
+                    if not (row and row[0]):
+                        stop.wait(1.0)
+                        continue
+                    self._follow(connection, stop)
+            except StoreUnavailable as error:
+                logger.warning("The sealer lost the database: %s", error)
+                stop.wait(0.5)
+
+    def _follow(self, connection: psycopg.Connection[Row], stop: threading.Event) -> None:
+        try:
+            self.recover(connection)
+            connection.execute(self._database.bind("LISTEN {schema}"))
+            while not stop.is_set():
+                began = time.monotonic()
+                if self.seal(connection) == BATCH:
+                    continue
+                while not stop.is_set() and time.monotonic() < began + PACE_S:
+                    stop.wait(POLL_S)
+                for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+        except HistoryAlarm as alarm:
+            logger.critical("%s %s", alarm.detail, alarm.help)
+            connection.execute(self._database.bind(_ALARM), (alarm.detail,))
+            raise
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    def recover(self, connection: psycopg.Connection[Row]) -> Checkpoint:
+        """Takes the log up where it was left, after checking everything that it will stand on; returns where that is.
+
+        Raises:
+            HistoryAlarm: a signature, a tile, the last events or the file outside do not agree.
+        """
+        with _alarming():
+            stored = newest(connection, self._database)
+            if stored is None:
+                checkpoint = Checkpoint(self.origin, 0, LogEdge().root())
+                self._edge = LogEdge()
+            else:
+                checkpoint = self._opened(stored.note)
+                if (checkpoint.size, checkpoint.root) != (stored.size, stored.root):
+                    raise _alarm(f"The checkpoint stored for size {stored.size} says something else.")
+                tiles = partial_tiles(checkpoint.size)
+                self._edge = LogEdge.load(checkpoint.size, load_tiles(connection, self._database, tiles))
+                if self._edge.root() != checkpoint.root:
+                    raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
+                self._check_last_events(connection, checkpoint.size)
+            self._check_anchor(connection, checkpoint)
+        connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
+        self._sealed = checkpoint
+        return checkpoint
+
+    def _check_last_events(self, connection: psycopg.Connection[Row], size: int) -> None:
+        """Passes if the events of the last tile are those that were sealed; all others are `ledger verify`'s matter."""
+        if not size:
+            return
+        tile = tile_at(0, (size - 1) // WIDTH, size)
+        hashes = load_tiles(connection, self._database, [tile])(tile)
+        first = tile.number * WIDTH
+        for offset, entry in enumerate(self._entries(connection, first, first + tile.width)):
+            at = offset * HASH_BYTES
+            if leaf_hash(encode_entry(entry)) != hashes[at : at + HASH_BYTES]:
+                raise _alarm(f"The event at position {entry.position} is not the one that was sealed.")
+
+    def _check_anchor(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint) -> None:
+        """Passes if the database continues what the file outside it says, and brings the file up to date."""
+        written = self._anchor.read()
+        outside = 0
+        if written is not None:
+            anchored = self._opened(written)
+            outside = anchored.size
+            if outside > checkpoint.size:
+                raise _alarm(f"The database knows {checkpoint.size} sealed events, but {outside} have been published.")
+            prove = partial(consistency_proof, old=outside, new=checkpoint.size)
+            proof = prove(load_nodes(connection, self._database, checkpoint.size, prove))
+            verify_consistency(anchored.size, anchored.root, checkpoint.size, checkpoint.root, proof)
+        if written is None or outside < checkpoint.size:
+            stored = newest(connection, self._database)
+            if stored is not None:
+                self._anchor.write(stored.note)
+
+    def _opened(self, note: bytes) -> Checkpoint:
+        """Returns a checkpoint that one of our keys signed (while keys change, an older one has not all of them)."""
+        found = parse_note(note)
+        checkpoint = Checkpoint.parse(found.text)
+        if checkpoint.origin != self.origin or not verified_by(found, [signer.verifier for signer in self._signers]):
+            raise _alarm("A checkpoint of this log is not signed by its key.")
+        return checkpoint
+
+    # --- one step ---------------------------------------------------------------------------------------------------
+
+    def seal(self, connection: psycopg.Connection[Row]) -> int:
+        """Seals what has been recorded since, up to BATCH events, and returns how many that were.
+
+        Raises:
+            HistoryAlarm: a position is missing, or another process has published something else.
+        """
+        if self._sealed is None:
+            message = "A sealer begins with recover()."
+            raise RuntimeError(message)
+        size = self._sealed.size
+        entries = self._entries(connection, size, size + BATCH, complete=False)
+        if not entries:
+            return 0
+        try:
+            for entry in entries:
+                self._edge.append(leaf_hash(encode_entry(entry)))
+            checkpoint = Checkpoint(self.origin, self._edge.size, self._edge.root())
+            note = Note(checkpoint.text, tuple(sign(checkpoint.text, signer) for signer in self._signers))
+            self._publish(connection, checkpoint, bytes(note))
+        except BaseException:
+            # What is in memory may be ahead of the database now, or the database of us: only recover() knows.
+            self._sealed = None
+            raise
+        self._sealed = checkpoint
+        self._anchor.write(bytes(note))
+        return len(entries)
+
+    def _publish(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint, note: bytes) -> None:
+        """Stores tiles and checkpoint together; the commit publishes them."""
+        previous = self._sealed
+        grown = self._edge.take_grown()
+        levels, numbers = [level for level, _ in grown], [number for _, number in grown]
+        with _alarming(), connection.transaction():
+            stored = newest(connection, self._database)
+            if previous is not None and (stored.size if stored else 0) != previous.size:
+                raise _alarm("Another sealer has published a checkpoint of this log.")
+            connection.execute(self._database.bind(GROW_TILES), (levels, numbers, list(grown.values())), binary=True)
+            connection.execute(self._database.bind(_PUBLISH), (checkpoint.size, checkpoint.root, note), binary=True)
+            connection.execute(self._database.bind("NOTIFY {schema}_log"))
+
+    def _entries(
+        self, connection: psycopg.Connection[Row], after: int, until: int, *, complete: bool = True
+    ) -> list[Entry]:
+        """Returns the entries after a position, without a gap.
+
+        Raises:
+            HistoryAlarm: one is missing.
+        """
+        cursor = connection.execute(self._select, (after, until), prepare=True, binary=True)
+        entries = [Entry._make(row) for row in cursor.fetchall()]
+        missing = next(
+            (place for place, entry in enumerate(entries, after + 1) if entry.position != place),
+            after + len(entries) + 1 if complete and len(entries) < until - after else None,
+        )
+        if missing is not None:
+            raise _alarm(f"The event at position {missing} is missing.")
+        return entries
+
+
+@contextmanager
+def _alarming() -> Iterator[None]:
+    """Turns what cannot be proven, and what the log's own triggers refuse, into an alarm."""
+    try:
+        yield
+    except NotProven as error:
+        raise _alarm(error.detail) from error
+    except psycopg.Error as error:
+        if error.sqlstate not in _REFUSED:
+            raise
+        raise _alarm("The database refused a change of the log.") from error
+
+
+def _alarm(detail: str) -> HistoryAlarm:
+    return HistoryAlarm(
+        f"Nothing more is sealed. {detail}",
+        help="Compare the database with its backups, the published checkpoints and the witnesses.",
+    )
