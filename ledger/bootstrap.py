@@ -18,12 +18,15 @@ from ledger.clock import school_calendar
 from ledger.errors import SettingsError
 from ledger.projections.runner import ProjectionRunner
 from ledger.projections.views import all_views
+from ledger.store.anchor import Anchor
 from ledger.store.database import Database, translated
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
+from ledger.store.log_keys import make_log_key, read_log_keys
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
+from ledger.store.sealer import Sealer
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
 from ledger.store.tail import Tail
 from ledger.telemetry.logs import get_logger
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.projections.view import View
+    from ledger.seal.note import SignerKey
     from ledger.settings import Settings
     from ledger.store.secrets import Hasher
 
@@ -54,6 +58,26 @@ class Foundation:
     def runner(self) -> ProjectionRunner:
         """Returns a projector with a keyring of its own."""
         return ProjectionRunner(self.database, self.mapper, Keyring(self.keks), self.views)
+
+    def log_keys(self) -> tuple[SignerKey, ...]:
+        """Returns the keys that sign the log; makes one on the first start of an embedded ledger.
+
+        Raises:
+            SettingsError: there is none for a ledger on a server, or the file holds something else.
+        """
+        path = self.settings.log_key_path
+        if not path.exists():
+            if self.settings.database_url is not None:
+                raise SettingsError(
+                    f"The key file of the log {path} does not exist.",
+                    help="Make one and keep it: `ledger keygen --log --origin <name>`, or set LEDGER_LOG_KEY_FILE.",
+                )
+            make_log_key(path, f"ledger/{self.id}")
+        return read_log_keys(path)
+
+    def sealer(self) -> Sealer:
+        """Returns the sealer of the log."""
+        return Sealer(self.database, self.log_keys(), Anchor(self.settings.seal_path))
 
 
 @contextmanager

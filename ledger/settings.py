@@ -39,6 +39,13 @@ class Settings(BaseSettings):
     token_key_file: Path | None = Field(
         default=None, description="Ed25519 key (PEM) that signs and checks tokens; `<home>/keys/token.pem` without it."
     )
+    log_key_file: Path | None = Field(
+        default=None, description="File of the keys that sign the log's checkpoints; `<home>/keys/log.key` without it."
+    )
+    seal_file: Path | None = Field(
+        default=None,
+        description="The sealer's newest checkpoint, kept outside the database; `<home>/log/checkpoint` without it.",
+    )
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port that the service listens on.")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=2, description="Processes that answer requests.")
@@ -105,6 +112,16 @@ class Settings(BaseSettings):
     def kek_path(self) -> Path:
         """Where the key-encryption keys are read from when they are not in the environment."""
         return self.kek_file or self.home / "keys" / "kek"
+
+    @property
+    def log_key_path(self) -> Path:
+        """Where the log's signing keys are read from."""
+        return self.log_key_file or self.home / "keys" / "log.key"
+
+    @property
+    def seal_path(self) -> Path:
+        """Where the sealer keeps its newest checkpoint."""
+        return self.seal_file or self.home / "log" / "checkpoint"
 
     @property
     def token_key_path(self) -> Path:

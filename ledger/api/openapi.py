@@ -119,6 +119,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("history", "История записей об ученике / A student's history"),
     ("feed", "Лента событий / The feed of events"),
     ("commands", "Что стало с запросом / What became of a request"),
+    ("log", "Журнал прозрачности и квитанции / The transparency log, receipts"),
     ("health", "Состояние службы / Health"),
 )
 
@@ -267,7 +268,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     codes: Iterable[str] = ("500", "503") if path == "/readyz" else ("500",)
-    if path.startswith("/v1/"):
+    if path.startswith("/log/"):
+        codes = ("404", "500", "503")
+    if path.startswith(("/v1/", "/log/tile/entries/")):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
     for code in codes:

@@ -35,11 +35,12 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
     try:
         async with asyncio.timeout(PATIENCE_S):
             last, views = await _look(ledger)
+            seal = await _look_at_the_seal(ledger, last)
     except TimeoutError:
         return [Part("database", ready=False, reason="The database does not answer in time."), recording]
     except LedgerError as error:
         return [Part("database", ready=False, reason=error.detail), recording]
-    parts = [Part("database", ready=True, position=last), recording]
+    parts = [Part("database", ready=True, position=last), recording, seal]
     for view in ledger.views:
         position, failed = views.get(view.name, (None, None))
         if position is None:
@@ -51,6 +52,21 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
         lag = None if position is None else max(last - position, 0)
         parts.append(Part(f"view {view.name}", not reason, reason, position, lag))
     return parts
+
+
+async def _look_at_the_seal(ledger: Ledger, last: int) -> Part:
+    """Returns how far the log is; not ready after an alarm, which says that history was altered."""
+    with translated():
+        async with ledger.pool.connection(PATIENCE_S) as connection:
+            cursor = await connection.execute(
+                ledger.database.bind(
+                    "SELECT (SELECT reason FROM {schema}.log_alarm),"
+                    " (SELECT coalesce(max(size), 0) FROM {schema}.log_checkpoints)"
+                )
+            )
+            row = await cursor.fetchone()
+    reason, size = row or (None, 0)
+    return Part("seal", reason is None, reason or "", size, max(last - size, 0))
 
 
 async def _look(ledger: Ledger) -> tuple[int, dict[str, tuple[int, int | None]]]:

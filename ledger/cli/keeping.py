@@ -14,11 +14,12 @@ import typer
 from ledger.api.tokens import issue_token, load_token_key, make_token_key
 from ledger.bootstrap import database_of, read_keks
 from ledger.cli.session import ActorOption, opened, operator_id
-from ledger.errors import Conflict, SettingsError
+from ledger.errors import Conflict, InvalidInput, SettingsError
 from ledger.policy.offices import Actor, Office
 from ledger.settings import read_settings
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keyring import KeyEncryptionKeys
+from ledger.store.log_keys import make_log_key
 from ledger.store.migrate import migrate as apply_migrations
 from ledger.store.secrets import ensure_secrets
 from ledger.telemetry.logs import configure
@@ -52,15 +53,27 @@ def keygen(
     for_tokens: Annotated[
         bool, typer.Option("--token", help="Make the key that signs tokens instead of the key-encryption key.")
     ] = False,
+    for_log: Annotated[
+        bool, typer.Option("--log", help="Make the key that signs the log's checkpoints instead.")
+    ] = False,
+    origin: Annotated[
+        str | None, typer.Option(help="With --log: the log's name for ever, such as `school.example/ledger`.")
+    ] = None,
 ) -> None:
-    """Make a key-encryption key (or the key that signs tokens); never overwrites one."""
+    """Make a key-encryption key (or the key that signs tokens or the log); never overwrites one."""
     settings = read_settings()
-    path = file or (settings.token_key_path if for_tokens else settings.kek_path)
-    what = "key that signs tokens" if for_tokens else "key-encryption key"
+    if for_tokens and for_log:
+        raise InvalidInput("One key at a time.", help="Use either --token or --log.")
+    if for_log != (origin is not None):
+        raise InvalidInput("A log's key has a name.", help="Give --log and --origin NAME together.")
+    path = file or (settings.log_key_path if for_log else settings.token_key_path if for_tokens else settings.kek_path)
+    what = "key that signs the log" if for_log else "key that signs tokens" if for_tokens else "key-encryption key"
     if path.exists():
         raise Conflict(f"{path} exists.", help="A key is never overwritten; name another file.")
     try:
-        if for_tokens:
+        if origin is not None:
+            make_log_key(path, origin)
+        elif for_tokens:
             make_token_key(path)
         else:
             KeyEncryptionKeys.generate(path)
@@ -104,13 +117,13 @@ def reset(
 def _remove_keys(settings: Settings) -> None:
     """Removes what the ledger itself put into its home; a key that was named elsewhere is left alone."""
     keys = settings.home / "keys"
-    for name in ("kek", "token.pem"):
+    for name in ("kek", "token.pem", "log.key"):
         (keys / name).unlink(missing_ok=True)
     if keys.is_dir() and not any(keys.iterdir()):
         keys.rmdir()
-    operators = settings.home / "operators"
-    if operators.is_dir():
-        shutil.rmtree(operators)
+    for folder in ("operators", "log"):
+        if (settings.home / folder).is_dir():
+            shutil.rmtree(settings.home / folder)
 
 
 def version() -> None:

@@ -1,4 +1,4 @@
-"""The service as processes: API workers that share one listening socket, and a projector."""
+"""The service as processes: API workers that share one listening socket, a projector and a sealer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def children(entrance: Door, workers: int) -> list[Child]:
     descriptor = entrance.socket.fileno()
     api = (*WORKER, "api", str(descriptor))
     found = [Child(f"api-{number}", api, (descriptor,)) for number in range(1, workers + 1)]
-    found.append(Child("projector", (*WORKER, "projector")))
+    found += [Child(name, (*WORKER, name)) for name in ("projector", "sealer")]
     return [replace(child, command=(*child.command, "--name", child.name)) for child in found]
 
 
@@ -72,10 +72,11 @@ def serve(
     ] = None,
     migrate: Annotated[bool, typer.Option(help="Bring the database up to date first (takes its owner).")] = True,
 ) -> None:
-    """Serve the API: workers and a projector, watched over; Ctrl-C or SIGTERM stops everything."""
+    """Serve the API: workers, projector and sealer, watched over; Ctrl-C or SIGTERM stops everything."""
     settings = read_settings()
     with door(settings, host, port) as entrance, opened(settings, migrating=migrate, process="supervisor") as base:
         load_token_key(settings)  # makes it once, before several workers look for it
+        base.log_keys()
         out.print(f"Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs). Ctrl-C stops everything.")
         asyncio.run(supervise(children(entrance, workers or settings.workers), until_told()))
 

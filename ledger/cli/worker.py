@@ -1,4 +1,6 @@
-"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, or `projector`; `--name` for its log.
+"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, `projector` or `sealer`.
+
+`--name` says what it is called in logs.
 
 It ends on SIGTERM, and by itself when its standard input closes: then the supervisor is gone. Either way the `with`
 blocks unwind, so that the last process to leave stops the embedded server.
@@ -13,18 +15,18 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ledger.api.server import GRACE_S, serve
 from ledger.cli.session import opened
-from ledger.errors import LedgerError
+from ledger.errors import HistoryAlarm, LedgerError
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ledger.bootstrap import Foundation
-
+    from ledger.store.sealer import Sealer
 
 logger = get_logger(__name__)
 
@@ -39,8 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         with opened(migrating=False, process=told.name or told.kind) as base:
             if told.kind == "api":
                 serve(base, socket.socket(fileno=told.listen))
+            elif told.kind == "projector":
+                _follow(base.runner().run, told.kind)
             else:
-                _project(base)
+                _follow(partial(_seal, base.sealer()), told.kind)
     except LedgerError as error:
         logger.critical(error.detail, code=error.code, help=error.help)
     return 1
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ledger.cli.worker")
-    parser.add_argument("kind", choices=("api", "projector"))
+    parser.add_argument("kind", choices=("api", "projector", "sealer"))
     parser.add_argument("listen", nargs="?", type=int, help="file descriptor of the listening socket")
     parser.add_argument("--name", help="what it is called in logs and metrics")
     return parser.parse_args(arguments)
@@ -71,10 +75,18 @@ def _watch() -> None:
     os._exit(1)
 
 
-def _project(base: Foundation) -> None:
+def _seal(sealer: Sealer, stop: threading.Event) -> None:
+    """Seals; after an alarm, which the log and `/readyz` tell, it waits: a new start would only sound it again."""
+    try:
+        sealer.run(stop)
+    except HistoryAlarm:
+        stop.wait()
+
+
+def _follow(run: Callable[[threading.Event], None], name: str) -> None:
     """Follows the history in a thread, so that this one is free to be interrupted."""
     stop = threading.Event()
-    thread = threading.Thread(target=base.runner().run, args=(stop,), name="projector")
+    thread = threading.Thread(target=run, args=(stop,), name=name)
     thread.start()
     try:
         thread.join()

@@ -147,6 +147,13 @@ class Sealer:
                     raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
                 self._check_last_events(connection, checkpoint.size)
             self._check_anchor(connection, checkpoint)
+        verifiers = [str(signer.verifier) for signer in self._signers]
+        connection.execute(
+            self._database.bind(
+                "INSERT INTO {schema}.log_keys (verifier) SELECT unnest(%b::text[]) ON CONFLICT DO NOTHING"
+            ),
+            (verifiers,),
+        )
         connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
         self._sealed = checkpoint
         return checkpoint

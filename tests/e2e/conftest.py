@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.api import AClass, Api, Served, a_foundation, found, make_class, projecting, serving
+from tests.support.api import AClass, Api, Served, a_foundation, found, make_class, projecting, sealing, serving
 from tests.support.postgres import fresh_schema
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def served(postgres_url: str, kek_text: str, tmp_path_factory: pytest.TempPathFa
         fresh_schema(postgres_url) as database,
         a_foundation(postgres_url, database.schema, kek_text, folder) as base,
         projecting(base),
+        sealing(base),
         serving(base) as service,
     ):
         with service.acts().http as client:

@@ -21,6 +21,7 @@ from ledger.clock import school_calendar
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from ledger.settings import Settings
+from ledger.store.log_keys import make_log_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,6 +196,21 @@ def projecting(base: Foundation) -> Iterator[None]:
     """Runs a projector beside the block."""
     stop = threading.Event()
     thread = threading.Thread(target=base.runner().run, args=(stop,), name="projector")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def sealing(base: Foundation) -> Iterator[None]:
+    """Runs a sealer beside the block, with a key of its own where the settings name none."""
+    if not base.settings.log_key_path.exists():
+        make_log_key(base.settings.log_key_path, f"ledger/{base.id}")
+    stop = threading.Event()
+    thread = threading.Thread(target=base.sealer().run, args=(stop,), name="sealer")
     thread.start()
     try:
         yield

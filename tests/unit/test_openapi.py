@@ -110,13 +110,15 @@ def test_bulk_documents_a_form_for_every_line(document: Json) -> None:
 def test_every_get_says_what_it_shows(document: Json) -> None:
     for path, method, operation in operations(document):
         if method == "get" and path.startswith("/v1/"):
-            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            (answer,) = operation["responses"]["200"]["content"].values()
+            schema = answer["schema"]
             assert "$ref" in schema or len(schema["oneOf"]) == 2, path
 
 
 def test_lists_take_cursor_and_limit_and_reads_take_min_position(document: Json) -> None:
     for path, method, operation in operations(document):
-        if method != "get" or not path.startswith("/v1/") or path.startswith("/v1/commands/"):
+        straight = ("/v1/commands/", "/v1/events/")  # read from the record itself, which is never behind
+        if method != "get" or not path.startswith("/v1/") or path.startswith(straight):
             continue
         names = {parameter["name"] for parameter in operation["parameters"]}
         assert "min_position" in names, path

@@ -16,6 +16,7 @@ from ledger.api.routes import (
     health,
     history,
     journals,
+    log,
     marks,
     portfolios,
     retention,
@@ -49,6 +50,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         event,
         states,
         commands,
+        log,
         health,
     )
     return tuple(capability.router for capability in capabilities)

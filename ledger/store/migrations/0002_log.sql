@@ -18,6 +18,12 @@ CREATE TABLE {schema}.log_checkpoints (
     signed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The keys that have signed, as verifier keys. For convenience: whoever verifies compares with what was handed out.
+CREATE TABLE {schema}.log_keys (
+    verifier text NOT NULL PRIMARY KEY,
+    added_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- What witnesses said of a checkpoint: the signature line, by the text of the witness's verifier key.
 CREATE TABLE {schema}.log_cosignatures (
     size bigint NOT NULL REFERENCES {schema}.log_checkpoints (size),
@@ -56,6 +62,10 @@ CREATE TRIGGER log_checkpoints_refuse_change BEFORE UPDATE OR DELETE ON {schema}
     FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_change();
 CREATE TRIGGER log_checkpoints_refuse_truncate BEFORE TRUNCATE ON {schema}.log_checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
+CREATE TRIGGER log_keys_refuse_change BEFORE UPDATE OR DELETE ON {schema}.log_keys
+    FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_change();
+CREATE TRIGGER log_keys_refuse_truncate BEFORE TRUNCATE ON {schema}.log_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
 CREATE TRIGGER log_cosignatures_refuse_change BEFORE UPDATE OR DELETE ON {schema}.log_cosignatures
     FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_change();
 CREATE TRIGGER log_cosignatures_refuse_truncate BEFORE TRUNCATE ON {schema}.log_cosignatures
@@ -73,7 +83,8 @@ GRANT USAGE ON SCHEMA {schema} TO {schema}_sealer;
 REVOKE ALL ON FUNCTION {schema}.only_grow FROM PUBLIC;
 GRANT SELECT ON {schema}.meta, {schema}.events TO {schema}_sealer;
 GRANT SELECT, INSERT, UPDATE ON {schema}.log_tiles TO {schema}_sealer;
-GRANT SELECT, INSERT ON {schema}.log_checkpoints, {schema}.log_cosignatures TO {schema}_sealer;
+GRANT SELECT, INSERT ON {schema}.log_checkpoints, {schema}.log_keys, {schema}.log_cosignatures TO {schema}_sealer;
 GRANT SELECT, INSERT, DELETE ON {schema}.log_alarm TO {schema}_sealer;
-GRANT SELECT ON {schema}.log_tiles, {schema}.log_checkpoints, {schema}.log_cosignatures, {schema}.log_alarm
+GRANT SELECT
+    ON {schema}.log_tiles, {schema}.log_checkpoints, {schema}.log_keys, {schema}.log_cosignatures, {schema}.log_alarm
     TO {schema}_reader, {schema}_writer, {schema}_projector;

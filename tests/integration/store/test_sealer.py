@@ -309,7 +309,7 @@ def test_others_read_the_log_and_write_nothing_of_it(ledger_db: Database, role: 
 @pytest.mark.parametrize("statement", ["DELETE FROM events", "UPDATE events SET topic = ''", "SELECT FROM data_keys"])
 def test_sealer_reads_events_and_neither_changes_them_nor_has_keys(ledger_db: Database, statement: str) -> None:
     with ledger_db.connect("sealer") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(statement)  # type: ignore[arg-type]  # statements of ours
+        connection.execute(statement)
 
 
 # --- following ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,165 @@
+"""The transparency log as it is served: checkpoint, tiles, entry bundles, verifier keys, receipts.
+
+Nothing in a checkpoint, tile or receipt is about anybody: they are hashes, sizes and signatures. Entry bundles hold the
+stored columns with their ciphertext, and go to those who may follow the feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ledger.application.disclose.feed import admit
+from ledger.errors import Busy, NotFound, NotProven
+from ledger.seal.entry import Entry, encode_entry
+from ledger.seal.merkle import inclusion_proof
+from ledger.seal.proof import Receipt
+from ledger.seal.tiles import ENTRIES, WIDTH, Tile, parse_path, tile_at, tiled_nodes, tiles_needed, write_bundle
+from ledger.store.database import translated
+from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.log_files import SELECT_COSIGNATURES, SELECT_NEWEST, SELECT_TILES, tile_keys, tiles_from
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.application.disclose.gate import Reader
+    from ledger.application.ledger import Ledger
+    from ledger.seal.merkle import Nodes
+    from ledger.store.database import Row
+
+POLL_S = 0.05
+
+_BUNDLE = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b ORDER BY position"  # noqa: S608 - ours
+_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
+_KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
+
+
+async def read_checkpoint(ledger: Ledger) -> bytes:
+    """Returns the newest checkpoint, signed, with the cosignatures that witnesses gave for it.
+
+    Raises:
+        NotFound: nothing has been sealed yet.
+    """
+    with translated():
+        async with ledger.pool.connection() as connection:
+            _, note = await _newest(ledger, connection)
+    return note
+
+
+async def _newest(ledger: Ledger, connection: psycopg.AsyncConnection[Row]) -> tuple[int, bytes]:
+    cursor = await connection.execute(ledger.database.bind(SELECT_NEWEST), binary=True)
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("Nothing has been sealed yet.", help="Ask again in a second; a sealer must be running.")
+    cursor = await connection.execute(ledger.database.bind(SELECT_COSIGNATURES), (row[0],), binary=True)
+    return row[0], bytes(row[2]) + b"".join([bytes(line) for (line,) in await cursor.fetchall()])
+
+
+async def read_keys(ledger: Ledger) -> list[str]:
+    """Returns the log's verifier keys, oldest first. Whoever verifies takes them from another place, and compares."""
+    with translated():
+        async with ledger.pool.connection() as connection:
+            cursor = await connection.execute(ledger.database.bind(_KEYS))
+            return [row[0] for row in await cursor.fetchall()]
+
+
+async def read_tile(ledger: Ledger, path: str) -> bytes:
+    """Returns a tile of hashes.
+
+    Raises:
+        NotFound: the log has no such tile (yet).
+    """
+    tile = _tile(path)
+    if tile.level == ENTRIES:
+        raise NotFound("Entry bundles have an address of their own.", help="GET /log/tile/entries/…, with a token.")
+    with translated():
+        async with ledger.pool.connection() as connection:
+            size, _ = await _newest(ledger, connection)
+            _check_reached(tile, size)
+            cursor = await connection.execute(ledger.database.bind(SELECT_TILES), tile_keys([tile]), binary=True)
+            return tiles_from(await cursor.fetchall())(tile)
+
+
+async def read_bundle(ledger: Ledger, reader: Reader, path: str) -> bytes:
+    """Returns an entry bundle, made from the events as they are stored now.
+
+    Raises:
+        Forbidden: the reader may not follow the feed (recorded). NotFound: the log has no such bundle (yet).
+    """
+    await admit(ledger, reader)
+    tile = _tile(path)
+    first = tile.number * WIDTH
+    with translated():
+        async with ledger.keys.connection() as connection:
+            size, _ = await _newest(ledger, connection)
+            _check_reached(tile, size)
+            cursor = await connection.execute(
+                ledger.database.bind(_BUNDLE), (first, first + tile.width), prepare=True, binary=True
+            )
+            entries = [Entry._make(row) for row in await cursor.fetchall()]
+    if len(entries) != tile.width:
+        raise NotProven("Sealed events are missing from the database.", help="Run `ledger verify`.")
+    return write_bundle([encode_entry(entry) for entry in entries])
+
+
+def _tile(path: str) -> Tile:
+    try:
+        return parse_path(path)
+    except NotProven as error:
+        raise NotFound(error.detail, help=error.help) from error
+
+
+def _check_reached(tile: Tile, size: int) -> None:
+    try:
+        there = tile_at(tile.level, tile.number, size)
+    except NotProven as error:
+        raise NotFound(error.detail, help=error.help) from error
+    if tile.width > there.width:
+        raise NotFound("The log has no tile of that width yet.", help="Ask again when the log has grown.")
+
+
+async def read_receipt(ledger: Ledger, position: int, *, wait_s: float = 0) -> bytes:
+    """Returns the receipt (.tlog-proof) of an event: its proof of inclusion and the checkpoint that it leads to.
+
+    Args:
+        position: the event's; its leaf is the one before.
+        wait_s: how long to wait for a checkpoint that covers it.
+
+    Raises:
+        NotFound: there is no such event. Busy: it has not been sealed yet.
+    """
+    deadline = asyncio.get_running_loop().time() + wait_s
+    while True:
+        receipt = await _receipt(ledger, position)
+        if receipt is not None:
+            return receipt
+        if asyncio.get_running_loop().time() >= deadline:
+            raise Busy(
+                "The event has been recorded and not been sealed yet.", help="Ask again in a second for its receipt."
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _receipt(ledger: Ledger, position: int) -> bytes | None:
+    index = position - 1
+
+    def prove(nodes: Nodes, size: int) -> list[bytes]:
+        return inclusion_proof(nodes, index, size)
+
+    with translated():
+        async with ledger.keys.connection() as connection:
+            try:
+                size, note = await _newest(ledger, connection)
+            except NotFound:
+                size, note = 0, b""
+            if index >= size:
+                row = await (await connection.execute(ledger.database.bind(_LAST))).fetchone()
+                if row is None or position > row[0]:
+                    raise NotFound("There is no event at this position.", help="The newest one: GET /readyz.")
+                return None
+            needed = tiles_needed(lambda nodes: prove(nodes, size), size)
+            load = tiles_from(())
+            if needed:
+                cursor = await connection.execute(ledger.database.bind(SELECT_TILES), tile_keys(needed), binary=True)
+                load = tiles_from(await cursor.fetchall())
+    return bytes(Receipt(index, tuple(prove(tiled_nodes(load, size), size)), note))
