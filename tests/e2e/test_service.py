@@ -32,7 +32,7 @@ def test_live_and_ready_need_no_token_and_tell_no_names(served: Served, director
     assert answer.status_code == 200
     parts = {part["name"]: part for part in answer.json()["parts"]}
     views = {f"view {view.name}" for view in served.base.views}
-    assert parts.keys() == {"database", "recording"} | views
+    assert parts.keys() == {"database", "recording", "seal"} | views
     assert all(part["ready"] and part["lag"] is not None for name, part in parts.items() if name in views)
 
 

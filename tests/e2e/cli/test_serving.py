@@ -82,7 +82,7 @@ async def test_killed_supervisor_takes_its_children_and_the_embedded_server_with
     with cli.started("serve", "--port", "0", "--workers", "1") as running:
         await until(_ready(_url(running)), seconds=PATIENCE_S)
         everybody = [*running.tree.children(recursive=True), cli.postmaster()]
-        assert len([process for process in everybody if process is not None]) == 3
+        assert len([process for process in everybody if process is not None]) == 4
         running.process.kill()
         await until(lambda: all(gone(process) for process in everybody), seconds=PATIENCE_S)
 
@@ -96,9 +96,12 @@ async def test_ledger_on_a_server_is_migrated_and_served_with_keys_that_were_mad
         assert "ledger keygen" in server.fails("migrate").err
         server.works("keygen")
         assert "Run `ledger migrate`" in server.fails("audit").err
-        assert "Applied migrations: 1" in server.works("migrate").out
+        assert "Applied migrations: 1, 2" in server.works("migrate").out
         assert "token key" in server.fails("serve", "--port", "0").error
         server.works("keygen", "--token")
+        assert "ledger keygen --log" in server.fails("serve", "--port", "0").err
+        assert "--origin" in server.fails("keygen", "--log").err
+        server.works("keygen", "--log", "--origin", "school.example/ledger")
         with server.started("serve", "--port", "0", "--workers", "1", "--no-migrate") as running:
             url = _url(running)
             await until(_ready(url), seconds=PATIENCE_S)
