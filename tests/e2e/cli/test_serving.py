@@ -96,7 +96,7 @@ async def test_ledger_on_a_server_is_migrated_and_served_with_keys_that_were_mad
         assert "ledger keygen" in server.fails("migrate").err
         server.works("keygen")
         assert "Run `ledger migrate`" in server.fails("audit").err
-        assert "Applied migrations: 1, 2" in server.works("migrate").out
+        assert "Applied migrations: 1, 2, 3" in server.works("migrate").out
         assert "token key" in server.fails("serve", "--port", "0").error
         server.works("keygen", "--token")
         assert "ledger keygen --log" in server.fails("serve", "--port", "0").err
