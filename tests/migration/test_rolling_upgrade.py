@@ -1,0 +1,201 @@
+"""Two versions of the service at once on one migrated ledger: each released one, and this one."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from ledger.api.tokens import issue_token, load_token_key
+from ledger.policy.offices import Actor, Office
+from ledger.store.migrate import migrate
+from tests.support.api import a_foundation, serving
+from tests.support.desk import an_audit
+from tests.support.released import RELEASES, Release, restored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.bootstrap import Foundation
+
+SCRIPT = Path(__file__).with_name("serve_release.py")
+PATIENCE_S = 60
+COMMANDS = 60
+Json = dict[str, Any]
+
+
+class Both(NamedTuple):
+    """The two services, and who asks them."""
+
+    release: Release
+    base: Foundation
+    urls: dict[str, str]
+    tokens: dict[str, str]
+
+    def asks(self, version: str, who: str = "teacher") -> httpx.AsyncClient:
+        """Returns a client of one of the versions: `older` or `newer`."""
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"}
+        return httpx.AsyncClient(base_url=self.urls[version], headers=headers, timeout=PATIENCE_S)
+
+
+@contextmanager
+def serving_release(release: Release, base: Foundation, folder: Path) -> Iterator[str]:
+    """Serves a ledger with the package of a release beside the block; yields its address."""
+    settings = {
+        "LEDGER_HOME": str(folder),
+        "LEDGER_DATABASE_URL": base.database.url,
+        "LEDGER_DB_SCHEMA": base.database.schema,
+        "LEDGER_KEK": release.kek,
+        "LEDGER_TOKEN_KEY_FILE": str(base.settings.token_key_path),
+    }
+    environment = release.unpack(folder / "package") | settings
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), release.today.isoformat()],
+        env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=(folder / "log").open("wb"), text=True,
+    )  # fmt: skip
+    with process:
+        try:
+            assert process.stdout is not None
+            port, _, imported = process.stdout.readline().strip().partition(" ")
+            assert port, (folder / "log").read_text()
+            assert Path(imported).is_relative_to(folder), "That is not the release."
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.version)
+def both(request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    release: Release = request.param
+    folder = tmp_path_factory.mktemp("rolling")
+    with restored(postgres_url, release) as database:
+        migrate(database)
+        with (
+            a_foundation(database.url, database.schema, release.kek, folder) as base,
+            serving(base) as newer,
+            serving_release(release, base, folder) as older,
+        ):
+            assert newer.anonymous().get("/livez").status_code == 200
+            newer.service.ledger.today = lambda: release.today
+            key = load_token_key(base.settings)
+            tokens = {
+                who: issue_token(key, base.id, Actor(UUID(person["id"]), Office(person["office"])))
+                for who, person in release.story["people"].items()
+                if person["office"] != "representative"
+            }
+            yield Both(release, base, {"older": older, "newer": newer.url}, tokens)
+
+
+async def sends(client: httpx.AsyncClient, key: str, path: str, body: object) -> Json:
+    """Records something and returns the answer."""
+    answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
+    assert answer.status_code == 201, answer.text
+    return cast("Json", answer.json())
+
+
+def a_mark(both: Both, number: int) -> Json:
+    """Returns a mark of one of two students, so that both versions write the same lanes."""
+    body = next(call["body"] for call in both.release.calls("POST") if call["path"] == "/v1/marks")
+    return {**body, "student_id": str(both.release.students[number % 2]), "value": "2345"[number % 4]}
+
+
+def stored(both: Both) -> list[tuple[int, UUID]]:
+    """Returns position and id of every event."""
+    with both.base.database.connect("owner") as owner:
+        return owner.execute("SELECT position, event_id FROM events ORDER BY position").fetchall()
+
+
+async def test_both_versions_record_at_once_without_gaps_or_losses(both: Both) -> None:
+    async with both.asks("older") as older, both.asks("newer") as newer:
+        answers = await asyncio.gather(
+            *(
+                sends(client, str(uuid4()), "/v1/marks", a_mark(both, number))
+                for number in range(COMMANDS)
+                for client in (older, newer)
+            )
+        )
+    told = {event["event_id"]: event["position"] for answer in answers for event in answer["events"]}
+    assert len(told) == 2 * COMMANDS
+    log = stored(both)
+    assert [position for position, _ in log] == list(range(1, len(log) + 1))
+    assert {str(event): position for position, event in log}.items() >= told.items()
+
+
+@pytest.mark.parametrize(("first", "second"), [("older", "newer"), ("newer", "older")])
+async def test_request_sent_to_one_version_is_known_to_the_other(both: Both, first: str, second: str) -> None:
+    """A client whose connection broke repeats its request, and the load balancer sends it elsewhere."""
+    key, path = str(uuid4()), "/v1/marks"
+    async with both.asks(first) as one, both.asks(second) as other:
+        sent = await one.post(path, json=a_mark(both, 1), headers={"Idempotency-Key": key})
+        again = await other.post(path, json=a_mark(both, 1), headers={"Idempotency-Key": key})
+        found = await other.get(f"/v1/commands/{key}")
+        reused = await other.post(path, json=a_mark(both, 2), headers={"Idempotency-Key": key})
+    assert sent.status_code == again.status_code == 201
+    assert again.headers["idempotency-replayed"] == "true"
+    assert sent.content == again.content == found.content
+    assert reused.json()["code"] == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize(("first", "second"), [("older", "newer"), ("newer", "older")])
+async def test_each_version_decides_on_what_the_other_recorded(both: Both, first: str, second: str) -> None:
+    mark = a_mark(both, 0)
+    async with both.asks(first) as one, both.asks(second) as other:
+        made = await sends(one, str(uuid4()), "/v1/marks", mark)
+        path = f"/v1/students/{mark['student_id']}/marks/{made['id']}"
+        voided = await sends(
+            other, str(uuid4()), f"{path}/voidings", {"course_id": mark["course_id"], "reason": "Поставлена дважды"}
+        )
+        assert voided["position"] > made["position"]
+        late = {"course_id": mark["course_id"], "value": "5", "reason": "Ошибка"}
+        answer = await one.post(f"{path}/corrections", json=late, headers={"Idempotency-Key": str(uuid4())})
+    assert answer.status_code == 422
+    assert [violation["code"] for violation in answer.json()["violations"]] == ["mark_void"]
+
+
+async def test_both_versions_tell_the_same_history_and_record_who_asked(both: Both) -> None:
+    path = f"/v1/students/{both.release.students[0]}/history"
+    async with both.asks("older", "auditor") as older, both.asks("newer", "auditor") as newer:
+        before = (await newer.get(path, params={"limit": 50})).json()
+        one, other = [(await client.get(path, params={"limit": 50})).json() for client in (older, newer)]
+    assert one["items"] == other["items"][: len(one["items"])] == before["items"]
+    assert one["access_id"] != other["access_id"]
+    with both.base.database.connect("owner") as owner:
+        rows = owner.execute("SELECT stream_id::text FROM events WHERE topic = 'access.opened'").fetchall()
+    assert {one["access_id"], other["access_id"]} <= {stream for (stream,) in rows}
+
+
+def test_older_version_refuses_to_migrate_a_ledger_that_a_newer_one_has_migrated(both: Both, tmp_path: Path) -> None:
+    database = both.base.database
+    with database.connect("owner") as owner:
+        owner.execute("INSERT INTO migrations (number, name, digest) VALUES (9999, 'future', '\\x00')")
+    try:
+        settings = {
+            "LEDGER_DATABASE_URL": database.url,
+            "LEDGER_DB_SCHEMA": database.schema,
+            "LEDGER_HOME": str(tmp_path),
+        }
+        result = subprocess.run(
+            [sys.executable, "-m", "ledger", "migrate"],
+            env=both.release.unpack(tmp_path / "package") | settings | {"LEDGER_KEK": both.release.kek},
+            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    finally:
+        with database.connect("owner") as owner:
+            owner.execute("DELETE FROM migrations WHERE number = 9999")
+    assert result.returncode == 1
+    assert "newer version of the ledger" in result.stderr
+
+
+def test_history_of_both_is_audited_as_one(both: Both) -> None:
+    both.base.runner().catch_up()
+    report = an_audit(both.base)
+    assert report.equal, report.findings[:3]
+    assert report.position == len(stored(both))
