@@ -1,6 +1,7 @@
-"""Serves a ledger with whichever version of the package Python imports: `python serve_release.py YYYY-MM-DD`.
+"""Serves a ledger with whichever version of the package Python imports: `serve_release.py YYYY-MM-DD`.
 
-Prints its port and where the package came from. The tests run it on the packages of older releases, so it uses nothing that these do not have.
+Prints its port and where the package came from. The tests run it on the packages of older releases, so it uses nothing
+that these do not have.
 """
 
 from __future__ import annotations
