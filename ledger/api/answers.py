@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from ledger.aggregates.course import CourseOpened
 from ledger.aggregates.school import SchoolFounded
 from ledger.aggregates.student.marks import AttendanceNoted, MarkRecorded, MarksOpened
 from ledger.aggregates.student.record import StudentEnrolled
+from ledger.application.readiness import Part
 
 if TYPE_CHECKING:
     from ledger.store.commands import Recorded
@@ -44,6 +45,19 @@ class CommandRecorded(msgspec.Struct):
     recorded_at: datetime
     events: list[EventRecorded]
     id: UUID | None
+
+
+class Alive(msgspec.Struct):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Ready(msgspec.Struct):
+    """The service can do its work; each part says how far it is."""
+
+    status: Literal["ready"]
+    parts: list[Part]
 
 
 def made_by(recorded: Recorded) -> UUID | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
-from ledger.api.answers import CommandRecorded
+from ledger.api.answer_schemas import REF, answer_schemas
+from ledger.api.answers import Alive, CommandRecorded, Ready
 from ledger.api.calls import KEY
 from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from ledger.api.schemas.base import Form
 
-_REF = "#/components/schemas/"
 
 FORMS: tuple[type[Form], ...] = (
     school.NewSchool,
@@ -100,6 +99,8 @@ _ANSWERS: Mapping[str, Any] = {
     "CloudEvent": CloudEvent,
     "StudentState": StudentState,
     "Difference": Difference,
+    "Alive": Alive,
+    "Ready": Ready,
     "Problem": Problem,
 }
 
@@ -179,14 +180,14 @@ def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, An
                         "schema": {"type": "string", "enum": ["true"]},
                     },
                 },
-                "content": {"application/json": {"schema": {"$ref": f"{_REF}CommandRecorded"}}},
+                "content": {"application/json": {"schema": {"$ref": f"{REF}CommandRecorded"}}},
             }
         },
         "openapi_extra": {
             "parameters": [dict(_KEY_PARAMETER)],
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": {"$ref": f"{_REF}{form.__name__}"}}},
+                "content": {"application/json": {"schema": {"$ref": f"{REF}{form.__name__}"}}},
             },
         },
     }
@@ -194,10 +195,10 @@ def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, An
 
 def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
     """Returns what describes a POST of many commands, a line each, and of their answers."""
-    lines = {recording.name: f"{_REF}{recording.name}" for recording in RECORDINGS.values()}
+    lines = {recording.name: f"{REF}{recording.name}" for recording in RECORDINGS.values()}
     line = {"oneOf": [{"$ref": ref} for ref in lines.values()]}
     line["discriminator"] = {"propertyName": "command", "mapping": lines}  # type: ignore[assignment]  # JSON
-    answer = {"anyOf": [{"$ref": f"{_REF}CommandRecorded"}, {"$ref": f"{_REF}Problem"}]}
+    answer = {"anyOf": [{"$ref": f"{REF}CommandRecorded"}, {"$ref": f"{REF}Problem"}]}
     return {
         "operation_id": operation_id,
         "summary": summary,
@@ -214,7 +215,7 @@ def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
 
 def reading(operation_id: str, summary: str, *answers: str) -> dict[str, Any]:
     """Returns what describes a GET that reads; `answers` are names of answers."""
-    refs = [{"$ref": f"{_REF}{name}"} for name in answers]
+    refs = [{"$ref": f"{REF}{name}"} for name in answers]
     schema = refs[0] if len(refs) == 1 else {"oneOf": refs}
     return {
         "operation_id": operation_id,
@@ -240,11 +241,11 @@ def build(app: FastAPI) -> dict[str, Any]:
         tags=[{"name": name, "description": text} for name, text in TAGS],
     )
     document["components"] = {
-        "schemas": {**_form_schemas(), **_answer_schemas()},
+        "schemas": {**_form_schemas(), **answer_schemas(_ANSWERS)},
         "responses": {
             code: {
                 "description": text,
-                "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_REF}Problem"}}},
+                "content": {MEDIA_TYPE: {"schema": {"$ref": f"{REF}Problem"}}},
             }
             for code, text in _PROBLEMS.items()
         },
@@ -280,29 +281,6 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 def _form_schemas() -> dict[str, Any]:
     lines = [line_form(recording) for recording in RECORDINGS.values()]
     forms: list[type[Form]] = [*FORMS, *lines]
-    _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=_REF + "{model}")
+    _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=REF + "{model}")
     schemas: dict[str, Any] = definitions["$defs"]
     return schemas
-
-
-def _answer_schemas() -> dict[str, Any]:
-    """Returns the answers' schemas as msgspec writes them; a type of any JSON (an event's state) is left open."""
-    kinds = list(_ANSWERS.values())
-    outer, components = msgspec.json.schema_components(kinds, schema_hook=_any_json, ref_template=_REF + "{name}")
-    schemas: dict[str, Any] = {name: _plain(schema) for name, schema in components.items()}
-    named = zip(_ANSWERS, outer, strict=True)
-    schemas |= {name: schema for name, schema in named if schema.get("$ref") != _REF + name}
-    return schemas
-
-
-def _any_json(kind: type) -> dict[str, Any]:
-    if kind is object:
-        return {"description": "Any JSON: the event's own fields."}
-    raise NotImplementedError(kind)
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Returns a schema without the defaults of empty lists that only our own code has."""
-    for found in schema.get("properties", {}).values():
-        found.pop("default", None)
-    return schema

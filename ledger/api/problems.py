@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from ledger import errors
 from ledger.api.service import request_id_of
+from ledger.application.readiness import Part
 from ledger.errors import InvalidInput, LedgerError, Refused
 from ledger.telemetry.logs import get_logger
 
@@ -110,7 +111,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     request_id: UUID
     violations: list[ViolationShown] = []
     errors: list[FieldError] = []
-    parts: list[dict[str, str | int | bool | None]] = []
+    parts: list[Part] = []
 
 
 _STATUS: Mapping[type[LedgerError], int] = {
@@ -154,7 +155,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     violations: Sequence[ViolationShown] = (),
     fields: Sequence[FieldError] = (),
-    parts: Sequence[dict[str, str | int | bool | None]] = (),
+    parts: Sequence[Part] = (),
 ) -> Response:
     """Returns the answer that tells of a problem."""
     body = Problem(

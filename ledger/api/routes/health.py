@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
+from ledger.api.answer_schemas import REF
+from ledger.api.answers import Alive, Ready, show
 from ledger.api.openapi import a_router
 from ledger.api.problems import problem
 from ledger.api.service import request_id_of, service_of
@@ -16,25 +14,25 @@ from ledger.application.readiness import read_readiness
 
 router = a_router("health")
 
-_JSON: dict[int | str, dict[str, Any]] = {
-    200: {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}
-}
+_ALIVE, _READY = (
+    {200: {"description": "OK", "content": {"application/json": {"schema": {"$ref": REF + name}}}}}
+    for name in ("Alive", "Ready")
+)
 
 
-@router.get("/livez", operation_id="livez", summary="Живёт / Alive", response_model=None, responses=_JSON)
+@router.get("/livez", operation_id="livez", summary="Живёт / Alive", response_model=None, responses=_ALIVE)
 async def livez() -> Response:
     """Процесс отвечает / The process answers."""
-    return show({"status": "alive"})
+    return show(Alive("alive"))
 
 
-@router.get("/readyz", operation_id="readyz", summary="Готова / Ready", response_model=None, responses=_JSON)
+@router.get("/readyz", operation_id="readyz", summary="Готова / Ready", response_model=None, responses=_READY)
 async def readyz(request: Request) -> Response:
     """База отвечает, запись идёт, представления идут за ней / Database, recording, views; 503 says which is not."""
     parts = await read_readiness(service_of(request).ledger)
-    shown = [msgspec.to_builtins(part) for part in parts]
     failing = [part.name for part in parts if not part.ready]
     if not failing:
-        return show({"status": "ready", "parts": shown})
+        return show(Ready("ready", parts))
     return problem(
         request_id_of(request),
         503,
@@ -42,5 +40,5 @@ async def readyz(request: Request) -> Response:
         f"Not ready: {', '.join(failing)}.",
         help="See `parts` for what each of them says.",
         headers={"Retry-After": "1"},
-        parts=shown,
+        parts=parts,
     )
