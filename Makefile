@@ -8,6 +8,8 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/tools
+TOOLS_STAMP := $(TOOLS)/.installed
 LOCKS := requirements/runtime.txt requirements/dev.txt
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -40,6 +42,12 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Programs that want other versions of libraries than the service have an environment of their own.
+$(TOOLS_STAMP): requirements/tools.txt $(STAMP)
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements/tools.txt
+	@touch $@
+
 demo: $(STAMP) ## Import the example class and serve it
 	@exec $(BIN)/ledger demo $(if $(filter-out 0,$(ONCE)),--once,$(if $(PORT),--port $(PORT)))
 
@@ -49,7 +57,7 @@ serve: $(STAMP) ## Serve the API
 bench: $(STAMP) ## Compare with the stock event store
 	@exec $(BIN)/ledger bench
 
-test: $(STAMP) ## Run the tests with branch coverage
+test: $(STAMP) $(TOOLS_STAMP) ## Run the tests with branch coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95

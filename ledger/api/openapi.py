@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
-from ledger.api.answer_schemas import REF, answer_schemas
 from ledger.api.answers import Alive, CommandRecorded, Ready
 from ledger.api.calls import KEY
+from ledger.api.components import REF, answer_schemas, form_schemas
 from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
@@ -240,8 +239,9 @@ def build(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=[{"name": name, "description": text} for name, text in TAGS],
     )
+    lines = [line_form(recorded) for recorded in RECORDINGS.values()]
     document["components"] = {
-        "schemas": {**_form_schemas(), **answer_schemas(_ANSWERS)},
+        "schemas": {**form_schemas([*FORMS, *lines]), **answer_schemas(_ANSWERS)},
         "responses": {
             code: {
                 "description": text,
@@ -276,11 +276,3 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         codes = _OF_RECORDING if method == "post" else _OF_READING
     for code in codes:
         responses[code] = {"$ref": f"#/components/responses/{code}"}
-
-
-def _form_schemas() -> dict[str, Any]:
-    lines = [line_form(recording) for recording in RECORDINGS.values()]
-    forms: list[type[Form]] = [*FORMS, *lines]
-    _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=REF + "{model}")
-    schemas: dict[str, Any] = definitions["$defs"]
-    return schemas

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answer_schemas import REF
 from ledger.api.answers import Alive, Ready, show
+from ledger.api.components import REF
 from ledger.api.openapi import a_router
 from ledger.api.problems import problem
 from ledger.api.service import request_id_of, service_of
@@ -14,19 +16,23 @@ from ledger.application.readiness import read_readiness
 
 router = a_router("health")
 
-_ALIVE, _READY = (
-    {200: {"description": "OK", "content": {"application/json": {"schema": {"$ref": REF + name}}}}}
-    for name in ("Alive", "Ready")
-)
+
+def _answering(name: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "OK", "content": {"application/json": {"schema": {"$ref": REF + name}}}}}
 
 
-@router.get("/livez", operation_id="livez", summary="Живёт / Alive", response_model=None, responses=_ALIVE)
+_answers_alive, _answers_ready = _answering("Alive"), _answering("Ready")
+
+
+@router.get("/livez", operation_id="livez", summary="Живёт / Alive", response_model=None, responses=_answers_alive)
 async def livez() -> Response:
     """Процесс отвечает / The process answers."""
     return show(Alive("alive"))
 
 
-@router.get("/readyz", operation_id="readyz", summary="Готова / Ready", response_model=None, responses=_READY)
+@router.get(
+    "/readyz", operation_id="readyz", summary="Готова / Ready", response_model=None, responses=_answering("Ready")
+)
 async def readyz(request: Request) -> Response:
     """База отвечает, запись идёт, представления идут за ней / Database, recording, views; 503 says which is not."""
     parts = await read_readiness(service_of(request).ledger)

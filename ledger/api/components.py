@@ -1,4 +1,4 @@
-"""JSON schemas of answers, as msgspec writes them, made plain enough for programs that generate clients.
+"""JSON schemas of forms (by pydantic) and answers (by msgspec), made plain enough for programs that generate clients.
 
 Such a program names a class after each schema, so a schema has the name under which the API knows it and not that of
 our own type (`Student`, not `StudentShown`; `StudentPage`, not `Page_StudentShown_`).
@@ -7,16 +7,26 @@ our own type (`Student`, not `StudentShown`; `StudentPage`, not `Page_StudentSho
 from __future__ import annotations
 
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from pydantic.json_schema import models_json_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import BaseModel
 
 REF = "#/components/schemas/"
 _OWN_ENDINGS = ("Shown", "Body")
 Json = dict[str, Any]
+
+
+def form_schemas(forms: Iterable[type[BaseModel]]) -> Json:
+    """Returns the schemas of forms and of what they are made of, by name."""
+    _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=REF + "{model}")
+    schemas: Json = _without_wrapped_null(definitions["$defs"])
+    return schemas
 
 
 def answer_schemas(answers: Mapping[str, Any]) -> Json:
@@ -30,11 +40,13 @@ def answer_schemas(answers: Mapping[str, Any]) -> Json:
     )
     given = {schema["$ref"].removeprefix(REF): name for name, schema in zip(answers, outer, strict=True)}
     names = {own: given.get(own) or _plain_name(own) for own in components}
-    schemas = {names[own]: _plain(schema, names) | _said(names[own], schema) for own, schema in components.items()}
+    schemas: Json = {
+        names[own]: _plain(schema, names) | _said(names[own], schema) for own, schema in components.items()
+    }
     if len(schemas) != len(components):
         message = f"Two answers have one name: {sorted(names.values())}."
         raise ValueError(message)
-    return schemas
+    return cast("Json", _without_wrapped_null(schemas))
 
 
 def _any_json(kind: type) -> Json:
@@ -73,4 +85,18 @@ def _plain(schema: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any 
         made["items"] = first if all(other == first for other in others) else {"anyOf": [first, *others]}
     for found in made.get("properties", {}).values():
         found.pop("default", None)
+    return made
+
+
+def _without_wrapped_null(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """Returns a schema in which "one of these codes, or null" is one type: a union would get no good name."""
+    if isinstance(schema, list):
+        return [_without_wrapped_null(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _without_wrapped_null(part) for name, part in schema.items()}
+    match made.get("anyOf"):
+        case [{"enum": [*codes], "type": str(kind)} as first, {"type": "null"}]:
+            del made["anyOf"]
+            made = {**first, **made, "type": [kind, "null"], "enum": [*codes, None]}
     return made
