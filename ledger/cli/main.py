@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.cli import auditing, bench, demo, keeping, reading, serving
+from ledger.cli import auditing, bench, demo, differing, keeping, reading, serving
 from ledger.cli.console import LedgerGroup
 from ledger.cli.importing import import_app
 
@@ -23,6 +23,7 @@ app.command()(demo.demo)
 app.command()(keeping.token)
 app.add_typer(import_app, name="import")
 app.command()(reading.replay)
+app.command()(differing.diff)
 app.command()(reading.disclosures)
 app.command()(auditing.rebuild)
 app.command()(auditing.audit)

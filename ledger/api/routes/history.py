@@ -8,8 +8,9 @@ from starlette.responses import Response
 from ledger.api.answers import show
 from ledger.api.calls import ask
 from ledger.api.openapi import a_router, reading
-from ledger.api.parameters import After, EffectiveOn, KnownAt, Limit, MinPosition, StudentId
+from ledger.api.parameters import After, AtPosition, EffectiveOn, KnownAt, Limit, MinPosition, StudentId
 from ledger.application.disclose.history import read_history
+from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.shown import MAX_PAGE
 
 router = a_router("history")
@@ -21,6 +22,7 @@ async def get_history(
     student_id: StudentId,
     after: After = 0,
     limit: Limit = MAX_PAGE,
+    at_position: AtPosition = None,
     known_at: KnownAt = None,
     effective_on: EffectiveOn = None,
     min_position: MinPosition = 0,
@@ -38,7 +40,6 @@ async def get_history(
             student_id,
             after=after,
             limit=limit,
-            known_at=known_at,
-            effective_on=effective_on,
+            as_of=AsOf(at_position, known_at, effective_on),
         )
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from ledger.application.disclose.feed import state_of
 from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import load_keys
 from ledger.application.disclose.shown import History, HistoryLine
 from ledger.clock import utc_now
@@ -22,15 +22,14 @@ from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from ledger.application.ledger import Ledger
 
 CATEGORIES = STUDENT_CLASSES
+_WHOLE = 2**63 - 1
 
 _SELECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
-    " AND recorded_at <= %b ORDER BY position LIMIT %b"
+    " AND position <= %b ORDER BY position LIMIT %b"
 )
 
 
@@ -41,22 +40,22 @@ async def read_history(
     *,
     after: int,
     limit: int,
-    known_at: datetime | None = None,
-    effective_on: date | None = None,
+    as_of: AsOf = NOW,
 ) -> History:
     """Returns a page of the student's history.
 
     Args:
-        known_at: only what the ledger had learned by then.
-        effective_on: only what had happened by that day, as the events say; an access on the day of its record,
-            and others that say no day are shown.
+        as_of: only what the ledger had recorded by then; with `effective_on`, only what had happened by that day, as
+            the events say (a correction on the day on which it was made); an access on the day of its record, and
+            others that say no day are shown.
 
     Raises:
-        Forbidden: the policy refused (recorded). NotFound: no such student.
+        Forbidden: the policy refused (recorded). NotFound: no such student. InvalidInput: the moment has not come yet.
     """
     zone = ZoneInfo(ledger.settings.timezone)
+    bounded = as_of.position is not None or as_of.known_at is not None
+    until = (await find_moment(ledger, as_of)).position if bounded else _WHOLE
     receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=CATEGORIES)
-    until = known_at or datetime.max.replace(tzinfo=utc_now().tzinfo)
     with translated():
         async with ledger.keys.connection() as connection:
             cursor = await connection.execute(
@@ -78,7 +77,7 @@ async def read_history(
             day = happened_on(event)
             if day is None and entry.record_class == RecordClass.DISCLOSURES:
                 day = entry.recorded_at.astimezone(zone).date()
-            if effective_on is not None and day is not None and day > effective_on:
+            if as_of.effective_on is not None and day is not None and day > as_of.effective_on:
                 continue
             state = state_of(event)
         header = decode_header(entry.header)

@@ -68,6 +68,54 @@ def test_replay_for_people_has_the_schools_words(tiny: Imported) -> None:
     assert "Этот просмотр записан / this access was recorded." in shown
 
 
+def test_replay_names_courses_works_and_groups_and_not_their_ids(tiny: Imported) -> None:
+    shown = tiny.cli.works("replay", BORIS).out
+    (mark,) = [line for line in shown.splitlines() if "Отметка / mark:" in line]
+    assert "курс / course Algebra; работа / work Test 1" in mark
+    assert "класс / class group Algebra 7A" in shown
+
+
+def test_replay_at_a_position_or_time_shows_only_what_had_been_recorded(tiny: Imported) -> None:
+    *events, _ = tiny.cli.works("replay", BORIS, "--json").lines
+    marked = next(event for event in events if event["topic"] == "marks.recorded")
+    until = [event for event in events if event["position"] <= marked["position"]]
+    *then, last = tiny.cli.works("replay", BORIS, "--json", "--at", str(marked["position"])).lines
+    assert then == until
+    assert (last["events"], last["at_position"]) == (len(until), marked["position"])
+    *by_time, _ = tiny.cli.works("replay", BORIS, "--json", "--known-at", marked["recorded_at"]).lines
+    assert then == by_time[: len(then)]
+    assert all(event["recorded_at"] <= marked["recorded_at"] for event in by_time)
+    assert tiny.cli.works("replay", BORIS, "--json", "--known-at", "2020-01-01").last["events"] == 0
+    tiny.cli.fails("replay", BORIS, "--at", "1", "--known-at", "2020-01-01", code=2)
+    assert "The last position is" in tiny.cli.fails("replay", BORIS, "--at", "1000000").err
+
+
+def test_diff_tells_what_became_of_a_student_by_whom_and_why(tiny: Imported) -> None:
+    before = len(_register(tiny))
+    shown = tiny.cli.works("diff", BORIS, "--from", "0").out
+    assert "+ Отметка / mark, добавлено / added: Algebra, Test 1, 2024-09-20: значение / value 3" in shown
+    assert "Отметка / mark, записано / recorded" in shown
+    assert "Этот просмотр записан / this access was recorded." in shown
+    assert [line["resource"] for line in _register(tiny)][:-before].count("state") == 1
+    found = tiny.cli.works("diff", BORIS, "--from", "2020-01-01", "--json").last
+    assert {change["what"] for change in found["changes"]} == {"card", "membership", "mark"}
+    assert found["before"] == {"position": 0, "recorded_at": None, "effective_on": None}
+
+
+def test_diff_of_two_days_on_which_things_happened(tiny: Imported) -> None:
+    def kinds(*options: str) -> list[tuple[str, str]]:
+        found = tiny.cli.works("diff", BORIS, "--happened", "--json", *options).last
+        return [(change["kind"], change["what"]) for change in found["changes"]]
+
+    assert kinds("--from", "2024-09-19", "--to", "2024-09-20") == [("added", "mark")]
+    assert kinds("--from", "2024-09-20", "--to", "2025-01-31") == []
+    assert kinds("--from", "2024-09-20") == [("changed", "membership")]
+    tiny.cli.fails("diff", BORIS, "--happened", "--from", "5", code=2)
+    tiny.cli.fails("diff", BORIS, "--from", "yesterday", code=2)
+    tiny.cli.fails("diff", BORIS, code=2)
+    assert "lies after" in tiny.cli.fails("diff", BORIS, "--from", "5", "--to", "4").error
+
+
 def test_disclosures_as_csv_have_a_header_and_the_newest_line_first(tiny: Imported) -> None:
     rows = list(csv.DictReader(tiny.cli.works("disclosures", BORIS, "--csv").out.splitlines()))
     assert {"recorded_at", "actor", "office", "purpose", "legal_basis", "categories"} <= set(rows[0])

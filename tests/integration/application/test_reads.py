@@ -11,6 +11,7 @@ import pytest
 from ledger.application.commands import find_command
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.register import read_disclosures
 from ledger.application.disclose.retention import read_retention
@@ -206,7 +207,7 @@ async def test_history_by_day_shows_what_had_happened_in_every_kind(desk: Desk) 
         "marks.corrected",
     ]
     assert [line.position for line in whole.items] == sorted(line.position for line in whole.items)
-    then = await read_history(desk.ledger, reads(), student, after=0, limit=50, effective_on=EARLY)
+    then = await read_history(desk.ledger, reads(), student, after=0, limit=50, as_of=AsOf(effective_on=EARLY))
     assert topics(then.items) == [
         "student.enrolled",
         "student.moved_to_group",
@@ -215,7 +216,7 @@ async def test_history_by_day_shows_what_had_happened_in_every_kind(desk: Desk) 
         "marks.recorded",
     ]
     before = await read_history(
-        desk.ledger, reads(), student, after=0, limit=50, effective_on=YEAR_BEGINS - timedelta(days=1)
+        desk.ledger, reads(), student, after=0, limit=50, as_of=AsOf(effective_on=YEAR_BEGINS - timedelta(days=1))
     )
     assert topics(before.items) == ["marks.opened"]
 
@@ -225,11 +226,11 @@ async def test_history_by_knowledge_shows_what_the_ledger_had_learned(desk: Desk
     first = await desk.does(desk.mark(student, on=EARLY), TEACHER)
     second = await desk.does(desk.mark(student, "4", on=EARLY), TEACHER)
     assert second.recorded_at > first.recorded_at
-    known = await read_history(desk.ledger, reads(), student, after=0, limit=50, known_at=first.recorded_at)
+    known = await read_history(desk.ledger, reads(), student, after=0, limit=50, as_of=AsOf(known_at=first.recorded_at))
     assert topics(known.items)[-1] == "marks.recorded"
     assert known.items[-1].position == first.position
     nothing = await read_history(
-        desk.ledger, reads(), student, after=0, limit=50, known_at=datetime(2020, 1, 1, tzinfo=UTC)
+        desk.ledger, reads(), student, after=0, limit=50, as_of=AsOf(known_at=datetime(2020, 1, 1, tzinfo=UTC))
     )
     assert nothing.items == []
 
@@ -243,7 +244,7 @@ async def test_history_comes_in_pages_that_follow_each_other(desk: Desk) -> None
     after, pages = 0, 0
     while True:
         page = await read_history(
-            desk.ledger, reads(), student, after=after, limit=2, known_at=whole.items[-1].recorded_at
+            desk.ledger, reads(), student, after=after, limit=2, as_of=AsOf(known_at=whole.items[-1].recorded_at)
         )
         seen += page.items
         pages += 1
