@@ -10,8 +10,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg_pool import AsyncConnectionPool
-
 from ledger.aggregates.registry import EVENTS
 from ledger.application.ledger import Ledger
 from ledger.clock import school_calendar
@@ -149,15 +147,9 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
     """Yields a ledger whose executor runs on this event loop."""
     settings, database = base.settings, base.database
     keyring = Keyring(base.keks)
-    executor = CommandExecutor(database, base.mapper, keyring, ExecutorSettings(queue=settings.queue))
-    async with (
-        AsyncConnectionPool(
-            database.url, kwargs=database.pool_arguments("reader"), min_size=1, max_size=8, open=False, timeout=10
-        ) as pool,
-        AsyncConnectionPool(
-            database.url, kwargs=database.pool_arguments("writer"), min_size=1, max_size=4, open=False, timeout=10
-        ) as keys,
-    ):
+    limits = ExecutorSettings(queue=settings.queue, standby_required=settings.require_sync_replica)
+    executor = CommandExecutor(database, base.mapper, keyring, limits)
+    async with database.pool("reader", 8) as pool, database.pool("writer", 4) as keys:
         await executor.start()
         tail = Tail(database)
         try:

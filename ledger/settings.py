@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=20.0, description="How long a client may take to send a body, or between two pieces of a bulk request."
     )
+    require_sync_replica: bool = Field(
+        default=False, description="Record only on a server that has a synchronous standby (see docs/failover.md)."
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(
         default=None, description="json or console; without it console on a terminal and json elsewhere."
@@ -68,10 +71,13 @@ class Settings(BaseSettings):
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         try:
-            conninfo_to_dict(value.get_secret_value() if value else "")
+            parts = conninfo_to_dict(value.get_secret_value() if value else "")
         except ProgrammingError:
             message = "use a libpq URL such as postgresql://login:password@host:5432/database"
             raise ValueError(message) from None  # the driver quotes what it could not read, password included
+        if parts.get("target_session_attrs", "read-write") not in {"read-write", "primary"}:
+            message = "set target_session_attrs=read-write or leave it out: nothing is recorded or read on a standby"
+            raise ValueError(message)
         return value
 
     @field_validator("db_schema")

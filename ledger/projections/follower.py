@@ -164,7 +164,7 @@ class Follower:
                     self._tracking.move(connection, store, last)
         except ViewFailed:
             raise
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             raise
         except (psycopg.Error, LedgerError) as error:
             raise ViewFailed(store.view.name, stored + 1, error) from error

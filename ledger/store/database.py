@@ -3,16 +3,22 @@
 A part never works as the owner: after connecting it takes on the role whose rights it needs (`SET ROLE` by connection
 option), so a fault in the writer cannot change what only the projector may. In production each role can have a login of
 its own. One place translates the driver's errors, so that no other room knows them.
+
+The URL may name several hosts: a primary and its standbys. They are tried in order, and only one that takes writes
+counts, for readers too: whoever authorised or verified from a standby would judge by a past that others have left.
 """
 
 from __future__ import annotations
 
+import select
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
 
 from ledger.errors import SettingsError, StoreUnavailable
 
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONNECT_TIMEOUT_S = 10
+CONNECT_TIMEOUT_EACH_S = 3
+"""For each of several hosts: one that is switched off must not keep the others waiting."""
+
+POOL_TIMEOUT_S = 10.0
+RECONNECT_S = 2.0
+"""How long a pool tries by itself, with growing pauses; after that the next request tries at once."""
 
 Row = tuple[Any, ...]
 
@@ -48,6 +60,9 @@ class Database:
             # Planning anew for each call would cost more than most of its calls.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
             settings["plan_cache_mode"] = "force_generic_plan"
+            # Set here, it outranks the server's file, the database and the login: with `local` a commit would be
+            # acknowledged that a synchronous standby does not have.
+            settings["synchronous_commit"] = "on"
         if role != "owner":
             settings["role"] = f"{self.schema}_{role}"
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
@@ -71,20 +86,34 @@ class Database:
     def connect(self, role: str) -> psycopg.Connection[Row]:
         """Returns a new connection (autocommit) in a role: owner, writer, reader, projector or eraser."""
         with translated(), self._known_role(role):
-            return psycopg.connect(
-                self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
-            )
+            return psycopg.connect(self.url, **self.arguments(role))
 
     async def connect_async(self, role: str) -> psycopg.AsyncConnection[Row]:
         """Returns a new asynchronous connection (autocommit) in a role."""
         with translated(), self._known_role(role):
-            return await psycopg.AsyncConnection.connect(
-                self.url, autocommit=True, options=self._options(role), connect_timeout=CONNECT_TIMEOUT_S
-            )
+            return await psycopg.AsyncConnection.connect(self.url, **self.arguments(role))
 
-    def pool_arguments(self, role: str) -> dict[str, Any]:
-        """Returns the keyword arguments with which a psycopg pool makes connections in a role."""
-        return {"autocommit": True, "options": self._options(role), "connect_timeout": CONNECT_TIMEOUT_S}
+    def pool(self, role: str, size: int) -> AsyncConnectionPool[psycopg.AsyncConnection[Row]]:
+        """Returns a pool of up to `size` connections in a role, to be opened by `async with`."""
+        return AsyncConnectionPool(
+            self.url,
+            kwargs=self.arguments(role),
+            min_size=1,
+            max_size=size,
+            open=False,
+            check=_check_idle,
+            timeout=POOL_TIMEOUT_S,
+            reconnect_timeout=RECONNECT_S,
+        )
+
+    def arguments(self, role: str) -> dict[str, Any]:
+        """Returns the keyword arguments with which psycopg connects to the URL in a role."""
+        login = conninfo_to_dict(self.url)
+        arguments = {"autocommit": True, "options": self._options(role), "target_session_attrs": "read-write"}
+        if "connect_timeout" not in login:
+            several = "," in str(login.get("host") or login.get("hostaddr") or "")
+            arguments["connect_timeout"] = CONNECT_TIMEOUT_EACH_S if several else CONNECT_TIMEOUT_S
+        return arguments
 
     def bind(self, text: str) -> sql.SQL:
         """Returns a query with `{schema}` filled in. The text is ours, never input."""
@@ -106,7 +135,30 @@ def translated() -> Iterator[None]:
             "The ledger's roles or schema do not exist in this database.",
             help="Run `ledger migrate` first, as the owner of the database.",
         ) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise _only_a_standby() from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if "session is read-only" in str(error):
+            raise _only_a_standby() from error
         raise StoreUnavailable(
             "The database does not answer.", help="Check that it runs and that LEDGER_DATABASE_URL is right; try again."
         ) from error
+
+
+def _only_a_standby() -> StoreUnavailable:
+    return StoreUnavailable(
+        "The database takes no writes: only a standby answers.",
+        help="Promote a standby (docs/failover.md), or name the primary in LEDGER_DATABASE_URL too; try again.",
+    )
+
+
+async def _check_idle(connection: psycopg.AsyncConnection[Row]) -> None:
+    """Fails for a pooled connection whose server has gone, so that the pool replaces it before anybody meets it.
+
+    An idle connection has nothing to read unless its server closed it or told of a setting; only then is it worth the
+    round trip.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)

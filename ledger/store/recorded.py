@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledger.store.commands import Recorded, RecordedEvent
+from ledger.store.replication import confirm
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,12 +27,17 @@ ORDER BY c.first_position, e.position
 async def select_recorded(
     connection: psycopg.AsyncConnection[Row], database: Database, command_ids: list[bytes]
 ) -> dict[bytes, tuple[bytes, Recorded]]:
-    """Returns, for each command that was recorded, the stored hash of its request and the answer."""
+    """Returns, for each command that was recorded, the stored hash of its request and the answer.
+
+    Whoever is told so takes it for acknowledged: before it returns, the synchronous standbys have it.
+    """
     cursor = await connection.execute(database.bind(_SELECT), (command_ids,), prepare=True, binary=True)
     found: dict[bytes, tuple[bytes, int, datetime, list[RecordedEvent]]] = {}
     for command_id, request, first, recorded_at, *event in await cursor.fetchall():
         entry = found.setdefault(bytes(command_id), (bytes(request), first, recorded_at, []))
         entry[3].append(RecordedEvent._make(event))
+    if found:
+        await confirm(connection)
     return {
         command_id: (request, Recorded(first, len(events), recorded_at, tuple(events), repeated=True))
         for command_id, (request, first, recorded_at, events) in found.items()

@@ -63,7 +63,7 @@ class LedgerDatastore(PostgresDatastore):
             pre_ping=True,
         )
         # What else the URL says (TLS and so on) counts as well; the library has no parameter for it.
-        self.pool.kwargs = {**self.pool.kwargs, **login, **database.pool_arguments("writer")}  # type: ignore[dict-item]  # a pool takes any keyword
+        self.pool.kwargs = {**self.pool.kwargs, **login, **database.arguments("writer")}  # type: ignore[dict-item]  # a pool takes any keyword
 
     def register_type_adapters(self) -> None:
         """Does nothing: the append function takes no composite types, and the roles may not have been made yet."""

@@ -31,6 +31,7 @@ from ledger.store.batch import (
 from ledger.store.database import translated
 from ledger.store.lanes import SAVE_SNAPSHOT, BatchLanes, LaneCache, LaneLoader
 from ledger.store.recorded import select_recorded
+from ledger.store.replication import CONFIRM, NotReplicated, Warned, check_durability
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class ExecutorSettings:
         snapshot_every: events of a lane at which its first snapshot is taken; the next at twice that, and so on.
             Reading this many events takes some 2 ms, so the lane of most pupils' years never needs one.
         patience_s: how long commands wait for a database that went away.
+        standby_required: whether to record only on a server that has a synchronous standby.
     """
 
     queue: int = 20_000
@@ -62,6 +64,7 @@ class ExecutorSettings:
     lanes: int = 50_000
     snapshot_every: int = 500
     patience_s: float = 30.0
+    standby_required: bool = False
 
 
 class BatchWriter:
@@ -82,6 +85,7 @@ class BatchWriter:
         self._lock_query = database.bind("SELECT {schema}.lock_appends()")
         self._last_query = database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
         self.connection: psycopg.AsyncConnection[Row] | None = None
+        self._warned: Warned | None = None
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -107,6 +111,9 @@ class BatchWriter:
                         await connection.execute(self._lock_query)
                         await self._refresh(connection)
                         result, decided, written = await self._attempt(connection, batch, lanes)
+                    await self._replicated()
+                batch, missed = await self._conclude(connection, result, decided, written, lanes, batch)
+                misses += missed
             except BrokenCommand as broken:
                 self.cache.evict(lanes.touched)
                 broken.waiting.answer(broken.error)
@@ -120,7 +127,7 @@ class BatchWriter:
                 if misses > MISSES_BEFORE_LOCK + 1:
                     raise
                 continue
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
                 self.cache.clear()
                 if not self.is_broken(error):
                     self.unsettled = None  # the server said no (disk full, cancelled): the transaction is gone
@@ -133,8 +140,6 @@ class BatchWriter:
                 self.cache.clear()
                 self.unsettled = None
                 raise
-            batch, missed = await self._conclude(connection, result, decided, written, lanes, batch)
-            misses += missed
 
     async def _attempt(
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
@@ -155,7 +160,22 @@ class BatchWriter:
     ) -> AppendResult:
         """Appends a decided batch; until its result is concluded, its fate counts as unknown."""
         self.unsettled = (decided, written)
-        return await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+        result = await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+        await self._replicated()
+        return result
+
+    async def _replicated(self) -> None:
+        """Passes if the last commit waited for the standbys; otherwise its fate is as unknown as that of a lost one.
+
+        Raises:
+            NotReplicated: the wait was cancelled. The connection is closed, so that the batch is looked up anew.
+        """
+        try:
+            if self._warned is not None:
+                self._warned.check()
+        except NotReplicated:
+            await self.close()
+            raise
 
     async def _conclude(
         self,
@@ -245,14 +265,12 @@ class BatchWriter:
         self.connection = None
         connection = await self._database.connect_async("writer")
         with translated():
-            for setting in ("fsync", "full_page_writes"):
-                row = await (await connection.execute("SELECT current_setting(%s)", (setting,))).fetchone()
-                if row != ("on",):
-                    await connection.close()
-                    raise SettingsError(
-                        f"The database runs with {setting} off; an acknowledged event could be lost.",
-                        help=f"Set {setting} = on in postgresql.conf and restart the database.",
-                    )
+            try:
+                await check_durability(connection, standby_required=self._settings.standby_required)
+            except SettingsError:
+                await connection.close()
+                raise
+            self._warned = Warned(connection)
             self.connection = connection
             await self._refresh(connection)
         return connection
@@ -274,10 +292,14 @@ class BatchWriter:
         """
         if self.connection is None or self.connection.closed or self.connection.broken:
             return True
+        if isinstance(error, (psycopg.errors.ReadOnlySqlTransaction, NotReplicated)):
+            return True  # it was fenced off, and another host may take writes by now; or has to be asked once more
         return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
     async def _reconnect(self, deadline: float) -> psycopg.AsyncConnection[Row]:
         """Returns a living connection, waiting for the database up to the deadline.
+
+        A server that is not fit to record on is waited for as well: after a failover the operator may still be at it.
 
         Raises:
             OutcomeUnknown: nobody answers, and the batch may have been committed.
@@ -287,12 +309,13 @@ class BatchWriter:
         while True:
             try:
                 return await self.connect()
-            except StoreUnavailable:
+            except (StoreUnavailable, SettingsError) as error:
                 if asyncio.get_running_loop().time() + pause > deadline:
+                    logger.error("No database to record in: %s", error.detail)  # noqa: TRY400 - without the traceback
                     if self.unsettled is None:
-                        raise
+                        raise StoreUnavailable(error.detail, help=error.help) from error
                     self.unsettled = None
-                    raise _unknown() from None
+                    raise _unknown() from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -301,7 +324,8 @@ class BatchWriter:
     ) -> list[Waiting]:
         """Finds out what became of an append whose acknowledgement was lost; returns what was not recorded.
 
-        The lock is taken first: it is free only when the lost transaction has ended, one way or the other.
+        The lock is taken first: it is free only when the lost transaction has ended, one way or the other. What is
+        found may have ended without its standby, so the look-up commits something that the standby has to have.
 
         Raises:
             StoreUnavailable: nothing was recorded, and the connection has been breaking up to the deadline.
@@ -320,6 +344,8 @@ class BatchWriter:
                         (written.columns.event_ids[-1],),
                     )
                     found = await cursor.fetchone()
+                    await connection.execute(CONFIRM)
+            await self._replicated()
         except psycopg.Error as error:
             if self.is_broken(error):
                 raise
