@@ -160,7 +160,11 @@ class BatchWriter:
     ) -> AppendResult:
         """Appends a decided batch; until its result is concluded, its fate counts as unknown."""
         self.unsettled = (decided, written)
-        result = await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+        try:
+            result = await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+        except psycopg.errors.ReadOnlySqlTransaction:
+            self.unsettled = None  # refused before anything was written
+            raise
         await self._replicated()
         return result
 

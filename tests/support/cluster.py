@@ -151,6 +151,7 @@ class Server:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
+        self._forget_the_dead()
         run(["mkdir", "-p", "-m", "700", str(self.host)])
         self.control("start", "-l", str(self.folder / f"{self.name}.log"), "-o", f"-k {self.host} -p 5432")
 
@@ -162,6 +163,12 @@ class Server:
             log = self.folder / f"{self.name}.log"
             error.add_note(log.read_text(encoding="utf-8") if log.exists() else "It has no log.")
             raise
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed."""
+        record = self.data / "postmaster.pid"
+        return record.exists() and not _is_dead_number(int(record.read_text(encoding="utf-8").split()[0]))
 
     def stop(self, mode: str = "fast") -> None:
         """Stops it in order."""
@@ -189,6 +196,16 @@ class Server:
         while self.run_sql(f"SELECT current_setting('{name}')") != [(value,)]:
             assert time.monotonic() < deadline, f"{name} does not become {value}."
 
+    def _forget_the_dead(self) -> None:
+        """Waits until nobody counts as running whom `kill` killed: PostgreSQL goes by the number alone."""
+        record = self.data / "postmaster.pid"
+        if record.exists():
+            number = int(record.read_text(encoding="utf-8").split()[0])
+            deadline = time.monotonic() + PATIENCE_S
+            while psutil.pid_exists(number):
+                assert time.monotonic() < deadline, f"Process {number} stays."
+                time.sleep(0.01)
+
     def follows(self, primary: Server) -> bool:
         """Whether `primary` counts it as its synchronous standby."""
         states = primary.run_sql(f"SELECT sync_state FROM pg_stat_replication WHERE application_name = '{self.name}'")
@@ -196,6 +213,7 @@ class Server:
 
     def rewind(self, primary: Server) -> None:
         """Takes back what this former primary has and `primary` has not, and makes it its standby; it must be down."""
+        self._forget_the_dead()
         run([
             "pg_rewind", "--target-pgdata", str(self.data), "--write-recovery-conf", "--no-sync",
             "--source-server", f"{primary.conninfo(self.name)} dbname=postgres",
@@ -223,4 +241,19 @@ def _kill_tree(record: Path) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue  # it had ended already
-    psutil.wait_procs(processes, timeout=PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(_is_dead(process) for process in processes):
+        assert time.monotonic() < deadline, "The server does not die."
+        time.sleep(0.001)
+
+
+def _is_dead_number(number: int) -> bool:
+    return not psutil.pid_exists(number) or _is_dead(psutil.Process(number))
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it runs no more; who adopted it may take note later."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
