@@ -60,8 +60,9 @@ class Database:
             # Planning anew for each call would cost more than most of its calls.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
             settings["plan_cache_mode"] = "force_generic_plan"
+        if role in {"writer", "sealer"}:
             # Set here, it outranks the server's file, the database and the login: with `local` a commit would be
-            # acknowledged that a synchronous standby does not have.
+            # acknowledged, or a checkpoint published, that a synchronous standby does not have.
             settings["synchronous_commit"] = "on"
         if role != "owner":
             settings["role"] = f"{self.schema}_{role}"

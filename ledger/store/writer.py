@@ -315,7 +315,7 @@ class BatchWriter:
                 return await self.connect()
             except (StoreUnavailable, SettingsError) as error:
                 if asyncio.get_running_loop().time() + pause > deadline:
-                    logger.error("No database to record in: %s", error.detail)  # noqa: TRY400 - without the traceback
+                    logger.warning("There is no database to record in.", code=error.code, why=error.detail)
                     if self.unsettled is None:
                         raise StoreUnavailable(error.detail, help=error.help) from error
                     self.unsettled = None

@@ -33,7 +33,7 @@ def told_once(seed: int, commands: int = 40) -> tuple[History, Log]:
         now += dice.randrange(3)
         begun, ended = now, now + 1 + dice.randrange(40)
         recorded_at = NOON + timedelta(seconds=ended)
-        events = []
+        events: Log = []
         if dice.random() < 0.9:
             first = len(log) + 1
             for _ in range(1 + dice.randrange(3)):

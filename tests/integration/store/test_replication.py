@@ -114,10 +114,10 @@ def recovering(connection: psycopg.Connection[tuple[object, ...]]) -> object:
 async def test_every_part_passes_over_the_standby_in_front_of_the_primary(database: Database, role: str) -> None:
     with database.connect(role) as connection:
         assert recovering(connection) is False
-    async with await database.connect_async(role) as connection, connection.cursor() as cursor:
-        assert await (await cursor.execute("SELECT pg_is_in_recovery()")).fetchone() == (False,)
-    async with database.pool(role, 2) as pool, pool.connection() as connection:
-        assert await (await connection.execute("SELECT pg_is_in_recovery()")).fetchone() == (False,)
+    async with await database.connect_async(role) as waiting:
+        assert await (await waiting.execute("SELECT pg_is_in_recovery()")).fetchone() == (False,)
+    async with database.pool(role, 2) as pool, pool.connection() as pooled:
+        assert await (await pooled.execute("SELECT pg_is_in_recovery()")).fetchone() == (False,)
 
 
 def test_recorder_of_the_library_passes_over_the_standby_too(database: Database) -> None:
