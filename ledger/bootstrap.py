@@ -7,7 +7,7 @@ key-encryption key is the ledger's. Construct it after forking: connections and 
 from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ledger.aggregates.registry import EVENTS
@@ -28,6 +28,7 @@ from ledger.store.sealer import Sealer
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
 from ledger.store.tail import Tail
 from ledger.telemetry.logs import get_logger
+from ledger.telemetry.parts import Telemetry, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -52,10 +53,11 @@ class Foundation:
     hasher: Hasher
     mapper: EventMapper
     views: Sequence[View]
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     def runner(self) -> ProjectionRunner:
         """Returns a projector with a keyring of its own."""
-        return ProjectionRunner(self.database, self.mapper, Keyring(self.keks), self.views)
+        return ProjectionRunner(self.database, self.mapper, Keyring(self.keks), self.views, self.telemetry)
 
     def log_keys(self) -> tuple[SignerKey, ...]:
         """Returns the keys that sign the log; makes one on the first start of an embedded ledger.
@@ -124,22 +126,27 @@ def _initialised(database: Database) -> bool:
 
 
 @contextmanager
-def foundation(settings: Settings, *, migrating: bool = True) -> Iterator[Foundation]:
+def foundation(settings: Settings, *, migrating: bool = True, process: str = "cli") -> Iterator[Foundation]:
     """Yields what every process of the ledger stands on, migrated unless told otherwise.
+
+    Args:
+        settings: of the environment.
+        migrating: bring the database up to date first; takes its owner.
+        process: what this process is called in traces.
 
     Raises:
         SettingsError: something is missing or does not fit; nothing was started.
     """
     today = school_calendar(settings.timezone)
     del today  # only proves the setting before anything is started
-    with database_of(settings) as database:
+    with telemetry(settings.otlp_endpoint, process) as told, database_of(settings) as database:
         keks = read_keks(settings, database)
         if migrating:
             migrate(database)
             ensure_secrets(database, keks)
         hasher = load_hasher(database, keks)
         views = all_views(hasher.blind_index)
-        yield Foundation(ledger_id(database), settings, database, keks, hasher, EventMapper(EVENTS), views)
+        yield Foundation(ledger_id(database), settings, database, keks, hasher, EventMapper(EVENTS), views, told)
 
 
 @asynccontextmanager
@@ -148,8 +155,10 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
     settings, database = base.settings, base.database
     keyring = Keyring(base.keks)
     limits = ExecutorSettings(queue=settings.queue, standby_required=settings.require_sync_replica)
-    executor = CommandExecutor(database, base.mapper, keyring, limits)
+    executor = CommandExecutor(database, base.mapper, keyring, limits, base.telemetry)
     async with database.pool("reader", 8) as pool, database.pool("writer", 4) as keys:
+        for name, watched in (("reader", pool), ("writer", keys)):
+            base.telemetry.metrics.pools.watch(name, watched.get_stats)
         await executor.start()
         tail = Tail(database)
         try:
@@ -166,6 +175,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
                 pool,
                 keys,
                 tail,
+                base.telemetry,
             )
         finally:
             await tail.close()

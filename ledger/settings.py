@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ledger.clock import school_calendar
 from ledger.errors import SettingsError
 
+_HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 _SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -67,6 +68,14 @@ class Settings(BaseSettings):
         default=None, description="json or console; without it console on a terminal and json elsewhere."
     )
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None, description="Port of `/metrics` for Prometheus; without it no metrics are served."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address that `/metrics` listens on.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="OpenTelemetry collector (OTLP over HTTP); without it nothing is traced."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -113,6 +122,14 @@ class Settings(BaseSettings):
             message = "use json or console"
             raise ValueError(message)
         return value.lower() if value else None
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not _HTTP_URL.fullmatch(value):
+            message = "use an address such as http://127.0.0.1:4318"
+            raise ValueError(message)
+        return value
 
     @property
     def kek_path(self) -> Path:

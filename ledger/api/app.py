@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.responses import Response
 
 from ledger.api import pages, problems
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ledger.bootstrap import Foundation
+
+
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry is on by default, and takes bodies, rejected inputs and messages of exceptions."""
 
 
 def create_app(base: Foundation) -> FastAPI:
@@ -39,7 +50,13 @@ def create_app(base: Foundation) -> FastAPI:
             yield
 
     app = FastAPI(
-        lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, debug=False
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        debug=False,
+        telemetry=_NO_TELEMETRY,
     )
     routers = (*all_routers(), pages.router)
     for router in routers:
@@ -50,7 +67,7 @@ def create_app(base: Foundation) -> FastAPI:
         return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
     problems.install(app, methods_of)
-    app.add_middleware(Boundary)
+    app.add_middleware(Boundary, telemetry=base.telemetry)
     _describe(app)
     return app
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from ledger.api.problems import answer_fault
 from ledger.ids import new_id
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ledger.telemetry.parts import Telemetry
 
 access = get_logger("ledger.api.access")
 
@@ -35,8 +37,10 @@ _NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ances
 class Boundary:
     """Wraps the application; see the module."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app = app
+        self._metrics = telemetry.metrics.http
+        self._tracing = telemetry.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; never raises for an ordinary error."""
@@ -46,12 +50,20 @@ class Boundary:
         request_id = new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         bound = {"request_id": str(request_id)}
-        if trace := _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", "")):
-            bound["trace_id"] = trace[1]
-        with bound_contextvars(**bound):
-            await self._answer(request_id, scope, receive, send)
+        method = scope["method"] if scope["method"] in _METHODS else "?"
+        parent = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
+        if parent is not None:
+            bound["trace_id"] = parent[1]
+        with bound_contextvars(**bound), self._metrics.under_way.track_inprogress():
+            if self._tracing is None:
+                await self._answer(request_id, method, scope, receive, send)
+                return
+            with self._tracing.request(method, parent and parent[0], bound["request_id"]) as span:
+                bind_contextvars(trace_id=self._tracing.trace_id(span))
+                status = await self._answer(request_id, method, scope, receive, send)
+                self._tracing.answered(span, method, _route(scope), status)
 
-    async def _answer(self, request_id: UUID, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, request_id: UUID, method: str, scope: Scope, receive: Receive, send: Send) -> int:
         began = perf_counter()
         status = 0
 
@@ -75,13 +87,15 @@ class Boundary:
             if status == 0:
                 await answer(scope, receive, sending)
         finally:
-            access.info(
-                "request",
-                method=scope["method"] if scope["method"] in _METHODS else "?",
-                route=getattr(scope.get("route"), "path", "-"),
-                status=status,
-                ms=round((perf_counter() - began) * 1000, 1),
-            )
+            seconds, route = perf_counter() - began, _route(scope)
+            access.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+            self._metrics.answered(method, route, status, seconds)
+        return status
+
+
+def _route(scope: Scope) -> str:
+    """Returns the template that a request matched; its address may hold a foreign id."""
+    return getattr(scope.get("route"), "path", "-")
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher
     from ledger.store.tail import Tail
+    from ledger.telemetry.parts import Telemetry
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Ledger:
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     tail: Tail
+    telemetry: Telemetry
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

@@ -10,20 +10,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from prometheus_client import CollectorRegistry
 
 from ledger.api.tokens import load_token_key
+from ledger.application.standing import HistoryCollector
 from ledger.cli.client import Client
 from ledger.cli.console import out
 from ledger.cli.session import opened
 from ledger.cli.supervisor import Child, supervise
 from ledger.settings import read_settings
+from ledger.telemetry.exposition import Gathered, exposed, outlets
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine, Iterator
 
+    from ledger.bootstrap import Foundation
     from ledger.settings import Settings
 
+SUPERVISOR = "supervisor"
 WORKER = (sys.executable, "-m", "ledger.cli.worker")
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; without it LEDGER_HOST or 127.0.0.1.")]
@@ -74,11 +79,36 @@ def serve(
 ) -> None:
     """Serve the API: workers, projector and sealer, watched over; Ctrl-C or SIGTERM stops everything."""
     settings = read_settings()
-    with door(settings, host, port) as entrance, opened(settings, migrating=migrate, process="supervisor") as base:
+    with door(settings, host, port) as entrance, opened(settings, migrating=migrate, process=SUPERVISOR) as base:
         load_token_key(settings)  # makes it once, before several workers look for it
         base.log_keys()
         out.print(f"Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs). Ctrl-C stops everything.")
-        asyncio.run(supervise(children(entrance, workers or settings.workers), until_told()))
+        with watched(base, children(entrance, workers or settings.workers)) as (kept, url):
+            if url is not None:
+                out.print(f"Metrics on {url}.")
+            asyncio.run(supervise(kept, until_told(), metrics=base.telemetry.metrics.supervisor))
+
+
+@contextmanager
+def watched(base: Foundation, kept: list[Child]) -> Iterator[tuple[list[Child], str | None]]:
+    """Yields the processes and the address of their metrics, where the settings want any."""
+    settings, metrics = base.settings, base.telemetry.metrics
+    if settings.metrics_port is None:
+        yield kept, None
+        return
+    with outlets([child.name for child in kept]) as doors:
+        metrics.show_process()
+        paths = {name: path for name, (_, path) in doors.items()}
+        registry = CollectorRegistry()
+        registry.register(Gathered(paths, metrics.registry, SUPERVISOR))
+        registry.register(HistoryCollector(base.database, base.views))
+        showing = []
+        for child in kept:
+            descriptor = doors[child.name][0].fileno()
+            command = (*child.command, "--metrics", str(descriptor))
+            showing.append(replace(child, command=command, descriptors=(*child.descriptors, descriptor)))
+        with exposed(registry, settings.metrics_host, settings.metrics_port) as port:
+            yield showing, f"http://{settings.metrics_host}:{port}/metrics"
 
 
 async def until_told(before: Coroutine[object, object, None] | None = None) -> None:

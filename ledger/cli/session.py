@@ -53,7 +53,7 @@ def opened(
     configure(settings.log_level, settings.log_format, process=process)
     if migrating is None:
         migrating = settings.database_url is None
-    with foundation(settings, migrating=migrating) as base:
+    with foundation(settings, migrating=migrating, process=process) as base:
         yield base
 
 

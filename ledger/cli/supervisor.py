@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ledger.errors import LedgerError
 from ledger.telemetry.logs import get_logger
+from ledger.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+
+    from ledger.telemetry.metrics import SupervisorMetrics
 
 T = TypeVar("T")
 
@@ -56,16 +59,22 @@ class Patience:
 
 
 async def supervise(
-    children: Sequence[Child], work: Coroutine[object, object, T], patience: Patience | None = None
+    children: Sequence[Child],
+    work: Coroutine[object, object, T],
+    patience: Patience | None = None,
+    metrics: SupervisorMetrics | None = None,
 ) -> T:
-    """Keeps the children alive while `work` runs, stops them, and returns what it returned.
+    """Keeps the children alive while `work` runs, stops them, and returns what it returned; `metrics` count deaths.
 
     Raises:
         GivenUp: a child kept dying; the others were stopped.
     """
     patience = patience or Patience()
+    metrics = metrics or Metrics().supervisor
+    for child in children:
+        metrics.watch(child.name)
     working = asyncio.ensure_future(work)
-    keepers = [asyncio.ensure_future(_keep(child, patience)) for child in children]
+    keepers = [asyncio.ensure_future(_keep(child, patience, metrics)) for child in children]
     try:
         await asyncio.wait([working, *keepers], return_when=asyncio.FIRST_COMPLETED)
         for keeper in keepers:
@@ -78,7 +87,7 @@ async def supervise(
         await asyncio.gather(working, *keepers, return_exceptions=True)
 
 
-async def _keep(child: Child, patience: Patience) -> None:
+async def _keep(child: Child, patience: Patience, metrics: SupervisorMetrics) -> None:
     loop = asyncio.get_running_loop()
     deaths: deque[float] = deque(maxlen=patience.deaths)
     while True:
@@ -90,6 +99,7 @@ async def _keep(child: Child, patience: Patience) -> None:
         except asyncio.CancelledError:
             await _end(process, child, patience)
             raise
+        metrics.restarted(child.name)
         deaths.append(loop.time())
         recent = sum(loop.time() - death <= patience.window_s for death in deaths)
         why = f"exit code {code}" if code >= 0 else f"signal {-code}"

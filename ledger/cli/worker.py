@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ledger.api.server import GRACE_S, serve
 from ledger.cli.session import opened
 from ledger.errors import HistoryAlarm, LedgerError
+from ledger.telemetry.exposition import offer
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     threading.Thread(target=_watch, name="lifeline", daemon=True).start()
     try:
         with opened(migrating=False, process=told.name or told.kind) as base:
+            if told.metrics is not None:
+                offer(base.telemetry.metrics, socket.socket(fileno=told.metrics))
             if told.kind == "api":
                 serve(base, socket.socket(fileno=told.listen))
             elif told.kind == "projector":
@@ -55,6 +58,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("kind", choices=("api", "projector", "sealer"))
     parser.add_argument("listen", nargs="?", type=int, help="file descriptor of the listening socket")
     parser.add_argument("--name", help="what it is called in logs and metrics")
+    parser.add_argument("--metrics", type=int, help="file descriptor of the socket on which metrics are asked for")
     return parser.parse_args(arguments)
 
 

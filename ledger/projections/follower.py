@@ -8,6 +8,7 @@ is tried again from time to time, and goes on by itself once the cause is mended
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from ledger.errors import LedgerError, trace
 from ledger.projections.store import ViewFailed
 from ledger.projections.tracking import Tracking
 from ledger.telemetry.logs import get_logger
+from ledger.telemetry.parts import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from ledger.projections.reader import EventReader
     from ledger.projections.store import ViewStore
@@ -49,7 +52,13 @@ class Follower:
         raising: whether a view that fails is raised to the caller as well; it is noted in any case.
     """
 
-    def __init__(self, database: Database, reader: EventReader, *, raising: bool = False) -> None:
+    def __init__(
+        self, database: Database, reader: EventReader, telemetry: Telemetry | None = None, *, raising: bool = False
+    ) -> None:
+        telemetry = telemetry or Telemetry()
+        self._metrics = telemetry.metrics.views
+        self._keys = telemetry.metrics.keyring
+        self._tracing = telemetry.tracing
         self._tracking = Tracking(database)
         self._reader = reader
         self._raising = raising
@@ -99,6 +108,7 @@ class Follower:
         except LedgerError:
             # Some event of the batch does not open: find it, so that the views stop right before it.
             return self._advance_singly(connection, views, entries)
+        self._keys.used(len(facts), self._reader.loads)
         last = entries[-1].position
         for followed in views:
             if followed.position < last:
@@ -152,8 +162,9 @@ class Follower:
         """
         store = followed.store
         stored = followed.position
+        began = time.perf_counter()
         try:
-            with connection.transaction():
+            with self._span(store.view.name, low, last), connection.transaction():
                 stored = self._tracking.lock(connection, store) or 0
                 if stored < low:
                     # Somebody set the view back (a rebuild): this batch begins too late for it.
@@ -168,10 +179,15 @@ class Follower:
             raise
         except (psycopg.Error, LedgerError) as error:
             raise ViewFailed(store.view.name, stored + 1, error) from error
+        self._metrics.applied(store.view.name, max(last - stored, 0), time.perf_counter() - began)
         followed.position = max(stored, last)
         followed.failed_until = 0.0
 
+    def _span(self, view: str, low: int, last: int) -> AbstractContextManager[None]:
+        return nullcontext() if self._tracing is None else self._tracing.view_batch(view, low, last)
+
     def _fail(self, connection: psycopg.Connection[Row], followed: Followed, error: ViewFailed) -> None:
+        self._metrics.failed(error.view)
         logger.error(error.detail, view=error.view, position=error.position, exception=trace(error))
         followed.failed_until = time.monotonic() + RETRY_FAILED_S
         self._tracking.fail(connection, followed.store, error)

@@ -34,6 +34,11 @@ class EventReader:
         self._select_keys = database.bind(SELECT_KEYS)
         self._last = database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
 
+    @property
+    def loads(self) -> int:
+        """Subjects whose keys the keyring has loaded."""
+        return self._keyring.loads
+
     def last_position(self, connection: psycopg.Connection[Row]) -> int:
         """Returns the position of the newest event; 0 where there is none."""
         row = connection.execute(self._last).fetchone()

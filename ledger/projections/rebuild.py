@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ledger.projections.view import View
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
+    from ledger.telemetry.parts import Telemetry
 
 logger = get_logger(__name__)
 
@@ -55,12 +56,20 @@ class Swapped(NamedTuple):
 class Rebuild:
     """Shadows that are being made together, each event decoded once for all of them."""
 
-    def __init__(self, database: Database, reader: EventReader, keyring: Keyring, *, raising: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        reader: EventReader,
+        keyring: Keyring,
+        telemetry: Telemetry | None = None,
+        *,
+        raising: bool = False,
+    ) -> None:
         self._database = database
         self._reader = reader
         self._keyring = keyring
         self._tracking = Tracking(database)
-        self._shadows = Follower(database, reader, raising=raising)
+        self._shadows = Follower(database, reader, telemetry, raising=raising)
         self._gaps: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
 

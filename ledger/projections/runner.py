@@ -21,6 +21,7 @@ from ledger.projections.tracking import Tracked, Tracking, try_lock, unlock
 from ledger.projections.view import schema_of
 from ledger.store.database import translated
 from ledger.telemetry.logs import get_logger
+from ledger.telemetry.parts import Telemetry
 
 if TYPE_CHECKING:
     import threading
@@ -42,8 +43,18 @@ RETIRE_AFTER_S = 600.0
 class ProjectionRunner:
     """Applies the history to the views."""
 
-    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, views: Sequence[View]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        mapper: EventMapper,
+        keyring: Keyring,
+        views: Sequence[View],
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._database = database
+        self._telemetry = telemetry or Telemetry()
+        self._telemetry.metrics.keyring.keys.set_function(lambda: len(keyring))
+        self._telemetry.metrics.views.leads.set_function(lambda: len(self._led))
         self._keyring = keyring
         self._views = {view.name: view for view in views}
         self._reader = EventReader(database, mapper, keyring)
@@ -52,8 +63,8 @@ class ProjectionRunner:
 
     def _begin_anew(self, *, raising: bool = False) -> None:
         """Forgets what a connection that is gone led."""
-        self._live = Follower(self._database, self._reader, raising=raising)
-        self._making = Rebuild(self._database, self._reader, self._keyring, raising=raising)
+        self._live = Follower(self._database, self._reader, self._telemetry, raising=raising)
+        self._making = Rebuild(self._database, self._reader, self._keyring, self._telemetry, raising=raising)
         self._led: set[str] = set()
         self._begun: set[str] = set()
         self._old: dict[str, float] = {}
@@ -76,6 +87,7 @@ class ProjectionRunner:
                     connection.execute(self._database.bind("LISTEN {schema}"))
                     self._follow(connection, stop)
             except StoreUnavailable as error:
+                self._led.clear()
                 logger.warning("The projector lost the database.", code=error.code)
                 stop.wait(0.5)
 
@@ -220,7 +232,7 @@ class ProjectionRunner:
         """
         made: list[Swapped] = []
         with translated(), self._connect() as connection:
-            rebuild = Rebuild(self._database, self._reader, self._keyring, raising=True)
+            rebuild = Rebuild(self._database, self._reader, self._keyring, self._telemetry, raising=True)
             for view in sorted(views, key=lambda view: view.name):  # in one order, so that two never wait crosswise
                 rebuild.begin(connection, view, waiting=True)
             last = self._reader.last_position(connection)

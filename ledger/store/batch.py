@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from opentelemetry.trace import Span
+
     from ledger.store.commands import Envelope
     from ledger.store.keyring import KeyName, Keyring
     from ledger.store.mapper import EventMapper
@@ -43,6 +45,7 @@ class Waiting:
 
     envelope: Envelope
     future: asyncio.Future[Recorded]
+    span: Span | None = None
 
     def answer(self, outcome: Recorded | BaseException) -> None:
         """Gives the answer, unless the one who asked has gone."""
@@ -83,6 +86,7 @@ class Written:
     columns: AppendBatch = field(default_factory=AppendBatch)
     new_keys: dict[KeyName, DataKey] = field(default_factory=dict)
     snapshots: list[LaneRef[Any]] = field(default_factory=list)
+    span: Span | None = None
 
 
 async def decide_batch(

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ledger.errors import Busy, HistoryAlarm, LedgerError, StoreUnavailable, trace
-from ledger.store.batch import Decided, Waiting, Written, answer_batch, snapshot_columns
+from ledger.store.batch import Decided, Waiting, Written, snapshot_columns
 from ledger.store.lanes import BatchLanes
+from ledger.store.watch import ExecutorWatch
 from ledger.store.writer import BatchWriter, ExecutorSettings
 from ledger.telemetry.logs import get_logger
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.telemetry.parts import Telemetry
 
 __all__ = ["CommandExecutor", "ExecutorSettings"]
 
@@ -60,12 +62,18 @@ class CommandExecutor:
     """Records commands in groups; see the module."""
 
     def __init__(
-        self, database: Database, mapper: EventMapper, keyring: Keyring, settings: ExecutorSettings | None = None
+        self,
+        database: Database,
+        mapper: EventMapper,
+        keyring: Keyring,
+        settings: ExecutorSettings | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._settings = settings or ExecutorSettings()
-        self._writer = BatchWriter(database, mapper, keyring, self._settings)
+        self._watch = ExecutorWatch(telemetry, keyring)
+        self._writer = BatchWriter(database, mapper, keyring, self._settings, self._watch)
         self._loading: psycopg.AsyncConnection[Row] | None = None
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
@@ -74,6 +82,16 @@ class CommandExecutor:
         self._stopping = False
         self._weight = 1.0
         """Events of a command, as in the last batch."""
+        self._show()
+
+    def _show(self) -> None:
+        """Lets the metrics look at what can be read when somebody asks."""
+        metrics, writer = self._watch.metrics, self._writer
+        metrics.waiting.set_function(lambda: len(self._queue))
+        metrics.recording.set_function(lambda: self.running and writer.alarm is None)
+        metrics.alarm.set_function(lambda: writer.alarm is not None)
+        metrics.position.set_function(lambda: writer.seen)
+        metrics.lanes.set_function(lambda: len(writer.cache))
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -132,7 +150,9 @@ class CommandExecutor:
         if len(self._queue) >= self._settings.queue:
             raise Busy("Too many commands are waiting.", help="Try again in a second; use the same key.")
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        self._queue.append(Waiting(envelope, future))
+        waiting = Waiting(envelope, future)
+        self._watch.queued(waiting)
+        self._queue.append(waiting)
         self._wake.set()
         return future
 
@@ -244,7 +264,7 @@ class CommandExecutor:
         """Answers a recorded batch and stores the snapshots that became due with it."""
         if landed is None or result is None:
             return
-        answer_batch(landed.decided, result)
+        self._writer.answer(landed.decided, result)
         if landed.snapshots and self._loading is not None:
             await self._writer.save_snapshots(self._loading, landed.snapshots)
 
@@ -292,6 +312,7 @@ class CommandExecutor:
         """Takes back what uncommitted batches left in memory."""
         for ahead in rounds:
             if ahead is not None:
+                self._watch.forgotten(ahead.written)
                 self._writer.cache.evict(ahead.lanes.touched)
                 self._keyring.drop(ahead.written.new_keys)
                 # If the rows were committed after all, who reads next must load them again.
@@ -315,6 +336,7 @@ class CommandExecutor:
 
     def _fail(self, batch: list[Waiting], error: BaseException) -> None:
         self._writer.cache.clear()
+        self._watch.failed(batch, error)
         for waiting in batch:
             waiting.answer(error)
 

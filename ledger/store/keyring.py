@@ -178,6 +178,8 @@ class Keyring:
         # By the integer of the subject's id: hashing UUID objects runs in Python.
         self._keys: OrderedDict[tuple[int, str], DataKey] = OrderedDict()
         self._surveyed: OrderedDict[int, None] = OrderedDict()
+        self.loads = 0
+        """Subjects whose keys were admitted: what memory did not have."""
         self._maximum = maximum
         self._crowded = maximum // 2
         """Below, nobody is about to be forgotten, and which was used last need not be noted."""
@@ -200,6 +202,10 @@ class Keyring:
         if key is None:
             raise Erased("The data key is gone: this record class was erased.", help="")
         return key
+
+    def __len__(self) -> int:
+        """Tells how many keys are in memory."""
+        return len(self._keys)
 
     def surveyed(self, subject_id: UUID) -> bool:
         """Tells whether every stored key of the subject has been admitted."""
@@ -236,6 +242,7 @@ class Keyring:
                 self.put(subject_id, record_class, DataKey(key))
         for subject_id in subjects:
             self._surveyed[subject_id.int] = None
+            self.loads += 1
         while len(self._surveyed) > self._maximum:
             self._surveyed.popitem(last=False)
 

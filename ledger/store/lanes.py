@@ -135,6 +135,16 @@ class BatchLanes:
         """Lanes that came from the cache: events change them in place, so they need not be put there again."""
 
     @property
+    def hits(self) -> int:
+        """How many lanes the cache had."""
+        return len(self._cached)
+
+    @property
+    def loaded(self) -> int:
+        """How many lanes came from elsewhere: the database, mostly."""
+        return len(self._held) - len(self._cached)
+
+    @property
     def touched(self) -> list[UUID]:
         """The streams that were read or written."""
         return list(self._touched.values())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.store.watch import ExecutorWatch
 
 logger = get_logger(__name__)
 
@@ -70,8 +72,16 @@ class ExecutorSettings:
 class BatchWriter:
     """Records batches on one connection; see the module."""
 
-    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, settings: ExecutorSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        mapper: EventMapper,
+        keyring: Keyring,
+        settings: ExecutorSettings,
+        watch: ExecutorWatch,
+    ) -> None:
         self.keyring = keyring
+        self._watch = watch
         self.cache = LaneCache(settings.lanes)
         self.loader = LaneLoader(database, mapper, keyring)
         self.seen = 0
@@ -151,21 +161,28 @@ class BatchWriter:
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
     ) -> tuple[list[Decided], Written]:
         """Decides a batch and writes it into columns, loading what is missing on `connection`."""
+        began = perf_counter()
         decided = await decide_batch(batch, lanes, utc_now(), lambda refs: self.loader.load(connection, refs))
         await self.loader.load_keys(connection, (ref.subject_id for entry in decided for ref, _ in entry.events))
-        return decided, write_batch(decided, lanes, self._mapper, self.keyring, self._settings.snapshot_every)
+        written = write_batch(decided, lanes, self._mapper, self.keyring, self._settings.snapshot_every)
+        self._watch.decided(began, batch, lanes, written)
+        return decided, written
 
     async def send(
         self, connection: psycopg.AsyncConnection[Row], decided: list[Decided], written: Written, lanes: BatchLanes
     ) -> AppendResult:
         """Appends a decided batch; until its result is concluded, its fate counts as unknown."""
         self.unsettled = (decided, written)
+        began = perf_counter()
         try:
             result = await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
-        except psycopg.errors.ReadOnlySqlTransaction:
-            self.unsettled = None  # refused before anything was written
+            await self._replicated()
+        except BaseException as error:
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                self.unsettled = None  # refused before anything was written
+            self._watch.broke(began, written)
             raise
-        await self._replicated()
+        self._watch.appended(began, result, written)
         return result
 
     async def _replicated(self) -> None:
@@ -195,7 +212,7 @@ class BatchWriter:
             lanes.commit()
             for (subject_id, record_class), key in written.new_keys.items():
                 self.keyring.put(subject_id, record_class, key)
-            answer_batch(decided, result)
+            self.answer(decided, result)
             await self.save_snapshots(connection, snapshot_columns(written, lanes, self.keyring))
             return [], 0
         if result.outcome == "repeated":
@@ -203,6 +220,11 @@ class BatchWriter:
             await self._answer_repeated(connection, [keyed[ordinal - 1] for ordinal in result.repeated])
             return [waiting for waiting in batch if not waiting.future.done()], 0
         return batch, 1
+
+    def answer(self, decided: list[Decided], result: AppendResult) -> None:
+        """Answers every command of a committed batch."""
+        answer_batch(decided, result)
+        self._watch.answered(decided)
 
     def accept(self, result: AppendResult, written: Written, lanes: BatchLanes) -> bool:
         """Notes what an append said of the history; tells whether the batch is recorded.
@@ -268,6 +290,7 @@ class BatchWriter:
             return self.connection
         self.connection = None
         connection = await self._database.connect_async("writer")
+        self._watch.metrics.connects.inc()
         with translated():
             try:
                 await check_durability(connection, standby_required=self._settings.standby_required)
@@ -363,7 +386,7 @@ class BatchWriter:
                 )
             return batch
         self.keyring.forget(row.subject_id for row in written.columns.keys)
-        answer_batch(decided, AppendResult("appended", found[0], found[1], (), ()))
+        self.answer(decided, AppendResult("appended", found[0], found[1], (), ()))
         return []
 
 

@@ -27,6 +27,7 @@ def test_defaults_need_nothing_but_a_folder() -> None:
     assert (settings.db_schema, settings.host, settings.port, settings.workers) == ("ledger", "127.0.0.1", 8000, 2)
     assert (settings.timezone, settings.wait_seconds, settings.queue) == ("Europe/Moscow", 5.0, 20_000)
     assert (settings.log_level, settings.log_format) == ("info", None)
+    assert (settings.metrics_port, settings.metrics_host, settings.otlp_endpoint) == (None, "127.0.0.1", None)
     assert settings.kek_path == Path(".ledger/keys/kek")
     assert settings.token_key_path == Path(".ledger/keys/token.pem")
 
@@ -48,6 +49,8 @@ def test_defaults_need_nothing_but_a_folder() -> None:
         ("LEDGER_QUEUE", "1", "queue", 1),
         ("LEDGER_LOG_LEVEL", "WARNING", "log_level", "warning"),
         ("LEDGER_LOG_FORMAT", "JSON", "log_format", "json"),
+        ("LEDGER_METRICS_PORT", "0", "metrics_port", 0),
+        ("LEDGER_OTLP_ENDPOINT", "https://otlp.test:4318", "otlp_endpoint", "https://otlp.test:4318"),
     ],
 )
 def test_setting_is_read_from_its_variable(
@@ -85,6 +88,8 @@ def test_setting_is_read_from_its_variable(
         ("LEDGER_DB_SCHEMA", "a" * 41),
         ("LEDGER_LOG_LEVEL", "canary"),
         ("LEDGER_LOG_FORMAT", "canary"),
+        ("LEDGER_METRICS_PORT", "65536"),
+        ("LEDGER_OTLP_ENDPOINT", "canary:4317"),
         ("LEDGER_TIMEZONE", "Europe/Canary"),
         ("LEDGER_TIMEZONE", "../../etc/canary"),
         ("LEDGER_TIMEZONE", "America"),

@@ -18,7 +18,7 @@ from ledger.clock import utc_now
 from ledger.errors import Forbidden, UndisclosedAccess
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
-from ledger.policy.reading import Denied, Relation, Resource, decide_reading
+from ledger.policy.reading import Decision, Denied, Relation, Resource, decide_reading
 from ledger.receipt import Disclosure
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
@@ -54,6 +54,8 @@ class OpenAccess(RecordingCommand):
     course_id: UUID | None = None
     group_id: UUID | None = None
     access_id: UUID = field(default_factory=new_id)
+    said: list[Decision] = field(default_factory=list, compare=False, repr=False)
+    """What policy said each time that this was decided; the last counts."""
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns the access and one lean event for each student concerned.
@@ -63,6 +65,7 @@ class OpenAccess(RecordingCommand):
         """
         relation = self._relation(lanes, context)
         decision = decide_reading(self.reader.actor, self.resource, relation)
+        self.said.append(decision)
         values: dict[str, object] = {
             "office": self.reader.actor.office.value,
             "policy": decision.policy,
@@ -144,11 +147,15 @@ async def open_access(
     header = Header(actor.id, actor.office.value, reader.request_id, None, reader.request_id, None, "electronic")
     context = Context(ledger.today(), actor.id, actor.office.value)
     recorded = await ledger.executor.execute(Envelope(command, header, context))
+    granted = recorded.events[0].topic == AccessOpened.TOPIC
+    ledger.telemetry.metrics.disclosures.recorded(
+        command.said[-1].policy, reader.channel, resource.value, granted=granted, students=len(command.students)
+    )
     if recorded.events[0].topic == AccessRefused.TOPIC:
         decision = decide_reading(actor, resource, Relation())
         reason = decision.reason if isinstance(decision, Denied) else "The relation that it needs does not hold today."
         raise Forbidden(reason, help="The refusal was recorded. Ask the director if you need access by your office.")
-    if recorded.events[0].topic != AccessOpened.TOPIC:
+    if not granted:
         raise UndisclosedAccess("The disclosure was not recorded as such.", help="Report this fault.")
     return Disclosure(
         command.access_id,

@@ -1,0 +1,87 @@
+"""Where the history and its views stand, as the database has it: true also while a projector is dead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ledger.errors import LedgerError
+from ledger.projections.tracking import Tracking
+from ledger.store.database import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from prometheus_client.core import Metric
+
+    from ledger.projections.tracking import Tracked
+    from ledger.projections.view import View
+    from ledger.store.database import Database
+
+PATIENCE_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The last position, and every view as it is served, or as far as it has been made where it is not served yet."""
+
+    position: int
+    views: Mapping[str, Tracked]
+
+
+def read_standing(database: Database, views: Iterable[View]) -> Standing:
+    """Returns where the history and these versions of the views stand, on a connection of its own.
+
+    Raises:
+        LedgerError: the database does not answer, or does not let us look.
+    """
+    with translated(), database.connect("projector") as connection:
+        connection.execute(f"SET statement_timeout = {PATIENCE_MS}")
+        # The views first: they never get ahead of what is read after them.
+        rows = Tracking(database).rows(connection)
+        last = connection.execute(database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")).fetchone()
+    versions = {view.name: view.version for view in views}
+    own = [row for row in rows if versions.get(row.view) == row.version]
+    made = {row.view: row for row in own if row.shadow}
+    return Standing(last[0] if last else 0, made | {row.view: row for row in own if not row.shadow})
+
+
+class HistoryCollector(Collector):
+    """The standing as metrics, read when somebody scrapes."""
+
+    def __init__(self, database: Database, views: Iterable[View]) -> None:
+        self._database = database
+        self._views = list(views)
+
+    def describe(self) -> Iterable[Metric]:
+        """Names the metrics without asking the database."""
+        return self._families(None)
+
+    def collect(self) -> Iterable[Metric]:
+        """Reads the standing; without a database only that it is down."""
+        try:
+            return self._families(read_standing(self._database, self._views))
+        except LedgerError:
+            return self._families(None)
+
+    @staticmethod
+    def _families(standing: Standing | None) -> list[Metric]:
+        up = GaugeMetricFamily("ledger_database_up", "1 if the database answers.")
+        last = GaugeMetricFamily("ledger_last_position", "Position of the last recorded event.")
+        by = ["view"]
+        position = GaugeMetricFamily("ledger_view_position", "Position that a view has reached.", labels=by)
+        lag = GaugeMetricFamily("ledger_view_lag_events", "Events that a view is behind the history.", labels=by)
+        failed = GaugeMetricFamily(
+            "ledger_view_failed_position", "Position of the event that stopped a view; 0 where none did.", labels=by
+        )
+        up.add_metric([], float(standing is not None))
+        if standing is not None:
+            last.add_metric([], standing.position)
+            for name, view in standing.views.items():
+                position.add_metric([name], view.position)
+                lag.add_metric([name], max(standing.position - view.position, 0))
+                failed.add_metric([name], view.failed_position or 0)
+        return [up, last, position, lag, failed]
