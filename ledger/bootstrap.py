@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ledger.aggregates.registry import EVENTS
 from ledger.application.ledger import Ledger
+from ledger.application.webhooks.dispatcher import Dispatcher
 from ledger.clock import school_calendar
 from ledger.errors import SettingsError
 from ledger.projections.runner import ProjectionRunner
@@ -78,6 +79,10 @@ class Foundation:
     def sealer(self) -> Sealer:
         """Returns the sealer of the log."""
         return Sealer(self.database, self.log_keys(), Anchor(self.settings.seal_path))
+
+    def dispatcher(self) -> Dispatcher:
+        """Returns a dispatcher of webhooks with a keyring of its own."""
+        return Dispatcher(self.id, self.database, self.mapper, self.keks, self.settings.networks)
 
 
 @contextmanager
@@ -176,6 +181,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
                 keys,
                 tail,
                 base.telemetry,
+                base.keks,
             )
         finally:
             await tail.close()

@@ -6,6 +6,7 @@ Without any of them the ledger starts an embedded PostgreSQL under `.ledger/` an
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ from ledger.errors import SettingsError
 
 _HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 _SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(text: str | None) -> tuple[Network, ...]:
+    return tuple(ip_network(part.strip()) for part in (text or "").split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -63,6 +71,10 @@ class Settings(BaseSettings):
     require_sync_replica: bool = Field(
         default=False, description="Record only on a server that has a synchronous standby (see docs/failover.md)."
     )
+    webhook_networks: str | None = Field(
+        default=None,
+        description="Networks besides the public ones that webhooks may lead to: `10.0.0.0/8,127.0.0.0/8`.",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(
         default=None, description="json or console; without it console on a terminal and json elsewhere."
@@ -95,6 +107,16 @@ class Settings(BaseSettings):
         if not _SCHEMA.fullmatch(value):
             message = "use a letter a-z and then up to 39 letters, digits or underscores"
             raise ValueError(message)
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _check_networks(cls, value: str | None) -> str | None:
+        try:
+            _networks(value)
+        except ValueError as error:
+            message = "use networks such as 10.0.0.0/8, several by commas"
+            raise ValueError(message) from error
         return value
 
     @field_validator("timezone")
@@ -130,6 +152,11 @@ class Settings(BaseSettings):
             message = "use an address such as http://127.0.0.1:4318"
             raise ValueError(message)
         return value
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Networks that webhooks may lead to although they are not public."""
+        return _networks(self.webhook_networks)
 
     @property
     def kek_path(self) -> Path:

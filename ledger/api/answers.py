@@ -14,12 +14,15 @@ from ledger.aggregates.course import CourseOpened
 from ledger.aggregates.school import SchoolFounded
 from ledger.aggregates.student.marks import AttendanceNoted, MarkRecorded, MarksOpened
 from ledger.aggregates.student.record import StudentEnrolled
+from ledger.aggregates.webhooks import WebhookRegistered
 from ledger.application.readiness import Part
 
 if TYPE_CHECKING:
     from ledger.store.commands import Recorded
 
-_STREAMS = frozenset({SchoolFounded.TOPIC, ClassGroupFormed.TOPIC, CourseOpened.TOPIC, StudentEnrolled.TOPIC})
+_STREAMS = frozenset(
+    event.TOPIC for event in (SchoolFounded, ClassGroupFormed, CourseOpened, StudentEnrolled, WebhookRegistered)
+)
 _LESSON = frozenset({MarkRecorded.TOPIC, AttendanceNoted.TOPIC})
 
 
@@ -63,7 +66,7 @@ class Ready(msgspec.Struct):
 def made_by(recorded: Recorded) -> UUID | None:
     """Returns the id of what was made, from the recorded columns alone, so that a repetition answers the same.
 
-    That is the stream of a school, class group, course or student that was opened, else the (first) event itself.
+    That is the stream of a school, class group, course, student or webhook that was opened, else the (first) event.
     """
     events = [event for event in recorded.events if event.topic != MarksOpened.TOPIC]
     if len(events) > 1 and events[0].topic in _LESSON:

@@ -96,6 +96,7 @@ def line_form(recording: Recording) -> type[Form]:
 
 _AN_ID = "019a0000-0000-7000-8000-000000000005"
 _WORDS = {
+    "webhook_id": ("Вебхук", "The webhook"),
     "student_id": ("Ученик", "The student"),
     "mark_id": ("Отметка", "The mark"),
     "group_id": ("Класс", "The class group"),

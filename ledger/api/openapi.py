@@ -20,7 +20,7 @@ from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas import achievements, courses, marks, school, students
+from ledger.api.schemas import achievements, courses, marks, school, students, webhooks
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.differences import Difference
@@ -28,6 +28,7 @@ from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
+from ledger.application.webhooks.shown import Webhooks, WebhookSecret
 from ledger.projections.rosters.projection import SchoolBody
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ FORMS: tuple[type[Form], ...] = (
     marks.MarkVoiding,
     marks.NewPeriodMark,
     marks.PeriodMarkCorrection,
+    webhooks.NewWebhook,
+    webhooks.SecretRotation,
+    webhooks.WebhookResumption,
+    webhooks.WebhookRemoval,
 )
 
 GroupPage = shown.Page[shown.GroupShown]
@@ -100,6 +105,8 @@ _ANSWERS: Mapping[str, Any] = {
     "Difference": Difference,
     "Alive": Alive,
     "Ready": Ready,
+    "Webhooks": Webhooks,
+    "WebhookSecret": WebhookSecret,
     "Problem": Problem,
 }
 
@@ -118,6 +125,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("disclosures", "Кто видел данные / Who saw the data"),
     ("history", "История записей об ученике / A student's history"),
     ("feed", "Лента событий / The feed of events"),
+    ("webhooks", "Вебхуки / Webhooks"),
     ("commands", "Что стало с запросом / What became of a request"),
     ("log", "Журнал прозрачности и квитанции / The transparency log, receipts"),
     ("health", "Состояние службы / Health"),

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.api.schemas import achievements, courses, marks, school, students
+from ledger.api.schemas import achievements, courses, marks, school, students, webhooks
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
 from ledger.application.record.courses import AddWork, AppointClassTeacher, AssignTeacher, FormClassGroup, OpenCourse
@@ -42,6 +42,7 @@ from ledger.application.record.students import (
     TransferIn,
     TransferOut,
 )
+from ledger.application.record.webhooks import RegisterWebhook, RemoveWebhook, ResumeWebhook, RotateWebhookSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,6 +106,7 @@ def _foreign_ids(found: Iterable[students.ForeignId]) -> tuple[tuple[str, str], 
 
 _STUDENT = "/v1/students/{student_id}"
 _MARK = f"{_STUDENT}/marks/{{mark_id}}"
+_WEBHOOK = "/v1/webhooks/{webhook_id}"
 
 RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
     recording.command: recording
@@ -138,6 +140,10 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(RecordAchievement, achievements.NewAchievement, f"{_STUDENT}/achievements"),
         Recording(GrantAward, achievements.NewAward, f"{_STUDENT}/awards"),
         Recording(CreditResult, achievements.NewCredit, f"{_STUDENT}/credits"),
+        Recording(RegisterWebhook, webhooks.NewWebhook, "/v1/webhooks"),
+        Recording(RotateWebhookSecret, webhooks.SecretRotation, f"{_WEBHOOK}/secrets"),
+        Recording(ResumeWebhook, webhooks.WebhookResumption, f"{_WEBHOOK}/resumptions"),
+        Recording(RemoveWebhook, webhooks.WebhookRemoval, f"{_WEBHOOK}/removals"),
     )
 }
 """By command; in the order in which the documentation shows them."""

@@ -8,7 +8,6 @@ sent. A stream ends after some minutes, so that tokens, workers and connections 
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from starlette.responses import StreamingResponse
 from ledger.application.disclose.cloudevents import cloud_event, source_of
 from ledger.application.disclose.feed import read_feed
 from ledger.errors import Busy, LedgerError
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ledger.application.disclose.gate import Reader
     from ledger.application.ledger import Ledger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 LIFE_S = 300.0
@@ -100,7 +100,7 @@ async def _events(
             # A client that leaves meanwhile must not break a connection of the pool in the middle of a query.
             page = await asyncio.shield(read_feed(ledger, reader, replace(query, after=page.seen)))
         except LedgerError as error:
-            logger.warning("A stream ends before its time: %s", error.code)
+            logger.warning("A stream ends before its time.", code=error.code)
             return
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
-    from ledger.store.keyring import Keyring
+    from ledger.store.keyring import KeyEncryptionKeys, Keyring
     from ledger.store.mapper import EventMapper
     from ledger.store.secrets import Hasher
     from ledger.store.tail import Tail
@@ -49,6 +49,7 @@ class Ledger:
     keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     tail: Tail
     telemetry: Telemetry
+    keks: KeyEncryptionKeys
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

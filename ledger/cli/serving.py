@@ -1,4 +1,4 @@
-"""The service as processes: API workers that share one listening socket, a projector and a sealer."""
+"""The service as processes: API workers that share a socket, a projector, a sealer, a dispatcher of webhooks."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def children(entrance: Door, workers: int) -> list[Child]:
     descriptor = entrance.socket.fileno()
     api = (*WORKER, "api", str(descriptor))
     found = [Child(f"api-{number}", api, (descriptor,)) for number in range(1, workers + 1)]
-    found += [Child(name, (*WORKER, name)) for name in ("projector", "sealer")]
+    found += [Child(name, (*WORKER, name)) for name in ("projector", "sealer", "dispatcher")]
     return [replace(child, command=(*child.command, "--name", child.name)) for child in found]
 
 

@@ -1,4 +1,4 @@
-"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, `projector` or `sealer`.
+"""A child of the supervisor: `python -m ledger.cli.worker api <file descriptor>`, or another kind.
 
 `--name` says what it is called in logs.
 
@@ -9,6 +9,7 @@ blocks unwind, so that the last process to leave stops the embedded server.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from ledger.telemetry.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ledger.bootstrap import Foundation
     from ledger.store.sealer import Sealer
 
 logger = get_logger(__name__)
@@ -46,8 +48,10 @@ def main(arguments: Sequence[str]) -> int:
                 serve(base, socket.socket(fileno=told.listen))
             elif told.kind == "projector":
                 _follow(base.runner().run, told.kind)
-            else:
+            elif told.kind == "sealer":
                 _follow(partial(_seal, base.sealer()), told.kind)
+            else:
+                asyncio.run(_dispatch(base))
     except LedgerError as error:
         logger.critical(error.detail, code=error.code, help=error.help)
     return 1
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ledger.cli.worker")
-    parser.add_argument("kind", choices=("api", "projector", "sealer"))
+    parser.add_argument("kind", choices=("api", "projector", "sealer", "dispatcher"))
     parser.add_argument("listen", nargs="?", type=int, help="file descriptor of the listening socket")
     parser.add_argument("--name", help="what it is called in logs and metrics")
     parser.add_argument("--metrics", type=int, help="file descriptor of the socket on which metrics are asked for")
@@ -97,6 +101,18 @@ def _follow(run: Callable[[threading.Event], None], name: str) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+async def _dispatch(base: Foundation) -> None:
+    """Tells webhooks until a signal comes; what was being sent then is sent again by the next dispatcher."""
+    dispatching = asyncio.ensure_future(base.dispatcher().run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, dispatching.cancel)
+    await asyncio.wait([dispatching])
+    if dispatching.cancelled():
+        sys.exit(0)
+    dispatching.result()
 
 
 if __name__ == "__main__":

@@ -9,24 +9,24 @@ the server's queue of notifications.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerError
 from ledger.store.database import translated
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import psycopg
 
     from ledger.store.database import Database, Row
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 POLL_S = 0.5
 RECONNECT_S = 0.5
 IDLE_S = 30.0
 
-_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
+LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 
 
 class Tail:
@@ -34,7 +34,8 @@ class Tail:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._position = 0
+        self.position = 0
+        """The newest event that was seen; no more than a hint while nobody waits."""
         self._news = asyncio.Event()
         self.waiting = 0
         """How many wait."""
@@ -57,7 +58,7 @@ class Tail:
         self.waiting += 1
         try:
             async with asyncio.timeout(seconds):
-                while self._position <= after and not self._stopped:
+                while self.position <= after and not self._stopped:
                     self._start()
                     await self._news.wait()
         except TimeoutError:
@@ -65,7 +66,7 @@ class Tail:
         finally:
             self.waiting -= 1
             self._idle_since = asyncio.get_running_loop().time()
-        return self._position > after
+        return self.position > after
 
     def stop(self) -> None:
         """Wakes everybody who waits, with nothing, and lets nobody wait again."""
@@ -95,16 +96,16 @@ class Tail:
                         await connection.execute(self._database.bind("LISTEN {schema}"))
                         await self._look(connection)
             except LedgerError as error:
-                logger.warning("Whoever waits for events waits for the database: %s", error)
+                logger.warning("Whoever waits for events waits for the database.", code=error.code)
                 await asyncio.sleep(RECONNECT_S)
 
     async def _look(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        last = self._database.bind(_LAST)
+        last = self._database.bind(LAST)
         while not self._stopped and self._wanted():
             row = await (await connection.execute(last, prepare=True)).fetchone()
             position = int(row[0]) if row else 0
-            if position != self._position:
-                self._position = position
+            if position != self.position:
+                self.position = position
                 self._news.set()
                 self._news = asyncio.Event()
             async for _ in connection.notifies(timeout=POLL_S, stop_after=1):

@@ -24,6 +24,7 @@ from ledger.api.routes import (
     states,
     students,
     transfers,
+    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         feed,
         event,
         states,
+        webhooks,
         commands,
         log,
         health,

@@ -27,6 +27,7 @@ from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.tail import LAST
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ OPENED, ERASED, WITHHELD = "opened", "erased", "withheld"
 
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
 _BASE = frozenset({"originator_id", "originator_version", "timestamp", "event_id"})
-_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _STUDENTS = "SELECT stream_id FROM {schema}.events WHERE stream_id = ANY(%b::uuid[]) AND version = 1"
-_HEADER_COLUMNS = ENTRY_COLUMNS.removesuffix("state") + "''::bytea AS state"
+HEADER_COLUMNS = ENTRY_COLUMNS.removesuffix("state") + "''::bytea AS state"
+"""The columns of an entry without its state, which is the bulk of it."""
 
 
 class AheadOfHistory(Conflict):
@@ -209,7 +210,7 @@ async def _select(ledger: Ledger, query: FeedQuery) -> tuple[list[Entry], int, i
     bind = ledger.database.bind
     with translated():
         async with ledger.keys.connection() as connection:
-            row = await (await connection.execute(bind(_LAST), prepare=True)).fetchone()
+            row = await (await connection.execute(bind(LAST), prepare=True)).fetchone()
             last = int(row[0]) if row else 0
             until = last if query.until is None else query.until
             if max(query.after, until) > last:
@@ -226,7 +227,7 @@ async def _select(ledger: Ledger, query: FeedQuery) -> tuple[list[Entry], int, i
             if query.topic is not None:
                 where.append("starts_with(topic, %b)")
                 parameters.append(query.topic)
-            columns = ENTRY_COLUMNS if query.payload else _HEADER_COLUMNS
+            columns = ENTRY_COLUMNS if query.payload else HEADER_COLUMNS
             text = f"SELECT {columns} FROM {{schema}}.events WHERE {' AND '.join(where)} ORDER BY position LIMIT %b"  # noqa: S608 - ours
             cursor = await connection.execute(bind(text), (*parameters, query.limit + 1), prepare=True, binary=True)
             entries = [Entry._make(found) for found in await cursor.fetchall()]

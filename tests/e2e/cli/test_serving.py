@@ -83,7 +83,7 @@ async def test_killed_supervisor_takes_its_children_and_the_embedded_server_with
     with cli.started("serve", "--port", "0", "--workers", "1") as running:
         await until(_ready(_url(running)), seconds=PATIENCE_S)
         everybody = [*running.tree.children(recursive=True), cli.postmaster()]
-        assert len([process for process in everybody if process is not None]) == 4
+        assert len([process for process in everybody if process is not None]) == 5
         running.process.kill()
         await until(lambda: all(gone(process) for process in everybody), seconds=PATIENCE_S)
 

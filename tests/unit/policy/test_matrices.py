@@ -41,6 +41,7 @@ MAY_RECORD = {
     "awards": "+ . + + + + . . . .",
     "credits": "+ . . + + + . . . .",
     "imports": "+ . . . + . . . . .",
+    "webhooks": "+ . . . + . . . . .",
 }
 
 # A row an office and its relations (own, teaches, class_teacher); a column a resource, in the order of RESOURCES.

@@ -1,0 +1,1 @@
+"""Webhooks: which there are, what they sign with, where they may lead, and the dispatcher that tells them."""

@@ -1,0 +1,124 @@
+"""Which webhooks there are, folded from their events; there are few, and no view is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.aggregates.webhooks import WebhookRegistered, WebhookRemoved, WebhookResumed, WebhookSecretRotated
+from ledger.seal.entry import Entry
+from ledger.store.database import translated
+from ledger.store.header import decode_header
+from ledger.store.keyring import SELECT_KEYS
+from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.tail import LAST
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Database, Row
+    from ledger.store.keyring import Keyring
+    from ledger.store.mapper import EventMapper
+    from ledger.streams.base import LedgerEvent
+
+_SELECT = (
+    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
+    " AND position <= %b AND starts_with(topic, 'webhook.') ORDER BY position"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A secret: the event that called for it, and when."""
+
+    id: UUID
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredWebhook:
+    """A webhook as its events tell.
+
+    Args:
+        after: the position after which it begins.
+        secret: what it signs with; `previous` is the secret before.
+        changed: position of its last event.
+        resumed: position of its last resumption, 0 where there was none.
+    """
+
+    id: UUID
+    url: str
+    topics: tuple[str, ...]
+    after: int
+    registered_at: datetime
+    registered_by: UUID
+    secret: Generation
+    changed: int
+    previous: Generation | None = None
+    resumed: int = 0
+
+    def wants(self, topic: str) -> bool:
+        """Tells whether events of a topic are announced."""
+        return not self.topics or topic.startswith(self.topics)
+
+
+class Registry:
+    """The webhooks of a ledger, brought up to date whenever somebody looks."""
+
+    def __init__(self, school: UUID, database: Database, mapper: EventMapper, keyring: Keyring) -> None:
+        self._school = school
+        self._select = database.bind(_SELECT)
+        self._select_keys = database.bind(SELECT_KEYS)
+        self._mapper = mapper
+        self._keyring = keyring
+        self._last = database.bind(LAST)
+        self.position = 0
+        """Up to where the history was looked through."""
+        self.webhooks: dict[UUID, RegisteredWebhook] = {}
+        self.removed: set[UUID] = set()
+
+    async def refresh(self, connection: psycopg.AsyncConnection[Row]) -> dict[UUID, RegisteredWebhook]:
+        """Returns the webhooks that there are now; removed ones are none of them.
+
+        Raises:
+            Unreadable: one of their events was altered.
+        """
+        with translated():
+            row = await (await connection.execute(self._last, prepare=True)).fetchone()
+            last = int(row[0]) if row else 0
+            parameters = (self._school, self.position, last)
+            cursor = await connection.execute(self._select, parameters, prepare=True, binary=True)
+            entries = [Entry._make(found) for found in await cursor.fetchall()]
+            if any(self._keyring.find(entry.subject_id, entry.record_class) is None for entry in entries):
+                cursor = await connection.execute(self._select_keys, ([self._school],), prepare=True, binary=True)
+                self._keyring.admit([self._school], await cursor.fetchall())
+        for entry in entries:
+            self._apply(entry, self._mapper.open(entry, self._keyring))
+            self.position = entry.position
+        self.position = max(self.position, last)
+        return self.webhooks
+
+    def _apply(self, entry: Entry, event: LedgerEvent) -> None:
+        if isinstance(event, WebhookRegistered):
+            self.webhooks[entry.stream_id] = RegisteredWebhook(
+                entry.stream_id,
+                event.url,
+                event.topics,
+                entry.position if event.after is None else event.after,
+                entry.recorded_at,
+                decode_header(entry.header).actor,
+                Generation(entry.event_id, entry.recorded_at),
+                entry.position,
+            )
+            return
+        known = replace(self.webhooks[entry.stream_id], changed=entry.position)
+        if isinstance(event, WebhookSecretRotated):
+            known = replace(known, secret=Generation(entry.event_id, entry.recorded_at), previous=known.secret)
+        elif isinstance(event, WebhookResumed):
+            known = replace(known, resumed=entry.position)
+        self.webhooks[entry.stream_id] = known
+        if isinstance(event, WebhookRemoved):
+            del self.webhooks[entry.stream_id]
+            self.removed.add(entry.stream_id)
