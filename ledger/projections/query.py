@@ -102,6 +102,12 @@ async def positions(
     }
 
 
+async def lowest(connection: psycopg.AsyncConnection[Row], database: Database, views: Sequence[View]) -> int:
+    """Returns the position that every one of the views has reached."""
+    found = await positions(connection, database, views)
+    return min(found.get(view.name, (0, None))[0] for view in views)
+
+
 async def wait_for(
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]],
     database: Database,

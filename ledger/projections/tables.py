@@ -89,6 +89,10 @@ class TableStore:
         at = self._key_width + self._clear_width
         return stored[at], stored[at + 1]
 
+    def position(self, stored: tuple[Any, ...]) -> int:
+        """Returns the position of the event that changed the row last."""
+        return int(stored[self._key_width + self._clear_width + 2])
+
     def open(self, stored: tuple[Any, ...], keyring: Keyring) -> tuple[Key, Row]:
         """Returns a stored row, opened.
 

@@ -1,7 +1,8 @@
 """A page of a journal: its students are known by opaque id, disclosed and committed, and only then opened.
 
 Now, it is read from the views; as of a moment, it is folded from the events up to it. Both ways find their rows and
-leave the rest to the same code: a page as of a position is the page that was served there.
+leave the rest to the same code: a page as of a position is the page that was served there. What moves while a page is
+made is folded as well, so that every page is of one position.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.journals import queries
 from ledger.projections.journals.projection import EntryBody, ResultBody
-from ledger.projections.query import positions
+from ledger.projections.query import Stored, lowest
 from ledger.projections.rosters import queries as rosters
 from ledger.projections.rosters.projection import StudentBody
+from ledger.projections.view import Moment
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
     from ledger.application.disclose.shown import CourseShown
     from ledger.application.ledger import Ledger
-    from ledger.projections.view import Key, Moment, Row
+    from ledger.projections.tables import TableStore
+    from ledger.projections.view import Key, Row
     from ledger.receipt import Disclosure
 
 VIEWS = ("rosters", "journals")
@@ -51,12 +54,11 @@ _Opened = list[tuple["Key", "Row"]]
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The rows of a page's students, opened, and the position that they are of."""
+    """The rows of a page's students, opened."""
 
     students: _Opened
     entries: _Opened
     results: _Opened
-    position: int
 
 
 def show_cell(key: Key, row: Row) -> CellShown:
@@ -121,11 +123,12 @@ async def read_journal(
         InvalidInput: the moment has not come yet.
     """
     check_students(limit)
-    moment = None if as_of.is_now else await find_moment(ledger, as_of, VIEWS)
+    asked = None if as_of.is_now else await find_moment(ledger, as_of, VIEWS)
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     courses, works = table(ledger, "rosters", "courses"), table(ledger, "rosters", "works")
     members = table(ledger, "rosters", "memberships")
-    async with snapshot(ledger, VIEWS, max(min_position, moment.position if moment else 0)) as connection:
+    async with snapshot(ledger, VIEWS, max(min_position, asked.position if asked else 0)) as connection:
+        moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(name) for name in VIEWS]))
         course_rows = await rosters.by_key(connection, courses, [course_id])
         if not course_rows:
             raise _no_course()
@@ -133,7 +136,8 @@ async def read_journal(
         marked = await queries.students_in(connection, entries, course_id, after, limit + 1, moment)
         attested = await queries.students_in(connection, results, course_id, after, limit + 1, moment)
         work_rows = await rosters.works_of_course(connection, works, course_id)
-    frame = await past_of_course(ledger, course_id, moment.position) if moment is not None else None
+    live = asked is None and _untouched((courses, course_rows), (works, work_rows), since=moment)
+    frame = None if live else await past_of_course(ledger, course_id, moment.position)
     if frame is not None and not frame[0]:
         raise _no_course()
     ids = sorted({*belonging, *marked, *attested})
@@ -145,16 +149,15 @@ async def read_journal(
     if frame is None:
         frame = (await open_school_rows(ledger, courses, course_rows), await open_school_rows(ledger, works, work_rows))
     course = show_course(*frame[0][0])
-    if moment is None:
-        content = await _content_now(ledger, receipt, course_id, page)
-    else:
+    content = await _content_now(ledger, receipt, course_id, page, moment) if asked is None else None
+    if content is None:
         content = await _content_then(ledger, receipt, course, page, moment)
     return JournalPage(
         course,
         [show_work(key, row) for key, row in frame[1]],
         _lines(page, content),
         str(page[-1]) if len(ids) > limit else None,
-        content.position,
+        moment.position,
         receipt.access_id,
         as_of.effective_on,
     )
@@ -164,20 +167,31 @@ def _no_course() -> NotFound:
     return NotFound("There is no such course, or there was none at that moment.", help="List them: GET /v1/courses.")
 
 
-async def _content_now(ledger: Ledger, receipt: Disclosure, course_id: UUID, page: list[UUID]) -> _Content:
+def _untouched(*tables: tuple[TableStore, list[Stored]], since: Moment) -> bool:
+    """Tells whether stored rows are still what they were at a moment that their views had reached."""
+    return all(store.position(row) <= since.position for store, rows in tables for row in rows)
+
+
+async def _content_now(
+    ledger: Ledger, receipt: Disclosure, course_id: UUID, page: list[UUID], moment: Moment
+) -> _Content | None:
+    """Returns what the views say, or None where it has changed since the page's students were found.
+
+    The disclosure lies between the two, and the views move on, each at its own pace: what they say together then was
+    never a page.
+    """
     students = table(ledger, "rosters", "students")
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     async with snapshot(ledger, VIEWS) as connection:
         student_rows = await rosters.by_key(connection, students, page)
         cell_rows = await queries.rows_of(connection, entries, course_id, page)
         result_rows = await queries.rows_of(connection, results, course_id, page)
-        found = await positions(connection, ledger.database, ledger.views)
-        position = min(found[view][0] for view in VIEWS)
+    if not _untouched((students, student_rows), (entries, cell_rows), (results, result_rows), since=moment):
+        return None
     return _Content(
         await open_rows(ledger, receipt, students, student_rows),
         await open_rows(ledger, receipt, entries, cell_rows),
         await open_rows(ledger, receipt, results, result_rows),
-        position,
     )
 
 
@@ -192,7 +206,6 @@ async def _content_then(
         rows_of(students, "students"),
         [(key, row) for key, row in rows_of(journal, "entries") if row.clear[0] == course.course_id],
         [(key, row) for key, row in rows_of(journal, "results") if key[1] == course.course_id],
-        moment.position,
     )
 
 

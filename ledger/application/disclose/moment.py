@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ledger.aggregates.student.marks import MarkCorrected, MarkVoided, PeriodMarkCorrected
 from ledger.aggregates.student.record import StudentEnrolled
 from ledger.errors import InvalidInput
-from ledger.projections.query import positions
+from ledger.projections.query import lowest
 from ledger.projections.retention.projection import happened_on
 from ledger.projections.view import Moment
 from ledger.store.database import translated
@@ -100,8 +100,8 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
     """
     if views and as_of.position is None and as_of.known_at is None:
         async with ledger.pool.connection() as connection:
-            found = await positions(connection, ledger.database, ledger.views)
-        return Moment(min(found.get(view, (0, None))[0] for view in views), as_of.effective_on)
+            position = await lowest(connection, ledger.database, [ledger.view(name) for name in views])
+        return Moment(position, as_of.effective_on)
     if as_of.known_at is not None:
         return Moment(await _number(ledger, _BY_TIME, {"time": as_of.known_at}), as_of.effective_on)
     last = await _number(ledger, _LAST)

@@ -7,7 +7,7 @@ CREATE TABLE entries (
     since bigint NOT NULL, -- position of the event that made the row
     subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL
 );
-CREATE INDEX entries_course_student ON entries (course_id, student_id);
+CREATE INDEX entries_course_student ON entries (course_id, student_id) INCLUDE (since, effective_on);
 CREATE TABLE results (
     student_id uuid NOT NULL,
     course_id uuid NOT NULL,
@@ -18,4 +18,4 @@ CREATE TABLE results (
     subject_id uuid NOT NULL, record_class text NOT NULL, position bigint NOT NULL, sealed bytea NOT NULL,
     PRIMARY KEY (student_id, course_id, period, kind)
 );
-CREATE INDEX results_course_student ON results (course_id, student_id);
+CREATE INDEX results_course_student ON results (course_id, student_id) INCLUDE (since, effective_on);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,6 +20,8 @@ from ledger.application.record.students import LeaveSchool, MoveToGroup
 from ledger.errors import Busy, InvalidInput, NotFound
 from ledger.ids import new_id
 from ledger.store.keyring import Keyring
+from ledger.store.mapper import EventMapper
+from tests.support.api import projecting
 from tests.support.desk import TEACHER, reads
 from tests.support.school import YEAR_BEGINS
 from tests.support.tampering import erase, in_events
@@ -196,3 +200,52 @@ async def test_erased_class_is_missing_from_every_earlier_page_and_breaks_none(d
         assert (len(then[stays].cells), bool(then[stays].family_name)) == (1, True)
     with pytest.raises(NotFound, match="erased"):
         await read_student(desk.ledger, reads(), gone, as_of=AsOf(last))
+
+
+# --- while the views move ---------------------------------------------------------------------------------------------
+
+
+async def test_page_of_now_is_read_from_the_views_where_nothing_moves(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folding is for the past; a page of now costs its rows, however long the history."""
+    (student,) = await desk.enrols()
+    await desk.marks(student)
+    last = await desk.catches_up()
+    monkeypatch.setattr(EventMapper, "open", lambda *_: pytest.fail("An event was opened."))
+    for _ in range(2):  # its own disclosure, which the views have not reached, is no change
+        shown = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
+        assert (shown.position, len(shown.lines[0].cells)) == (last, 1)
+
+
+async def test_page_served_while_the_views_move_is_the_page_of_its_position(desk: Desk) -> None:
+    """Somebody records without a pause, the views follow each at its own pace, and pages are read all the while."""
+    students = await desk.enrols(4)
+    await desk.catches_up()
+    served: list[JournalPage] = []
+    recording = True
+
+    async def records() -> None:
+        for number in range(40):
+            student = students[number % 4]
+            recorded = await desk.does(desk.mark(student, "432"[number % 3]), TEACHER)
+            if number % 3 == 0:
+                await corrects(desk, student, recorded.events[-1].event_id, "5")
+            if number % 10 == 5:
+                await desk.enrols(family=f"Новый{number}")
+                await desk.does(AddWork(school=desk.school, course_id=desk.course, title=f"{number}", kind="control"))
+
+    async def reads_pages() -> None:
+        while recording:
+            served.append(await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50))
+
+    with projecting(desk.base):
+        readers = [asyncio.ensure_future(reads_pages()) for _ in range(3)]
+        await records()
+        recording = False
+        await asyncio.gather(*readers)
+    await desk.catches_up()
+    assert len({page.position for page in served}) > 5
+    for shown in served:
+        then = await page(desk, AsOf(shown.position))
+        assert replace(then, access_id=shown.access_id) == shown
