@@ -52,6 +52,9 @@ POLL_S = 0.1
 _REFUSED = frozenset({"LG001", "23505", "23514"})
 """SQLSTATEs of the log's triggers and constraints: somebody else has written to it."""
 
+_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
+_LOOK = "Compare the database with its backups, the published checkpoints and the witnesses."
+
 _LEADER = (
     "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_sealer'::regrole::oid::bigint & 4294967295))"
 )
@@ -106,6 +109,35 @@ class Sealer:
             except StoreUnavailable as error:
                 logger.warning("The sealer lost the database: %s", error)
                 stop.wait(0.5)
+
+    def catch_up(self) -> int:
+        """Seals everything that is recorded now and returns the size of the log; for commands without a service.
+
+        Where another sealer leads, it does the work and this waits for it.
+
+        Raises:
+            HistoryAlarm: what is stored does not continue what was signed.
+        """
+        with translated(), self._database.connect("sealer") as connection:
+            row = connection.execute(self._database.bind(_LAST)).fetchone()
+            last = int(row[0]) if row else 0
+            leads = False
+            while (stored := newest(connection, self._database)) is None or stored.size < last:
+                if not last:
+                    break
+                if not leads:
+                    row = connection.execute(self._database.bind(_LEADER)).fetchone()
+                    leads = bool(row and row[0])
+                    if leads:
+                        self.recover(connection)
+                if leads:
+                    self.seal(connection)
+                    continue
+                row = connection.execute(self._database.bind("SELECT reason FROM {schema}.log_alarm")).fetchone()
+                if row is not None:
+                    raise HistoryAlarm(row[0], help=_LOOK)
+                time.sleep(POLL_S)
+        return last
 
     def _follow(self, connection: psycopg.Connection[Row], stop: threading.Event) -> None:
         try:
@@ -272,5 +304,5 @@ def _alarming() -> Iterator[None]:
 def _alarm(detail: str) -> HistoryAlarm:
     return HistoryAlarm(
         f"Nothing more is sealed. {detail}",
-        help="Compare the database with its backups, the published checkpoints and the witnesses.",
+        help=_LOOK,
     )

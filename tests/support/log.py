@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from ledger.seal.merkle import Nodes, leaf_hash, node_hash
-from ledger.seal.tiles import ENTRIES, HEIGHT, WIDTH, Tile, write_bundle
+import msgspec
+
+from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.entry import Entry, encode_entry
+from ledger.seal.merkle import Nodes, inclusion_proof, leaf_hash, node_hash, root
+from ledger.seal.note import ED25519, SignerKey
+from ledger.seal.pack import FORMAT, PackInfo, bundles_of, write_sums
+from ledger.seal.proof import Receipt
+from ledger.seal.tiles import ENTRIES, HEIGHT, WIDTH, Tile, tiles_of, write_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 
 def nodes_of(entries: Sequence[bytes]) -> Nodes:
@@ -35,3 +45,54 @@ def files_of(entries: Sequence[bytes]) -> Callable[[Tile], bytes]:
         return b"".join(nodes(tile.level * HEIGHT, first + offset) for offset in range(tile.width))
 
     return load
+
+
+SIGNER = SignerKey("log.example/test", ED25519, b"\x01" * 32)
+
+
+def an_entry(position: int) -> bytes:
+    """Returns the entry of a synthetic event."""
+    return encode_entry(
+        Entry(
+            position,
+            UUID(int=position),
+            UUID(int=7),
+            position,
+            UUID(int=9),
+            "marks.recorded",
+            datetime(2025, 9, 1, tzinfo=UTC) + timedelta(seconds=position),
+            "marks",
+            1,
+            b"c" * 16,
+            b"header",
+            b"state %d" % position,
+        )
+    )
+
+
+def checkpoint_of(entries: Sequence[bytes], signer: SignerKey = SIGNER) -> bytes:
+    """Returns the signed checkpoint over entries."""
+    size = len(entries)
+    return bytes(Checkpoint(signer.name, size, root(nodes_of(entries), size)).signed_by(signer))
+
+
+def write_pack(folder: Path, entries: Sequence[bytes], *, since: int = 1, student: Sequence[int] = ()) -> Path:
+    """Writes an evidence pack as the export does, of a log that never was in a database."""
+    size, load, nodes = len(entries), files_of(entries), nodes_of(entries)
+    files: dict[str, bytes] = {
+        "checkpoint": checkpoint_of(entries),
+        "keys": f"{SIGNER.verifier}\n".encode(),
+        "README.md": b"read me\n",
+        "pack.json": msgspec.json.encode(PackInfo(FORMAT, "student" if student else "log", SIGNER.name, size, since)),
+    }
+    if not student:
+        files |= {tile.path: load(tile) for tile in (*tiles_of(size), *bundles_of(size, since))}
+    for position in student:
+        path = tuple(inclusion_proof(nodes, position - 1, size))
+        files[f"entries/{position}"] = entries[position - 1]
+        files[f"receipts/{position}.tlog-proof"] = bytes(Receipt(position - 1, path, checkpoint_of(entries)))
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    write_sums(folder)
+    return folder

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from ledger.store.database import Row
 
 
-GROUPS = {"test_import.py": "short", "test_reading.py": "short", "test_auditing.py": "short"}
+GROUPS = {
+    "test_import.py": "short",
+    "test_reading.py": "short",
+    "test_auditing.py": "short",
+    "test_evidence.py": "short",
+}
 """Two workers share the load; those in a group share its homes."""
 
 

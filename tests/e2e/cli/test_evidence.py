@@ -1,0 +1,60 @@
+"""`ledger evidence`: a pack from an imported school, verified by another home that knows nothing of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from ledger.store.database import Row
+    from tests.e2e.cli.conftest import Imported
+    from tests.support.cli import Cli
+
+
+def test_pack_is_verified_without_database_and_what_was_not_checked_is_said(
+    tiny: Imported, cli: Cli, tmp_path: Path
+) -> None:
+    pack = tmp_path / "pack"
+    exported = tiny.cli.works("evidence", "export", "--out", str(pack), "--json").last
+    report = cli.works("evidence", "verify", str(pack), "--json").last
+    assert report["entries"] == report["size"] == exported["size"]
+    assert report["continues"] is None
+    key = (pack / "keys").read_text().strip()
+    told = cli.works("evidence", "verify", str(pack), "--key", key, "--checkpoint", str(pack / "checkpoint")).out
+    assert "Всё сходится" in told
+    assert "continues the older checkpoint" in told
+    assert "The verifier key is the pack's own" not in told
+    assert not (cli.home / "postgres").exists()
+
+
+def test_altered_pack_is_refused_with_the_position(tiny: Imported, cli: Cli, tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    tiny.cli.works("evidence", "export", "--out", str(pack))
+    (bundle,) = (pack / "tile" / "entries" / "000.p").iterdir()
+    data = bytearray(bundle.read_bytes())
+    data[-1] ^= 1
+    bundle.write_bytes(data)
+    refused = cli.fails("evidence", "verify", str(pack))
+    assert refused.error.startswith("Position ")
+    assert refused.code == 1
+
+
+def test_pack_of_a_student_is_disclosed(tiny: Imported, owner: psycopg.Connection[Row], tmp_path: Path) -> None:
+    student = str(owner.execute("SELECT subject_id FROM events WHERE topic = 'student.enrolled'").fetchone()[0])  # type: ignore[index]  # there are some
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "pack"), "--student", student)
+    lines = tiny.cli.works("disclosures", student, "--json").lines
+    assert any(line.get("resource") == "history" and line.get("channel") == "cli" for line in lines)
+    assert tiny.cli.works("evidence", "verify", str(tmp_path / "pack"), "--json").last["kind"] == "student"
+
+
+def test_teacher_exports_nothing(tiny: Imported, tmp_path: Path) -> None:
+    assert "FEED" not in tiny.cli.fails("evidence", "export", "--out", str(tmp_path / "x"), "--office", "teacher").error
+    assert not (tmp_path / "x").exists()
+
+
+def test_bad_arguments_are_said(cli: Cli, tmp_path: Path) -> None:
+    assert "no evidence pack" in cli.fails("evidence", "verify", str(tmp_path)).error
+    assert "PRIVATE" not in cli.fails("evidence", "verify", str(tmp_path), "--key", "x").error
