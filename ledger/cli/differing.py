@@ -35,7 +35,7 @@ _SIGNS = {"added": "+", "changed": "~", "voided": "×"}
 def diff(
     student: StudentArgument,
     since: Annotated[
-        When, typer.Option("--from", parser=When, metavar="WHEN", help="Position, day or time to compare from.")
+        When, typer.Option("--from", parser=When, metavar="WHEN", help="Position, day (its end) or time.")
     ],
     until: Annotated[
         When | None,

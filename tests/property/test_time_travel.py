@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from ledger.aggregates.student.record import Membership
 from ledger.application.disclose.differences import read_difference
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.moment import NOW, AsOf, MomentShown
+from ledger.application.disclose.past import Past
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.states import read_state
 from ledger.application.disclose.students import read_student
 from ledger.errors import NotFound
+from ledger.projections.journals.projection import JOURNALS
+from ledger.projections.portfolios.projection import PORTFOLIOS
+from ledger.projections.view import Moment
+from ledger.projections.views import all_views
 from tests.support.desk import a_base, at_desk, reads
 from tests.support.postgres import fresh_ledger
-from tests.support.story import Step, Story, again, steps, told
+from tests.support.story import Step, Story, again, histories, steps, told
+from tests.support.views import body, facts_of, replay
+from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from ledger.aggregates.student import StudentRecord
     from ledger.application.disclose.differences import Difference
     from ledger.application.disclose.shown import JournalPage, Portfolio, StudentShown
     from ledger.application.disclose.states import StudentState
+    from ledger.projections.view import Key, Row, View
     from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.mapper import EventMapper
     from tests.support.desk import Desk
+    from tests.support.views import Stored
 
+VIEWS = all_views(lambda field, value: f"{field}|{value}".encode())
 NIL = UUID(int=0)
 LIMIT = 2
 
@@ -204,9 +217,52 @@ def test_page_as_of_a_position_is_the_page_that_was_served_there(
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, min_size=25, max_size=80))
 def test_page_as_of_a_position_is_the_page_that_was_served_there_in_many_long_histories(
     postgres_url: str, keks: KeyEncryptionKeys, mapper: EventMapper, tmp_path: Path, history: list[Step]
 ) -> None:
     tells(postgres_url, keks, mapper, tmp_path, history)
+
+
+# --- what had happened, in memory -------------------------------------------------------------------------------------
+
+
+def rows_at(story: Story, view: View, moment: Moment) -> Stored:
+    """Returns the rows as of a moment by position and table key."""
+    return dict(Past(facts_of(story)).fold(view, moment).items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, st.integers(0, 200), st.integers(0, 45))
+def test_what_had_happened_by_a_day_is_what_is_known_of_the_days_up_to_it(
+    history: list[Step], position: int, ago: int
+) -> None:
+    """Marks, marks of periods and the portfolio: nothing of later days, and of earlier ones all that is known."""
+    story, day = told(history), TODAY - timedelta(days=ago)
+    for view in (JOURNALS, PORTFOLIOS):
+        everything = replay(view, facts_of(story)[:position])
+        assert rows_at(story, view, Moment(position)) == everything
+        then = rows_at(story, view, Moment(position, day))
+        assert then == {name: row for name, row in everything.items() if _day(view, name, row) <= day}
+
+
+def _day(view: View, name: tuple[str, Key], row: Row) -> date:
+    names = [column.name for column in view.table(name[0]).clear]
+    place = names.index("effective_on" if "effective_on" in names else "happened_on")
+    return cast("date", row.clear[place])
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, st.integers(0, 45))
+def test_groups_of_a_student_up_to_a_day_do_not_depend_on_what_happened_later(history: list[Step], ago: int) -> None:
+    story, day = told(history), TODAY - timedelta(days=ago)
+    then = rows_at(story, VIEWS[0], Moment(len(story.events), day))
+    for student in story.students:
+        lane: StudentRecord = story.the(student)
+        shown = body(then, "students", student.subject_id).memberships
+        for number in range(60):
+            asked = day - timedelta(days=number)
+            covering = [one for one in shown if Membership(one.group_id, one.starts_on, one.ends_on).covers(asked)]
+            known = {one.group_id for one in lane.state.memberships if one.covers(asked)}
+            assert {one.group_id for one in covering} == known
