@@ -93,7 +93,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
             url = settings.database_url.get_secret_value()
         else:
             url = stack.enter_context(EmbeddedPostgres(settings.home)).url
-        yield Database(url, settings.db_schema)
+        yield Database(url, settings.db_schema, settings.statement_seconds, settings.pool_seconds)
 
 
 def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
@@ -159,8 +159,12 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
     """Yields a ledger whose executor runs on this event loop."""
     settings, database = base.settings, base.database
     keyring = Keyring(base.keks)
-    limits = ExecutorSettings(queue=settings.queue, standby_required=settings.require_sync_replica)
-    executor = CommandExecutor(database, base.mapper, keyring, limits, base.telemetry)
+    bounds = ExecutorSettings(
+        queue=settings.queue,
+        patience_s=settings.patience_seconds,
+        standby_required=settings.require_sync_replica,
+    )
+    executor = CommandExecutor(database, base.mapper, keyring, bounds, base.telemetry)
     async with database.pool("reader", 8) as pool, database.pool("writer", 4) as keys:
         for name, watched in (("reader", pool), ("writer", keys)):
             base.telemetry.metrics.pools.watch(name, watched.get_stats)

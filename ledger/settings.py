@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     queue: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=20_000, description="Waiting commands of one process beyond which new ones are answered 503."
     )
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=2000.0, description="Requests per second of one client in one process; 0 sets no limit."
+    )
+    rate_strangers: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=50.0, description="The same of one address for requests without a valid token."
+    )
+    request_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=60.0, description="How long a request may take; bulk requests and streams have bounds of their own."
+    )
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=20.0, description="How long a client may take to send a body, or between two pieces of a bulk request."
     )
@@ -74,6 +83,19 @@ class Settings(BaseSettings):
     webhook_networks: str | None = Field(
         default=None,
         description="Networks besides the public ones that webhooks may lead to: `10.0.0.0/8,127.0.0.0/8`.",
+    )
+    patience_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="How long commands wait for a database that went away."
+    )
+    pool_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=10.0, description="How long a read waits for a free connection to the database."
+    )
+    statement_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0,
+        description="How long a statement may take in the database; twenty times that for the projector.",
+    )
+    grace_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=10.0, description="How long requests under way may take when the service stops."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(

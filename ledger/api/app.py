@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
+from ledger.api.limits import Limits
 from ledger.api.openapi import build
 from ledger.api.routes import all_routers
 from ledger.api.service import Service
@@ -45,8 +46,9 @@ def create_app(base: Foundation) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key = load_token_key(base.settings)
+        limits = Limits(base.settings.rate, base.settings.rate_strangers)
         async with open_ledger(base) as ledger:
-            app.state.service = Service(ledger, TokenVerifier(key, base.id))
+            app.state.service = Service(ledger, TokenVerifier(key, base.id), limits)
             yield
 
     app = FastAPI(
@@ -67,7 +69,7 @@ def create_app(base: Foundation) -> FastAPI:
         return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
 
     problems.install(app, methods_of)
-    app.add_middleware(Boundary, telemetry=base.telemetry)
+    app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
     _describe(app)
     return app
 

@@ -7,23 +7,24 @@ while a request is answered carries its id, and the trace id of a caller who sen
 
 from __future__ import annotations
 
+import asyncio
 import re
 from time import perf_counter
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
-from ledger.api.problems import answer_fault
+from ledger.api.problems import answer_fault, answer_too_slow
 from ledger.ids import new_id
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ledger.api.limits import Standing
     from ledger.telemetry.parts import Telemetry
 
 access = get_logger("ledger.api.access")
@@ -31,16 +32,18 @@ access = get_logger("ledger.api.access")
 CLIENT_GONE = 499
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-?)(?:[0-9A-Fa-f]{4}\1){3}[0-9A-Fa-f]{12}")
 _NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Boundary:
     """Wraps the application; see the module."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, seconds: float) -> None:
         self._app = app
         self._metrics = telemetry.metrics.http
         self._tracing = telemetry.tracing
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; never raises for an ordinary error."""
@@ -48,12 +51,14 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         request_id = new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        headers = Headers(scope=scope)
         bound = {"request_id": str(request_id)}
         method = scope["method"] if scope["method"] in _METHODS else "?"
-        parent = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
+        parent = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         if parent is not None:
             bound["trace_id"] = parent[1]
+        correlation = _opaque(headers.get("x-request-id", "")) or (_opaque(parent[1]) if parent else None)
+        scope.setdefault("state", {}).update(request_id=request_id, correlation_id=correlation)
         with bound_contextvars(**bound), self._metrics.under_way.track_inprogress():
             if self._tracing is None:
                 await self._answer(request_id, method, scope, receive, send)
@@ -66,6 +71,7 @@ class Boundary:
     async def _answer(self, request_id: UUID, method: str, scope: Scope, receive: Receive, send: Send) -> int:
         began = perf_counter()
         status = 0
+        deadline = scope["state"]["deadline"] = asyncio.timeout(self._seconds)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -76,12 +82,21 @@ class Boundary:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
                 headers.setdefault("Content-Security-Policy", _NOWHERE)
+                standing: Standing | None = scope["state"].get("standing")
+                if standing is not None:
+                    headers.update(standing.headers())
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            async with deadline:
+                await self._app(scope, receive, sending)
         except ClientDisconnect:
             status = CLIENT_GONE
+        except TimeoutError as error:
+            late = deadline.expired()
+            answer = answer_too_slow(request_id, self._seconds) if late else answer_fault(request_id, error)
+            if status == 0:
+                await answer(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the last resort: logged without its message, answered as a problem
             answer = answer_fault(request_id, error)
             if status == 0:
@@ -96,6 +111,13 @@ class Boundary:
 def _route(scope: Scope) -> str:
     """Returns the template that a request matched; its address may hold a foreign id."""
     return getattr(scope.get("route"), "path", "-")
+
+
+def _opaque(text: str) -> UUID | None:
+    """Returns a UUID, or 32 hexadecimal digits, as a UUID; None for anything else, and for nothing but zeros."""
+    if not _ID.fullmatch(text):
+        return None
+    return UUID(text) if text.strip("0-") else None
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

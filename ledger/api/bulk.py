@@ -33,7 +33,7 @@ from ledger.api.problems import (
     answer_error,
     answer_fault,
 )
-from ledger.api.service import request_id_of
+from ledger.api.service import correlation_of, request_id_of, service_of, without_time_limit
 from ledger.application.record.command import Request as RecordRequest
 from ledger.application.record.command import submit_when_free
 from ledger.errors import LedgerError
@@ -57,6 +57,8 @@ UNDER_WAY = 4 * 1024 * 1024
 """Bytes of commands between reading and their answers."""
 OVERHEAD = 4 * 1024
 """What a command under way costs beside its own text; so some thousand small ones are under way."""
+LINE_COST = 0.01
+"""Of a request, for the client's rate; whoever sends much pays after it, and no line waits or fails for it."""
 UNSENT = 8 * 1024 * 1024
 """Bytes of answers that a client need not have read yet while it goes on sending: 20,000 marks, 1,000 lessons."""
 PIECE = 64 * 1024
@@ -115,6 +117,7 @@ class BulkAnswer(Response):
             ClientDisconnect: the client went away, or took nothing for so long as if it had.
         """
         del scope
+        without_time_limit(self._request)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -128,6 +131,7 @@ class BulkAnswer(Response):
 
     async def _read(self, receive: Receive) -> None:
         number = 0
+        clients = service_of(self._request).limits.clients
         try:
             async with aclosing(self._lines(receive)) as lines:
                 async for line in lines:
@@ -137,6 +141,7 @@ class BulkAnswer(Response):
                             f"The request has more than {MAX_LINES} lines.",
                             help="What was answered before this stands; send the rest in another request.",
                         )
+                    clients.owe(self._actor.id, LINE_COST)
                     size = len(line) + OVERHEAD
                     await self._under_way.take(size)
                     self._asked.put_nowait((await self._ask(line), size))
@@ -176,6 +181,7 @@ class BulkAnswer(Response):
                 line.key,
                 line.content,
                 request_id=request_id_of(self._request),
+                correlation_id=correlation_of(self._request),
                 sequence=request_id_of(self._request),
             )
             future = await submit_when_free(self._ledger, line.command(self._ledger.id), sent)

@@ -6,6 +6,7 @@ wrong fields, and validates strictly in one pass over the bytes.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
@@ -17,13 +18,14 @@ from ledger.api.problems import (
     BadRequest,
     FieldError,
     InvalidFields,
+    SlowBody,
     TooLarge,
     UnsupportedMedia,
     field_error,
 )
 from ledger.api.recordings import RECORDINGS
 from ledger.api.security import authenticate
-from ledger.api.service import request_id_of, service_of
+from ledger.api.service import correlation_of, request_id_of, service_of
 from ledger.application.disclose.gate import Reader
 from ledger.application.record.command import Request as RecordRequest
 from ledger.application.record.command import record
@@ -66,10 +68,10 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     key = _key(request)
     if media_type(request) != "application/json":
         raise UnsupportedMedia("The body must be JSON.", help="Send `Content-Type: application/json`.")
-    form = read_form(recording.form, await _body(request))
-    content = recording.content(ids, form.model_dump(exclude_defaults=True))
     ledger = service_of(request).ledger
-    sent = RecordRequest(actor, key, content, request_id=request_id_of(request))
+    form = read_form(recording.form, await _body(request, ledger.settings.body_seconds))
+    content = recording.content(ids, form.model_dump(exclude_defaults=True))
+    sent = RecordRequest(actor, key, content, request_id=request_id_of(request), correlation_id=correlation_of(request))
     return answer_recorded(await record(ledger, recording.make(ledger.id, ids, form), sent))
 
 
@@ -86,7 +88,8 @@ def ask(request: Request) -> ReadingCall:
         names = ", ".join(sorted(known)) or "none"
         message = f"has a parameter that this address does not know (it knows {names})."
         raise InvalidFields([FieldError("query", "extra_forbidden", message)])
-    return ReadingCall(service_of(request).ledger, Reader(actor, CHANNEL, request_id_of(request)))
+    reader = Reader(actor, CHANNEL, request_id_of(request), correlation_id=correlation_of(request))
+    return ReadingCall(service_of(request).ledger, reader)
 
 
 def _key(request: Request) -> str:
@@ -100,8 +103,22 @@ def _key(request: Request) -> str:
     return keys[0]
 
 
-async def _body(request: Request) -> bytes:
-    """Returns the body, however it is transferred, up to its limit."""
+async def _body(request: Request, seconds: float) -> bytes:
+    """Returns the body, however it is transferred, if it comes in time.
+
+    Raises:
+        SlowBody: it does not. TooLarge: it has more than it may.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _whole_body(request)
+    except TimeoutError:
+        raise SlowBody(
+            f"The body did not come within {seconds:g} seconds.", help="Nothing was recorded; send it again."
+        ) from None
+
+
+async def _whole_body(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
     chunks: list[bytes] = []

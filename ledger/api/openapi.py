@@ -143,11 +143,17 @@ _PROBLEMS: Mapping[str, str] = {
     "413": "The body has more than 1 MiB.",
     "415": "The body is not JSON.",
     "422": "The fields (`errors`) or the rules of the school (`violations`) refuse it; or the key had another request.",
+    "429": "You ask more often than this service answers: wait as many seconds as `Retry-After` says.",
     "500": "A fault of the ledger.",
     "503": "The database is away, a view is behind, or too many commands wait: try again with the same key.",
 }
-_OF_RECORDING = ("400", "401", "403", "404", "408", "409", "413", "415", "422", "500", "503")
-_OF_READING = ("400", "401", "403", "404", "410", "422", "500", "503")
+_RETRY: Mapping[str, Any] = {
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
+    "RateLimit": {"description": "What is left: `r` requests, all again in `t` seconds.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "The limit: `q` requests in `w` seconds.", "schema": {"type": "string"}},
+}
+_OF_RECORDING = ("400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "500", "503")
+_OF_READING = ("400", "401", "403", "404", "410", "422", "429", "500", "503")
 
 _KEY_PARAMETER: Mapping[str, Any] = {
     "name": KEY,
@@ -253,6 +259,7 @@ def build(app: FastAPI) -> dict[str, Any]:
         "responses": {
             code: {
                 "description": text,
+                **({"headers": _RETRY} if code in ("429", "503") else {}),
                 "content": {MEDIA_TYPE: {"schema": {"$ref": f"{REF}Problem"}}},
             }
             for code, text in _PROBLEMS.items()

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger import errors
+from ledger.api.limits import TooManyRequests
 from ledger.api.service import request_id_of
 from ledger.application.readiness import Part
 from ledger.errors import InvalidInput, LedgerError, Refused
@@ -119,6 +120,7 @@ _STATUS: Mapping[type[LedgerError], int] = {
     SlowBody: 408,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    TooManyRequests: 429,
     NotAcceptable: 406,
     errors.InvalidInput: 422,
     errors.NotFound: 404,
@@ -182,7 +184,9 @@ def answer_error(request: Request, error: LedgerError) -> Response:
         headers["WWW-Authenticate"] = f'Bearer realm="ledger"{named}'
     elif isinstance(error, _PASSING):
         headers["Retry-After"] = str(error.retry_after if isinstance(error, errors.Busy) else 1)
-    elif isinstance(error, TooLarge):
+    elif isinstance(error, TooManyRequests):
+        headers |= {"Retry-After": str(error.retry_s), **error.standing.headers()}
+    elif isinstance(error, TooLarge | SlowBody):
         headers["Connection"] = "close"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, errors.Busy):
         log_fault(error, request_id_of(request))
@@ -199,6 +203,18 @@ def answer_error(request: Request, error: LedgerError) -> Response:
         headers=headers,
         violations=violations,
         fields=fields,
+    )
+
+
+def answer_too_slow(request_id: UUID, seconds: float) -> Response:
+    """Returns the answer to a request that took too long; what it had queued is recorded all the same."""
+    return problem(
+        request_id,
+        503,
+        "request-timeout",
+        f"The request was not answered within {seconds:g} seconds.",
+        help="Ask GET /v1/commands/{key} what became of it, or send it again with the same key.",
+        headers={"Retry-After": "1"},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ledger.api.limits import network_of
 from ledger.api.service import service_of
 from ledger.errors import Unauthenticated
 
@@ -20,11 +21,23 @@ def authenticate(request: Request) -> Actor:
 
     Raises:
         Unauthenticated: there is no token, more than one, or it is not valid.
+        TooManyRequests: the client asks too often, or its address without a valid token.
     """
+    service = service_of(request)
+    try:
+        actor = service.verifier.verify(_token(request))
+    except Unauthenticated:
+        service.limits.strangers.spend(network_of(request.client.host if request.client else ""))
+        raise
+    request.state.standing = service.limits.clients.spend(actor.id)
+    return actor
+
+
+def _token(request: Request) -> str:
     sent = request.headers.getlist("authorization")
     if len(sent) != 1:
         raise Unauthenticated("The request needs one token.", help=_HELP)
     scheme, _, token = sent[0].partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("The request needs a bearer token.", help=_HELP)
-    return service_of(request).verifier.verify(token)
+    return token

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from ledger.api.app import create_app
+from ledger.api.protocol import BoundedProtocol
 from ledger.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 BACKLOG = 2048
-GRACE_S = 10
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,14 +68,14 @@ def make_server(base: Foundation) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(base),
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=math.ceil(base.settings.grace_seconds),
     )
     # `access_log=False` only takes its handlers away: whoever adds one would log addresses with keys and foreign ids.
     logging.getLogger("uvicorn.access").disabled = True

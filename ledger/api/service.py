@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ledger.api.limits import Limits
     from ledger.api.tokens import TokenVerifier
     from ledger.application.ledger import Ledger
 
@@ -22,12 +23,23 @@ class Service:
 
     ledger: Ledger
     verifier: TokenVerifier
+    limits: Limits
     streams: Streams = field(default_factory=Streams)
 
 
 def service_of(request: Request) -> Service:
     """Returns the service that a request came to."""
     return cast("Service", request.app.state.service)
+
+
+def correlation_of(request: Request) -> UUID | None:
+    """Returns the id under which the client asks to find this again; None where it sent none that can be used."""
+    return cast("UUID | None", getattr(request.state, "correlation_id", None))
+
+
+def without_time_limit(request: Request) -> None:
+    """Lifts the bound on a request's whole time, for answers that bound their parts."""
+    request.state.deadline.reschedule(None)
 
 
 def request_id_of(request: Request) -> UUID:

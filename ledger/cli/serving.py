@@ -17,7 +17,7 @@ from ledger.application.standing import HistoryCollector
 from ledger.cli.client import Client
 from ledger.cli.console import out
 from ledger.cli.session import opened
-from ledger.cli.supervisor import Child, supervise
+from ledger.cli.supervisor import Child, Patience, supervise
 from ledger.settings import read_settings
 from ledger.telemetry.exposition import Gathered, exposed, outlets
 
@@ -86,7 +86,8 @@ def serve(
         with watched(base, children(entrance, workers or settings.workers)) as (kept, url):
             if url is not None:
                 out.print(f"Metrics on {url}.")
-            asyncio.run(supervise(kept, until_told(), metrics=base.telemetry.metrics.supervisor))
+            patience = Patience(grace_s=settings.grace_seconds + 5)  # the workers need it themselves
+            asyncio.run(supervise(kept, until_told(), patience, metrics=base.telemetry.metrics.supervisor))
 
 
 @contextmanager

@@ -19,9 +19,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from ledger.api.server import GRACE_S, serve
+from ledger.api.server import serve
 from ledger.cli.session import opened
 from ledger.errors import HistoryAlarm, LedgerError
+from ledger.settings import read_settings
 from ledger.telemetry.exposition import offer
 from ledger.telemetry.logs import get_logger
 
@@ -79,7 +80,7 @@ def _watch() -> None:
     except ConnectionError:
         pass  # the other end was killed: the same news
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_S + 10)
+    time.sleep(read_settings().grace_seconds + 10)
     os._exit(1)
 
 

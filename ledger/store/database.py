@@ -23,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from ledger.errors import SettingsError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CONNECT_TIMEOUT_S = 10
 CONNECT_TIMEOUT_EACH_S = 3
@@ -32,6 +32,20 @@ CONNECT_TIMEOUT_EACH_S = 3
 POOL_TIMEOUT_S = 10.0
 RECONNECT_S = 2.0
 """How long a pool tries by itself, with growing pauses; after that the next request tries at once."""
+
+STATEMENT_S = 30.0
+HISTORY_FACTOR = 20
+"""Whoever reads whole histories (projector, audit, sealer, eraser) may take so much longer for a statement."""
+
+_NETWORK: Mapping[str, int] = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A server that vanished without a word (power, cable, firewall) is noticed within half a minute, waiting or sending.
+libpq's names; what the operator's own URL says holds. They mean nothing on a Unix socket."""
 
 Row = tuple[Any, ...]
 
@@ -43,10 +57,14 @@ class Database:
     Args:
         url: of a login that is a member of the ledger's roles (the owner, or one login for each).
         schema: `[a-z][a-z0-9_]*`, at most 40 characters; settings check it before it gets here.
+        statement_s: how long a statement of the writer or a reader may take before the server cancels it.
+        pool_s: how long one waits for a free connection of a pool.
     """
 
     url: str
     schema: str
+    statement_s: float = STATEMENT_S
+    pool_s: float = POOL_TIMEOUT_S
 
     def _options(self, role: str) -> str:
         settings = {
@@ -65,6 +83,8 @@ class Database:
             # acknowledged, or a checkpoint published, that a synchronous standby does not have.
             settings["synchronous_commit"] = "on"
         if role != "owner":
+            factor = 1 if role in {"writer", "reader"} else HISTORY_FACTOR
+            settings["statement_timeout"] = f"{round(self.statement_s * factor * 1000)}ms"
             settings["role"] = f"{self.schema}_{role}"
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
@@ -103,7 +123,7 @@ class Database:
             max_size=size,
             open=False,
             check=_check_idle,
-            timeout=POOL_TIMEOUT_S,
+            timeout=self.pool_s,
             reconnect_timeout=RECONNECT_S,
         )
 
@@ -111,6 +131,7 @@ class Database:
         """Returns the keyword arguments with which psycopg connects to the URL in a role."""
         login = conninfo_to_dict(self.url)
         arguments = {"autocommit": True, "options": self._options(role), "target_session_attrs": "read-write"}
+        arguments |= {name: value for name, value in _NETWORK.items() if name not in login}
         if "connect_timeout" not in login:
             several = "," in str(login.get("host") or login.get("hostaddr") or "")
             arguments["connect_timeout"] = CONNECT_TIMEOUT_EACH_S if several else CONNECT_TIMEOUT_S

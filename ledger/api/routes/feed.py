@@ -26,7 +26,7 @@ from ledger.api.parameters import (
     Wait,
 )
 from ledger.api.problems import BadRequest
-from ledger.api.service import service_of
+from ledger.api.service import service_of, without_time_limit
 from ledger.api.stream import MEDIA_TYPE as STREAM
 from ledger.api.stream import PAGE, EventStream
 from ledger.application.disclose.cloudevents import BATCH, EVENT, cloud_event, source_of
@@ -115,6 +115,7 @@ async def _stream(request: Request, query: FeedQuery, last_event_id: str | None)
     streams.check()
     query = replace(query, limit=PAGE)
     first = await await_feed(call.ledger, call.reader, query, 0)
+    without_time_limit(request)
     return EventStream(streams, call.ledger, call.reader, query, first)
 
 

@@ -39,6 +39,7 @@ class Reader:
     request_id: UUID = field(default_factory=new_id)
     on_behalf_of: UUID | None = None
     recipient: str | None = None
+    correlation_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,8 @@ async def open_access(
         group_id=group_id,
     )
     actor = reader.actor
-    header = Header(actor.id, actor.office.value, reader.request_id, None, reader.request_id, None, "electronic")
+    correlation = reader.correlation_id or reader.request_id
+    header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")
     context = Context(ledger.today(), actor.id, actor.office.value)
     recorded = await ledger.executor.execute(Envelope(command, header, context))
     granted = recorded.events[0].topic == AccessOpened.TOPIC

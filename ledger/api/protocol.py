@@ -1,0 +1,135 @@
+"""HTTP/1.1 on a connection, with bounds before there is a request: the size of its head, and the time that it takes.
+
+The server's own protocol bounds neither. A head that is too large is answered 431, one that does not come 408; a client
+that goes on sending a body after it was answered is cut off in the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ledger.api.problems import problem
+from ledger.ids import new_id
+
+if TYPE_CHECKING:
+    import asyncio
+    from http import HTTPStatus
+
+MAX_HEAD = 32 * 1024
+MAX_FIELDS = 100
+HEAD_S = 10.0
+LINGER_S = 10.0
+
+_REFUSALS = {
+    400: ("malformed-request", "This is no HTTP/1.1 request.", "Check what lies between you and the service."),
+    408: ("head-timeout", "The head of the request did not come in time.", "Send the whole request at once."),
+    431: (
+        "head-too-large",
+        f"The head of the request has more than {MAX_HEAD // 1024} KiB or {MAX_FIELDS} fields.",
+        "Send fewer or shorter header fields, and a shorter address.",
+    ),
+}
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection; see the module. It belongs to the event loop, which calls its methods."""
+
+    def __init__(self, *args: Any, **rules: Any) -> None:  # noqa: ANN401 - as the base class's own, whatever they are
+        super().__init__(*args, **rules)
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._in_body = False
+        self._head = 0
+        self._refusal = 400
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
+        """Begins to wait for a request."""
+        super().connection_made(transport)
+        self._wait(HEAD_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends all waiting."""
+        self._wait(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on. What the parser holds of an unfinished head is bounded here; it calls back for finished parts."""
+        within = self._in_head
+        super().data_received(data)
+        if within and self._in_head and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(431)
+        elif self._timer is None and self._idle and not self._in_head and not self._in_body:
+            self._wait(self.timeout_keep_alive)  # it was no request, and the base class has stopped its own timer
+
+    def on_message_begin(self) -> None:
+        """Begins a request."""
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+        self._wait(HEAD_S)
+
+    def on_headers_complete(self) -> None:
+        """Starts the application on a request whose head is within its bounds."""
+        self._in_head, self._in_body = False, True
+        self._wait(None)
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD or len(self.headers) > MAX_FIELDS:
+            self._refusal = 431
+            raise ValueError  # the parser stops, and `send_400_response` is called
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Ends a request."""
+        self._in_body = False
+        self._wait(None)
+        super().on_message_complete()
+        if self.cycle.response_complete and not self.pipeline:
+            self._wait(self.timeout_keep_alive)
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request, or for the end of this one's body."""
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._wait(LINGER_S)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no request, or one with too large a head."""
+        del msg
+        self._refuse(self._refusal)
+
+    def _refuse(self, status: HTTPStatus | int) -> None:
+        """Answers with a problem and ends the connection; what is under way on it is dropped."""
+        self._wait(None)
+        if self.transport.is_closing():
+            return
+        if self._idle:
+            request_id = new_id()
+            code, detail, told = _REFUSALS[int(status)]
+            answer = problem(request_id, int(status), code, detail, help=told)
+            answer.headers["X-Request-Id"] = str(request_id)
+            answer.headers["Cache-Control"] = "no-store"
+            answer.headers["Connection"] = "close"
+            fields = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
+            self.transport.write(b"HTTP/1.1 %d \r\n%b\r\n%b" % (int(status), fields, bytes(answer.body)))
+        self.transport.close()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is being answered; before the first there is no cycle."""
+        cycle: Any = self.cycle
+        return cycle is None or bool(cycle.response_complete)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Gives the client so long for what it has to send next; None ends the waiting."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        if self._in_head:
+            self._refuse(408)
+        elif not self.transport.is_closing():
+            self.transport.close()
