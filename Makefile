@@ -16,12 +16,13 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench test lint format reset lock clean $(VENV)
+.PHONY: help demo serve bench test lint lint-api format reset lock clean $(VENV)
 
 help: ## Show the targets
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
 	@echo "make test            run the tests with branch coverage"
 	@echo "make lint            ruff, mypy --strict, import-linter, squawk"
+	@echo "make lint-api        redocly and spectral on the OpenAPI document (needs npm)"
 	@echo "make format          let ruff format and fix what it can"
 	@echo "make serve           serve the API (PORT=9000 instead of 8000)"
 	@echo "make bench           compare with the stock event store, both measured in one run"
@@ -70,6 +71,15 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter, squawk
 	$(BIN)/lint-imports
 	@for file in ledger/store/migrations/*.sql; do \
 		sed 's/{schema}/ledger/g' $$file | $(BIN)/squawk --config .squawk.toml --stdin-filepath $$file || exit 1; done
+
+# Needs npm: two linters of OpenAPI that there is nothing like in Python.
+lint-api: $(STAMP) ## redocly and spectral on the OpenAPI document
+	@command -v npx >/dev/null || { \
+		echo "npm is needed for the linters of OpenAPI (https://nodejs.org; on Debian and Ubuntu: apt install npm)." >&2; exit 1; }
+	@mkdir -p build
+	$(BIN)/python -m tests.support.document build/openapi.json
+	npx --yes @redocly/cli@2.77.0 lint --config .redocly.yaml build/openapi.json
+	npx --yes @stoplight/spectral-cli@6.16.3 lint --ruleset .spectral.yaml --fail-severity warn build/openapi.json
 
 format: $(STAMP) ## Let ruff format and fix what it can
 	$(BIN)/ruff check --fix-only .

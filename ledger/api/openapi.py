@@ -229,7 +229,7 @@ def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
 def reading(operation_id: str, summary: str, *answers: str) -> dict[str, Any]:
     """Returns what describes a GET that reads; `answers` are names of answers."""
     refs = [{"$ref": f"{REF}{name}"} for name in answers]
-    schema = refs[0] if len(refs) == 1 else {"oneOf": refs}
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
     return {
         "operation_id": operation_id,
         "summary": summary,
@@ -250,6 +250,7 @@ def build(app: FastAPI) -> dict[str, Any]:
             " itself recorded, before anything is shown.\n\nErrors are `application/problem+json` (RFC 9457)."
         ),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/", "description": "The service that this document came from."}],
         routes=app.routes,
         tags=[{"name": name, "description": text} for name, text in TAGS],
     )
@@ -283,6 +284,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """Adds the problems and the security of an operation; FastAPI's own 422 is none of our answers."""
     responses = operation["responses"]
     responses.pop("422", None)
+    operation["security"] = []
     codes: Iterable[str] = ("500", "503") if path == "/readyz" else ("500",)
     if path.startswith("/log/"):
         codes = ("404", "500", "503")

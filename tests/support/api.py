@@ -238,7 +238,7 @@ def serving(base: Foundation) -> Iterator[Served]:
 
 
 @contextmanager
-def a_foundation(url: str, schema: str, kek: str, folder: Path) -> Iterator[Foundation]:
+def a_foundation(url: str, schema: str, kek: str, folder: Path, *, wait_seconds: float = 5.0) -> Iterator[Foundation]:
     """Yields the foundation of a ledger on a server, with a token key of its own."""
     key_file = folder / "token.pem"
     make_token_key(key_file)
@@ -249,6 +249,7 @@ def a_foundation(url: str, schema: str, kek: str, folder: Path) -> Iterator[Foun
         kek=SecretStr(kek),
         token_key_file=key_file,
         timezone=ZONE,
+        wait_seconds=wait_seconds,
     )
     with foundation(settings) as base:
         yield base
