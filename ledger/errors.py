@@ -99,6 +99,18 @@ class KeyReused(LedgerError):
     code = "idempotency-key-reused"
 
 
+class PreconditionFailed(LedgerError):
+    """What the sender has seen is not what stands there now; nothing was recorded."""
+
+    code = "precondition-failed"
+
+
+class PreconditionRequired(LedgerError):
+    """This ledger takes such a change only from those who say which state of the thing they have seen."""
+
+    code = "precondition-required"
+
+
 class Busy(LedgerError):
     """The queue is full, or a view is behind or being made: try again.
 

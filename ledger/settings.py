@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=10.0, description="How long requests under way may take when the service stops."
     )
+    require_if_match: bool = Field(
+        default=False, description="Answer 428 to corrections and voidings that come without `If-Match`."
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(
         default=None, description="json or console; without it console on a terminal and json elsewhere."

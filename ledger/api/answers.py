@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 from starlette.responses import Response
 
 from ledger.aggregates.class_group import ClassGroupFormed
-from ledger.aggregates.course import CourseOpened
+from ledger.aggregates.course import CourseOpened, WorkAdded
 from ledger.aggregates.school import SchoolFounded
 from ledger.aggregates.student.marks import AttendanceNoted, MarkRecorded, MarksOpened
 from ledger.aggregates.student.record import StudentEnrolled
 from ledger.aggregates.webhooks import WebhookRegistered
 from ledger.application.readiness import Part
+from ledger.application.tags import tag_after
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ledger.application.tags import Tags
     from ledger.store.commands import Recorded
 
 _STREAMS = frozenset(
     event.TOPIC for event in (SchoolFounded, ClassGroupFormed, CourseOpened, StudentEnrolled, WebhookRegistered)
 )
 _LESSON = frozenset({MarkRecorded.TOPIC, AttendanceNoted.TOPIC})
+
+
+_PORTFOLIO = "/v1/students/{student}/portfolio"
+_PLACES: Mapping[str, str] = {
+    "school": "/v1/school",
+    "group": "/v1/class-groups/{stream}",
+    "course": "/v1/courses/{stream}",
+    "student": "/v1/students/{student}",
+    "achievements": _PORTFOLIO,
+    "awards": _PORTFOLIO,
+    "credits": _PORTFOLIO,
+}
+"""Where a thing is read, by the first part of the topics of its events."""
 
 
 class EventRecorded(msgspec.Struct):
@@ -82,20 +100,56 @@ def recorded_body(recorded: Recorded) -> bytes:
             recorded.position,
             recorded.first_position,
             recorded.recorded_at,
-            [EventRecorded(*event) for event in recorded.events],
+            [EventRecorded(*event[:5]) for event in recorded.events],
             made_by(recorded),
         )
     )
 
 
-def answer_recorded(recorded: Recorded, status: int = 201) -> Response:
-    """Returns the answer to a command."""
-    headers = {"Ledger-Position": str(recorded.position)}
-    if recorded.repeated and status == 201:  # noqa: PLR2004 - Created: a look-up is no repetition
+def answer_command(recorded: Recorded, key: str, preferred: str | None = None) -> Response:
+    """Returns the answer to a command.
+
+    Args:
+        recorded: what was recorded.
+        key: its idempotency key.
+        preferred: the client's `return` preference (RFC 7240 4.2); with `minimal` there is no body.
+    """
+    headers = {"Ledger-Position": str(recorded.position), "Location": location_of(recorded, key)}
+    tag = tag_after(recorded)
+    if tag is not None:
+        headers["ETag"] = tag
+    if recorded.repeated:
         headers["Idempotency-Replayed"] = "true"
-    return Response(recorded_body(recorded), status, headers, "application/json")
+    if preferred is not None:
+        headers["Preference-Applied"] = f"return={preferred}"
+    if preferred == "minimal":
+        return Response(b"", 201, headers)
+    return Response(recorded_body(recorded), 201, headers, "application/json")
 
 
-def show(value: object) -> Response:
-    """Returns what a reader is shown, as JSON."""
-    return Response(msgspec.json.encode(value), media_type="application/json")
+def location_of(recorded: Recorded, key: str) -> str:
+    """Returns the address of what was made or changed; of the command itself where that has none of its own."""
+    first = recorded.events[0]
+    kind = first.topic.partition(".")[0]
+    if first.topic == WorkAdded.TOPIC:
+        return f"/v1/courses/{first.stream_id}/works"
+    place = _PLACES.get(kind)
+    if place is not None:
+        return place.format(stream=first.stream_id, student=first.subject_id)
+    return f"/v1/commands/{quote(key, safe='')}"
+
+
+def answer_recorded(recorded: Recorded) -> Response:
+    """Returns what became of a command, to one who asks later: the body of the first answer."""
+    return Response(recorded_body(recorded), 200, {"Ledger-Position": str(recorded.position)}, "application/json")
+
+
+def show(value: object, tag: str | None = None, known: Tags | None = None) -> Response:
+    """Returns what a reader is shown, as JSON; 304 where they know the tag.
+
+    Called when everything has been read, so that a 304 was disclosed as a 200 would have been: it tells as much.
+    """
+    headers = {"ETag": tag} if tag is not None else {}
+    if known is not None and known.match_weakly(tag):
+        return Response(None, 304, headers)
+    return Response(msgspec.json.encode(value), 200, headers, "application/json")

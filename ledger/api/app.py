@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
+from ledger.api.heads import HeadAsGet
 from ledger.api.limits import Limits
 from ledger.api.openapi import build
 from ledger.api.routes import all_routers
@@ -66,9 +67,11 @@ def create_app(base: Foundation) -> FastAPI:
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
     def methods_of(path: str) -> Sequence[str]:
-        return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+        found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     problems.install(app, methods_of)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
     _describe(app)
     return app

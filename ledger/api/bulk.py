@@ -36,6 +36,7 @@ from ledger.api.problems import (
 from ledger.api.service import correlation_of, request_id_of, service_of, without_time_limit
 from ledger.application.record.command import Request as RecordRequest
 from ledger.application.record.command import submit_when_free
+from ledger.application.record.precondition import Precondition
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class BulkAnswer(Response):
                 request_id=request_id_of(self._request),
                 correlation_id=correlation_of(self._request),
                 sequence=request_id_of(self._request),
+                precondition=Precondition(required=self._ledger.settings.require_if_match),
             )
             future = await submit_when_free(self._ledger, line.command(self._ledger.id), sent)
         except LedgerError as error:

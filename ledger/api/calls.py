@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from ledger.api.answers import answer_recorded
+from ledger.api.answers import answer_command, show
+from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH, preferred_return, tags_of
 from ledger.api.problems import (
     BadRequest,
     FieldError,
@@ -29,6 +30,8 @@ from ledger.api.service import correlation_of, request_id_of, service_of
 from ledger.application.disclose.gate import Reader
 from ledger.application.record.command import Request as RecordRequest
 from ledger.application.record.command import record
+from ledger.application.record.precondition import Precondition
+from ledger.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
+    from ledger.application.tags import Tags
 
 MAX_BODY = 1024 * 1024
 KEY = "Idempotency-Key"
@@ -44,12 +48,32 @@ CHANNEL = "api"
 F = TypeVar("F", bound=BaseModel)
 
 
+class Tagged(Protocol):
+    """Something shown that says in which state it was seen."""
+
+    @property
+    def etag(self) -> str:
+        """Its entity tag, strong or weak."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingCall:
-    """A GET: who asks, and the ledger that is asked."""
+    """A GET: who asks, the ledger that is asked, and in which state they have seen it or demand it to be."""
 
     ledger: Ledger
     reader: Reader
+    match: Tags | None = None
+    none_match: Tags | None = None
+
+    def show(self, value: Tagged) -> Response:
+        """Returns what was read, as JSON; 304 where the reader has it already.
+
+        Raises:
+            PreconditionFailed: they ask for a state that it is not in any more (If-Match).
+        """
+        if self.match is not None and not self.match.match_strongly(value.etag):
+            raise PreconditionFailed("It is not in that state.", help="Leave If-Match out to read it as it is.")
+        return show(value, value.etag, self.none_match)
 
 
 async def perform(request: Request, command: type[RecordingCommand], *ids: UUID) -> Response:
@@ -66,13 +90,23 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     recording = RECORDINGS[command]
     actor = authenticate(request)
     key = _key(request)
+    ledger = service_of(request).ledger
+    required = ledger.settings.require_if_match
+    precondition = Precondition(tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH), required)
     if media_type(request) != "application/json":
         raise UnsupportedMedia("The body must be JSON.", help="Send `Content-Type: application/json`.")
-    ledger = service_of(request).ledger
     form = read_form(recording.form, await _body(request, ledger.settings.body_seconds))
     content = recording.content(ids, form.model_dump(exclude_defaults=True))
-    sent = RecordRequest(actor, key, content, request_id=request_id_of(request), correlation_id=correlation_of(request))
-    return answer_recorded(await record(ledger, recording.make(ledger.id, ids, form), sent))
+    sent = RecordRequest(
+        actor,
+        key,
+        content,
+        request_id=request_id_of(request),
+        correlation_id=correlation_of(request),
+        precondition=precondition,
+    )
+    recorded = await record(ledger, recording.make(ledger.id, ids, form), sent)
+    return answer_command(recorded, key, preferred_return(request))
 
 
 def ask(request: Request) -> ReadingCall:
@@ -81,6 +115,7 @@ def ask(request: Request) -> ReadingCall:
     Raises:
         Unauthenticated: there is no valid token.
         InvalidFields: a query parameter is unknown; a misspelled filter must not show everything instead.
+        BadRequest: a precondition cannot be read.
     """
     actor = authenticate(request)
     known = {field.alias for field in request.scope["route"].dependant.query_params}
@@ -88,8 +123,10 @@ def ask(request: Request) -> ReadingCall:
         names = ", ".join(sorted(known)) or "none"
         message = f"has a parameter that this address does not know (it knows {names})."
         raise InvalidFields([FieldError("query", "extra_forbidden", message)])
+    # Read before anything is disclosed: a header that cannot be read shall not cost a disclosure.
+    match, none_match = tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH)
     reader = Reader(actor, CHANNEL, request_id_of(request), correlation_id=correlation_of(request))
-    return ReadingCall(service_of(request).ledger, reader)
+    return ReadingCall(service_of(request).ledger, reader, match, none_match)
 
 
 def _key(request: Request) -> str:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ledger.api.answers import Alive, CommandRecorded, Ready
 from ledger.api.calls import KEY
 from ledger.api.components import REF, answer_schemas, form_schemas
+from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH
 from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
@@ -29,7 +30,6 @@ from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
 from ledger.application.webhooks.shown import Webhooks, WebhookSecret
-from ledger.projections.rosters.projection import SchoolBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,7 +84,7 @@ FeedOpened = FeedPage[EventOpened]
 
 _ANSWERS: Mapping[str, Any] = {
     "CommandRecorded": CommandRecorded,
-    "School": SchoolBody,
+    "School": shown.SchoolShown,
     "GroupPage": GroupPage,
     "Group": shown.GroupShown,
     "CoursePage": CoursePage,
@@ -140,9 +140,11 @@ _PROBLEMS: Mapping[str, str] = {
     "408": "The body did not come in time.",
     "409": "The thing exists already, or has changed in the meantime.",
     "410": "The data were erased.",
+    "412": "It is no longer in the state that If-Match names; nothing was recorded. Read it again.",
     "413": "The body has more than 1 MiB.",
     "415": "The body is not JSON.",
     "422": "The fields (`errors`) or the rules of the school (`violations`) refuse it; or the key had another request.",
+    "428": "This ledger takes corrections and voidings with If-Match only (LEDGER_REQUIRE_IF_MATCH).",
     "429": "You ask more often than this service answers: wait as many seconds as `Retry-After` says.",
     "500": "A fault of the ledger.",
     "503": "The database is away, a view is behind, or too many commands wait: try again with the same key.",
@@ -152,8 +154,10 @@ _RETRY: Mapping[str, Any] = {
     "RateLimit": {"description": "What is left: `r` requests, all again in `t` seconds.", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "The limit: `q` requests in `w` seconds.", "schema": {"type": "string"}},
 }
-_OF_RECORDING = ("400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "500", "503")
+_OF_RECORDING = ("400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "500", "503")
 _OF_READING = ("400", "401", "403", "404", "410", "422", "429", "500", "503")
+_AMENDS, _TAGGED = "x-amends", "x-tagged"
+"""Marks of an operation that say which further answers it has; they do not leave this module."""
 
 _KEY_PARAMETER: Mapping[str, Any] = {
     "name": KEY,
@@ -166,6 +170,47 @@ _KEY_PARAMETER: Mapping[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
     "example": "6f1d2c9e-9a0b-4f6f-8a55-0b1a5c1d7e10",
 }
+_IF_MATCH_PARAMETER: Mapping[str, Any] = {
+    "name": IF_MATCH,
+    "in": "header",
+    "required": False,
+    "description": (
+        "ETag того, что меняется, как его видел отправитель; изменилось с тех пор: 412, ничего не записано / "
+        "The ETag of what is changed, as the sender saw it, or `*`; if it was changed since: 412, nothing is recorded."
+    ),
+    "schema": {"type": "string"},
+    "example": '"m12"',
+}
+_IF_NONE_MATCH_PARAMETER: Mapping[str, Any] = {
+    "name": IF_NONE_MATCH,
+    "in": "header",
+    "required": False,
+    "description": (
+        "ETag прошлого чтения: если ничего не изменилось, ответ 304; чтение записывается и тогда / "
+        "The ETag of an earlier reading: 304 where nothing has changed. That reading is recorded, too."
+    ),
+    "schema": {"type": "string"},
+    "example": '"m12"',
+}
+_PREFER_PARAMETER: Mapping[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": (
+        "`return=minimal`: ответ без тела / `return=minimal`: an answer without a body (RFC 7240). What else is"
+        " preferred is ignored."
+    ),
+    "schema": {"type": "string"},
+    "example": "return=minimal",
+}
+_ETAG = (
+    "The tag of what is shown. A strong one serves as If-Match of a change; a weak one (W/) says only whether the page"
+    " is worth reading again."
+)
+_NOT_MODIFIED: Mapping[str, Any] = {
+    "description": "Не изменилось / Not changed since If-None-Match; the reading was recorded as if it had been shown.",
+    "headers": {"ETag": {"description": "The tag, as before.", "schema": {"type": "string"}}},
+}
 
 
 def a_router(tag: str) -> APIRouter:
@@ -173,8 +218,21 @@ def a_router(tag: str) -> APIRouter:
     return APIRouter(tags=[tag], default_response_class=Response)
 
 
-def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, Any]:
-    """Returns what describes a POST that records: its form, its key and its answer."""
+def recording(
+    operation_id: str, summary: str, form: type[Form], *, changes: bool = False, amends: bool = False
+) -> dict[str, Any]:
+    """Returns what describes a POST that records: its form, its key and its answer.
+
+    Args:
+        operation_id: its name.
+        summary: in Russian and English.
+        form: of its body.
+        changes: whether it changes a thing that is there already, so that If-Match can name it.
+        amends: whether it corrects or takes back what was recorded, so that If-Match may be required.
+    """
+    parameters = [dict(_KEY_PARAMETER), dict(_PREFER_PARAMETER)]
+    if changes or amends:
+        parameters.append(dict(_IF_MATCH_PARAMETER))
     return {
         "operation_id": operation_id,
         "summary": summary,
@@ -188,6 +246,18 @@ def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, An
                         "description": "Position of the last event; use it as `min_position`.",
                         "schema": {"type": "integer"},
                     },
+                    "Location": {
+                        "description": "Where what was made or changed is read; else, what became of the request.",
+                        "schema": {"type": "string"},
+                    },
+                    "ETag": {
+                        "description": "The tag of the one thing that was set or changed, for the next If-Match.",
+                        "schema": {"type": "string"},
+                    },
+                    "Preference-Applied": {
+                        "description": "Which preference was honoured.",
+                        "schema": {"type": "string", "enum": ["return=minimal", "return=representation"]},
+                    },
                     "Idempotency-Replayed": {
                         "description": "`true` where the key came before: the answer is the first one, byte for byte.",
                         "schema": {"type": "string", "enum": ["true"]},
@@ -197,7 +267,8 @@ def recording(operation_id: str, summary: str, form: type[Form]) -> dict[str, An
             }
         },
         "openapi_extra": {
-            "parameters": [dict(_KEY_PARAMETER)],
+            _AMENDS: amends,
+            "parameters": parameters,
             "requestBody": {
                 "required": True,
                 "content": {"application/json": {"schema": {"$ref": f"{REF}{form.__name__}"}}},
@@ -226,16 +297,29 @@ def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
     }
 
 
-def reading(operation_id: str, summary: str, *answers: str) -> dict[str, Any]:
-    """Returns what describes a GET that reads; `answers` are names of answers."""
+def reading(operation_id: str, summary: str, *answers: str, tagged: bool = False) -> dict[str, Any]:
+    """Returns what describes a GET that reads.
+
+    Args:
+        operation_id: its name.
+        summary: in Russian and English.
+        answers: names of answers.
+        tagged: whether the answer has an ETag, and so If-None-Match a meaning.
+    """
     refs = [{"$ref": f"{REF}{name}"} for name in answers]
     schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
-    return {
+    shown_as: dict[str, Any] = {"description": "OK", "content": {"application/json": {"schema": schema}}}
+    described: dict[str, Any] = {
         "operation_id": operation_id,
         "summary": summary,
         "response_model": None,
-        "responses": {200: {"description": "OK", "content": {"application/json": {"schema": schema}}}},
+        "responses": {200: shown_as},
     }
+    if tagged:
+        shown_as["headers"] = {"ETag": {"description": _ETAG, "schema": {"type": "string"}}}
+        described["responses"][304] = dict(_NOT_MODIFIED)
+        described["openapi_extra"] = {_TAGGED: True, "parameters": [dict(_IF_NONE_MATCH_PARAMETER)]}
+    return described
 
 
 def build(app: FastAPI) -> dict[str, Any]:
@@ -247,7 +331,10 @@ def build(app: FastAPI) -> dict[str, Any]:
         summary="Реестр школы: что известно об учениках, и кто это видел / A school's audit ledger",
         description=(
             "Every mark, award, transfer and disclosure is an event that is never changed. Reading a student's data is"
-            " itself recorded, before anything is shown.\n\nErrors are `application/problem+json` (RFC 9457)."
+            " itself recorded, before anything is shown.\n\n"
+            "Errors are `application/problem+json` (RFC 9457).\n\n"
+            "What can be changed has an `ETag`. A change that names it in `If-Match` is recorded only if nobody has"
+            " changed it since, and the answer has the next one. Every GET can be a HEAD, which is a reading, too."
         ),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         servers=[{"url": "/", "description": "The service that this document came from."}],
@@ -291,5 +378,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path.startswith(("/v1/", "/log/tile/entries/")):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
+        if operation.pop(_AMENDS, False):
+            codes = (*codes, "428")
+        if operation.pop(_TAGGED, False):
+            codes = (*codes, "412")
     for code in codes:
         responses[code] = {"$ref": f"#/components/responses/{code}"}

@@ -130,6 +130,8 @@ _STATUS: Mapping[type[LedgerError], int] = {
     errors.Unauthenticated: 401,
     errors.KeyReused: 422,
     EarlierLineFailed: 424,
+    errors.PreconditionFailed: 412,
+    errors.PreconditionRequired: 428,
     errors.Busy: 503,
     errors.StoreUnavailable: 503,
     errors.OutcomeUnknown: 503,

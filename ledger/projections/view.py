@@ -61,6 +61,18 @@ class Fact(NamedTuple):
     event: LedgerEvent
 
 
+VERSION = Column("version", "integer")
+"""Last clear column of what can be changed: the version, in its own lane, of the event that changed it last.
+
+What a precondition is checked against: the lane itself remembers the same number, so a decision knows it.
+"""
+
+
+def changed(row: Row, fact: Fact) -> Row:
+    """Returns a row with VERSION as an event leaves it: at its position, and its version in the lane."""
+    return row._replace(position=fact.entry.position, clear=(*row.clear[:-1], fact.entry.version))
+
+
 class Rows:
     """The rows of a view while events are applied: what was loaded, what was put."""
 

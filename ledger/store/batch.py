@@ -114,7 +114,7 @@ async def decide_batch(
             outcome = Decided(waiting)
             proposals: Sequence[Proposal] = ()
             try:
-                proposals = envelope.command.decide(lanes, envelope.context)
+                proposals = envelope.decide(lanes)
                 outcome.local_act = envelope.command.cites(lanes, envelope.context)
             except LanesMissing as signal:
                 missing.update((ref.stream_id, ref) for ref in signal.refs)
@@ -252,7 +252,9 @@ def answer_batch(decided: list[Decided], result: AppendResult) -> None:
             continue
         first = base + entry.first
         events = [
-            RecordedEvent(position, event.event_id, ref.stream_id, ref.subject_id, event.TOPIC)
+            RecordedEvent(
+                position, event.event_id, ref.stream_id, ref.subject_id, event.TOPIC, event.originator_version
+            )
             for position, (ref, event) in enumerate(entry.events, first)
         ]
         recorded_at = result.stored_at

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
+from ledger.errors import Conflict, Refused
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,6 +26,21 @@ class Command(Protocol):
         """Returns the version of the local act in force that the events cite; called after `decide` accepted."""
 
 
+class Condition(Protocol):
+    """What must hold of the lanes for a command to be recorded, beside the rules: what its sender believes of them."""
+
+    def check(self, lanes: Lanes, *, refused: bool) -> None:
+        """Passes if it holds.
+
+        Args:
+            lanes: as the command is decided on them.
+            refused: whether the rules have refused the command.
+
+        Raises:
+            LedgerError: it does not; nothing is recorded, and this is the answer, also in place of the refusal.
+        """
+
+
 class RecordedEvent(NamedTuple):
     """The public columns of a recorded event."""
 
@@ -32,6 +49,8 @@ class RecordedEvent(NamedTuple):
     stream_id: UUID
     subject_id: UUID
     topic: str
+    version: int
+    """Its version in the lane; 0 in the first answer where the append function gave it (disclosures)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A command on its way: who sent it and under which key.
+    """A command on its way: who sent it, under which key and on which condition.
 
     `sequence` joins commands whose order counts: each is decided after those before it, and sees their effects.
     """
@@ -71,3 +90,20 @@ class Envelope:
     context: Context
     idempotency: Idempotency | None = None
     sequence: UUID | None = None
+    condition: Condition | None = None
+
+    def decide(self, lanes: Lanes) -> Sequence[Proposal]:
+        """Returns what shall be recorded: what the command decides, if its condition holds.
+
+        Who may not do this, or names what does not exist, is told so first. A command that the rules of the school
+        refuse is told first that its sender saw the things as they no longer are: that may be why.
+        """
+        try:
+            proposals = self.command.decide(lanes, self.context)
+        except (Refused, Conflict):
+            if self.condition is not None:
+                self.condition.check(lanes, refused=True)
+            raise
+        if self.condition is not None:
+            self.condition.check(lanes, refused=False)
+        return proposals

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SELECT = """
 SELECT c.command_id, c.request, c.first_position, e.recorded_at,
-    e.position, e.event_id, e.stream_id, e.subject_id, e.topic
+    e.position, e.event_id, e.stream_id, e.subject_id, e.topic, e.version
 FROM {schema}.commands c
 JOIN {schema}.events e ON e.position >= c.first_position AND e.position < c.first_position + c.count
 WHERE c.command_id = ANY(%b::bytea[])

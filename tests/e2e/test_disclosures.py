@@ -76,16 +76,47 @@ def test_refused_reading_is_recorded_and_shows_nothing(
 
 
 @pytest.mark.parametrize(("template", "resource", "categories"), READS)
-def test_head_discloses_nothing(
-    served: Served, director: Api, a_class: AClass, template: str, resource: str, categories: list[str] | None
+def test_head_and_not_modified_are_disclosed_as_a_page_is(
+    served: Served, a_class: AClass, template: str, resource: str, categories: list[str] | None
 ) -> None:
-    before = register(served, a_class.students[0])
-    answer = director.http.head(_address(template, a_class))
-    assert answer.status_code == 405
-    assert "GET" in answer.headers["allow"]
-    after = register(served, a_class.students[0])
-    assert after[: len(before)] == before
-    assert [entry["office"] for entry in after[len(before) :]] == ["auditor"]
+    """Both tell that somebody is there and whether their data have changed: who learns that is written down."""
+    del categories
+    person, address = new_id(), _address(template, a_class)
+    reader = served.acts(Office.DIRECTOR, person=person).http
+    served.acts().reads("/v1/courses", min_position=a_class.position)
+    page = reader.get(address)
+    head = reader.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["cache-control"] == "no-store"
+    assert head.headers.get("etag") == page.headers.get("etag")
+    assert int(head.headers["content-length"]) > 0
+    tag, readings = page.headers.get("etag"), 2
+    if tag is not None:  # register, history and terms have none: each reading is counted in them
+        for known in (tag, f'"other", {tag}', "*"):
+            same = reader.get(address, headers={"If-None-Match": known})
+            assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+            assert same.headers["cache-control"] == "no-store"
+        assert reader.head(address, headers={"If-None-Match": tag}).status_code == 304
+        assert reader.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
+        readings += 5
+    told = [entry for entry in register(served, a_class.students[0]) if entry["actor"] == str(person)]
+    assert [entry["resource"] for entry in told] == [resource] * readings
+    assert all(entry["granted"] for entry in told)
+
+
+def test_refused_readers_learn_nothing_by_asking_for_the_head_or_for_changes(served: Served, a_class: AClass) -> None:
+    person = new_id()
+    served.acts().reads("/v1/courses", min_position=a_class.position)
+    address = f"/v1/students/{a_class.students[0]}"
+    tag = served.acts().get(address).headers["etag"]
+    stranger = served.acts(Office.STUDENT, person=person, students=(new_id(),)).http
+    head = stranger.head(address)
+    assert (head.status_code, head.content) == (403, b"")
+    assert "etag" not in head.headers
+    assert stranger.get(address, headers={"If-None-Match": tag}).status_code == 403
+    assert stranger.get(address, headers={"If-Match": '"r0"'}).status_code == 403
+    told = [entry for entry in register(served, a_class.students[0]) if entry["actor"] == str(person)]
+    assert [entry["granted"] for entry in told] == [False] * 3
 
 
 def test_every_student_of_a_page_is_disclosed_and_nobody_else(served: Served, a_class: AClass) -> None:

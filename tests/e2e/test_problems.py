@@ -45,7 +45,7 @@ def test_unknown_address_is_a_problem(director: Api) -> None:
 def test_other_method_is_a_problem_that_names_the_methods(director: Api) -> None:
     answer = director.http.delete("/v1/students")
     check_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(

@@ -336,7 +336,7 @@ class School(RuleBasedStateMachine):
         code = QUARTERS[period % len(QUARTERS)][0]
         where = self.students[student]
         lane = self.school.get(marks_lane(where.subject_id, YEAR))
-        known = dict(lane.state.results) if lane else {}
+        known = {name: result.value for name, result in lane.state.results.items()} if lane else {}
         key = next((name for name in known if f"|{code}|" in name), None)
         recorded = self.attempt(
             (lambda: self.school.sets_result(where, value, period=code, scale=scale, permit=cited))

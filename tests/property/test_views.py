@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger.aggregates.student import marks_lane
 from ledger.projections import follower
 from ledger.projections.views import all_views
 from tests.support.desk import a_base, an_audit, at_desk, positions_of
 from tests.support.postgres import fresh_ledger
+from tests.support.school import YEAR
 from tests.support.story import Step, again, histories, told
 from tests.support.views import body, facts_of, in_batches, keys, replay, the
 
@@ -54,7 +57,31 @@ def test_roster_shows_what_the_lanes_decide_by(history: list[Step]) -> None:
             if key[1] == student.subject_id
         ]
         assert sorted(listed, key=str) == sorted(wanted, key=str)
-        assert the(rows, "students", student.subject_id).clear == (lane.state.enrolled_on, lane.state.left_on)
+        card = the(rows, "students", student.subject_id)
+        assert card.clear == (lane.state.enrolled_on, lane.state.left_on, lane.state.card)
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories)
+def test_every_version_in_a_view_is_the_one_that_the_lane_decides_by(history: list[Step]) -> None:
+    """So a tag that was read fits exactly as long as the thing is not changed."""
+    story = told(history)
+    facts = facts_of(story)
+    rosters, journals = replay(VIEWS[0], facts), replay(VIEWS[1], facts)
+    assert the(rosters, "school", story.ref.stream_id).clear[-1] == story.lane.version
+    assert the(rosters, "groups", story.group.stream_id).clear[-1] == story.the(story.group).version
+    assert the(rosters, "courses", story.course.stream_id).clear[-1] == story.the(story.course).version
+    for student in story.students:
+        lane = story.get(marks_lane(student.subject_id, YEAR))
+        if lane is None:
+            continue
+        shown = {key[0].bytes: the(journals, "entries", *key) for key in keys(journals, "entries")}  # type: ignore[attr-defined]  # ids
+        for mark_id, mark in lane.state.marks.items():
+            assert shown[mark_id].clear[-1] == mark.version
+        for name, result in lane.state.results.items():
+            course_id, period, kind = name.split("|")
+            row = the(journals, "results", student.subject_id, UUID(course_id), period, kind)
+            assert row.clear[-1] == result.version
 
 
 @settings(max_examples=100, deadline=None)

@@ -205,7 +205,7 @@ def test_planted_lie_is_found(plant: Callable[[History, Log], None], kind: str, 
 
 
 async def test_call_is_noted_as_the_client_saw_it() -> None:
-    event = RecordedEvent(7, new_id(), new_id(), new_id(), "marks.recorded")
+    event = RecordedEvent(7, new_id(), new_id(), new_id(), "marks.recorded", 2)
     answer = Recorded(7, 1, NOON, (event,))
     history = History()
 

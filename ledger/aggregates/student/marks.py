@@ -27,7 +27,16 @@ class MarkState(msgspec.Struct, gc=False):
     entered_on: date
     scale: str
     scale_version: int
+    version: int
+    """Version of the lane's event that set or changed it last: two who saw the same one saw the same mark."""
     voided: bool = False
+
+
+class ResultState(msgspec.Struct, gc=False):
+    """The mark of a period: its value now, and the version of the lane's event that set or changed it last."""
+
+    value: str
+    version: int
 
 
 class MarksState(State):
@@ -35,7 +44,7 @@ class MarksState(State):
 
     year: str = ""
     marks: dict[bytes, MarkState] = msgspec.field(default_factory=dict)
-    results: dict[str, str] = msgspec.field(default_factory=dict)
+    results: dict[str, ResultState] = msgspec.field(default_factory=dict)
 
 
 class StudentMarks(Lane):
@@ -43,6 +52,7 @@ class StudentMarks(Lane):
 
     KIND = "student_marks"
     STATE: ClassVar[type[State]] = MarksState
+    SHAPE: ClassVar[int] = 2
 
     @property
     def state(self) -> MarksState:
@@ -88,7 +98,13 @@ class MarkRecorded(LedgerEvent):
     def apply(self, aggregate: StudentMarks) -> None:
         """Adds the mark."""
         aggregate.state.marks[self.event_id.bytes] = MarkState(
-            self.course_id, self.value, self.effective_on, self.entered_on, self.scale, self.scale_version
+            self.course_id,
+            self.value,
+            self.effective_on,
+            self.entered_on,
+            self.scale,
+            self.scale_version,
+            self.originator_version,
         )
 
 
@@ -107,7 +123,8 @@ class MarkCorrected(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Replaces the value that counts."""
-        aggregate.state.marks[self.mark_id.bytes].value = self.value
+        mark = aggregate.state.marks[self.mark_id.bytes]
+        mark.value, mark.version = self.value, self.originator_version
 
 
 class MarkVoided(LedgerEvent):
@@ -124,7 +141,8 @@ class MarkVoided(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Marks it void."""
-        aggregate.state.marks[self.mark_id.bytes].voided = True
+        mark = aggregate.state.marks[self.mark_id.bytes]
+        mark.voided, mark.version = True, self.originator_version
 
 
 class WorkSubmitted(LedgerEvent):
@@ -166,7 +184,8 @@ class PeriodMarkSet(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Sets the result."""
-        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = self.value
+        result = ResultState(self.value, self.originator_version)
+        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = result
 
 
 class PeriodMarkCorrected(LedgerEvent):
@@ -187,4 +206,5 @@ class PeriodMarkCorrected(LedgerEvent):
 
     def apply(self, aggregate: StudentMarks) -> None:
         """Replaces the result that counts."""
-        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = self.value
+        result = ResultState(self.value, self.originator_version)
+        aggregate.state.results[result_key(self.course_id, self.period, self.kind)] = result

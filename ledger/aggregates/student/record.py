@@ -47,6 +47,8 @@ class RecordState(State):
 
     enrolled_on: date | None = None
     left_on: date | None = None
+    card: int = 0
+    """Version of the lane's event that changed the student's card last (enrolment, groups, leaving, transfers)."""
     absences: list[Absence] = msgspec.field(default_factory=list)
     memberships: list[Membership] = msgspec.field(default_factory=list)
     achievements: list[str] = msgspec.field(default_factory=list)
@@ -59,6 +61,7 @@ class StudentRecord(Lane):
 
     KIND = "student_record"
     STATE: ClassVar[type[State]] = RecordState
+    SHAPE: ClassVar[int] = 2
 
     @property
     def state(self) -> RecordState:
@@ -105,6 +108,7 @@ class StudentEnrolled(OpeningEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Fills the state."""
+        aggregate.state.card = self.originator_version
         aggregate.state.enrolled_on = self.enrolled_on
 
 
@@ -120,6 +124,7 @@ class StudentMovedToGroup(LedgerEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Ends the old membership the day before and adds the new one."""
+        aggregate.state.card = self.originator_version
         if self.from_group is not None and self.effective_on is not None:
             aggregate.end_memberships(self.effective_on - timedelta(days=1), self.from_group)
         aggregate.state.memberships.append(Membership(self.group_id, self.effective_on))
@@ -135,6 +140,7 @@ class StudentLeftGroup(LedgerEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Ends the membership."""
+        aggregate.state.card = self.originator_version
         aggregate.end_memberships(self.effective_on, self.group_id)
 
 
@@ -148,6 +154,7 @@ class StudentLeft(LedgerEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Ends every membership."""
+        aggregate.state.card = self.originator_version
         aggregate.state.left_on = self.effective_on
         aggregate.end_memberships(self.effective_on)
 
@@ -165,6 +172,7 @@ class StudentTransferredOut(LedgerEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Ends every membership."""
+        aggregate.state.card = self.originator_version
         aggregate.state.left_on = self.effective_on
         aggregate.end_memberships(self.effective_on)
 
@@ -180,6 +188,7 @@ class StudentTransferredIn(LedgerEvent):
 
     def apply(self, aggregate: StudentRecord) -> None:
         """Opens the student's time at the school again, and remembers the time away."""
+        aggregate.state.card = self.originator_version
         state = aggregate.state
         if state.left_on is not None:
             state.absences.append(Absence(state.left_on, self.effective_on))

@@ -110,8 +110,8 @@ def correct_period_mark(
     """Corrects the mark of a period, for a reason; the old value stays."""
     of_kind = kind or _period(place, period).kind
     results = place.marks.state.results if place.marks else {}
-    old = results.get(result_key(place.course_id, period, of_kind))
-    if old is None:
+    result = results.get(result_key(place.course_id, period, of_kind))
+    if result is None:
         text = "The student has no mark of this period in this course."
         raise Refused([Violation("result_unknown", text, place.student)])
     violations = _year(place, permit_id) + text_limit(reason, place)
@@ -124,7 +124,7 @@ def correct_period_mark(
     if mark is None:
         text = f"The mark must be {chosen.describe()} or {NOT_ATTESTED}."
         violations.append(Violation("off_scale", text, place.student))
-    elif mark == old:
+    elif mark == result.value:
         violations.append(Violation("same_value", "The mark has this value already.", place.student))
     judge(violations, place.context)
     values = {
@@ -133,7 +133,7 @@ def correct_period_mark(
         "kind": of_kind,
         "scale": chosen.code,
         "scale_version": chosen.version,
-        "old_value": old,
+        "old_value": result.value,
         "value": mark,
         "reason": reason.strip(),
         "corrected_on": place.context.today,

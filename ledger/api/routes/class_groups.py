@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import Cursor, GroupId, Limit, MinPosition
@@ -23,25 +22,30 @@ async def form_class_group(request: Request) -> Response:
     return await perform(request, FormClassGroup)
 
 
-@router.get("/v1/class-groups", **reading("listClassGroups", "Классы / Class groups", "GroupPage"))
+@router.get("/v1/class-groups", **reading("listClassGroups", "Классы / Class groups", "GroupPage", tagged=True))
 async def get_groups(
     request: Request, limit: Limit = MAX_PAGE, cursor: Cursor = None, min_position: MinPosition = 0
 ) -> Response:
     """Страница классов / A page of the class groups."""
     call = ask(request)
-    return show(await list_groups(call.ledger, after=cursor_id(cursor), limit=limit, min_position=min_position))
+    return call.show(await list_groups(call.ledger, after=cursor_id(cursor), limit=limit, min_position=min_position))
 
 
-@router.get("/v1/class-groups/{group_id}", **reading("readClassGroup", "Класс / A class group", "Group"))
+@router.get("/v1/class-groups/{group_id}", **reading("readClassGroup", "Класс / A class group", "Group", tagged=True))
 async def get_group(request: Request, group_id: GroupId, min_position: MinPosition = 0) -> Response:
     """Класс и его классный руководитель / A class group and its class teacher."""
     call = ask(request)
-    return show(await read_group(call.ledger, group_id, min_position=min_position))
+    return call.show(await read_group(call.ledger, group_id, min_position=min_position))
 
 
 @router.post(
     "/v1/class-groups/{group_id}/class-teacher",
-    **recording("appointClassTeacher", "Назначить классного руководителя / Appoint a class teacher", NewClassTeacher),
+    **recording(
+        "appointClassTeacher",
+        "Назначить классного руководителя / Appoint a class teacher",
+        NewClassTeacher,
+        changes=True,
+    ),
 )
 async def appoint_class_teacher(request: Request, group_id: GroupId) -> Response:
     """Назначает классного руководителя / Appoints a class teacher."""

@@ -23,4 +23,4 @@ async def get_command(request: Request, key: CommandKey) -> Response:
     """Что записано под своим ключом / What was recorded under one's own key; the body is that of the first answer."""
     call = ask(request)
     sent = RecordRequest(call.reader.actor, key, request_id=request_id_of(request))
-    return answer_recorded(await find_command(call.ledger, sent, key), 200)
+    return answer_recorded(await find_command(call.ledger, sent, key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id
 from ledger.api.openapi import a_router, reading
 from ledger.api.parameters import AtPosition, CourseId, Cursor, EffectiveOn, KnownAt, Limit, MinPosition
@@ -16,7 +15,10 @@ from ledger.application.disclose.shown import MAX_PAGE
 router = a_router("journals")
 
 
-@router.get("/v1/journals/{course_id}", **reading("readJournal", "Страница журнала / A journal page", "JournalPage"))
+@router.get(
+    "/v1/journals/{course_id}",
+    **reading("readJournal", "Страница журнала / A journal page", "JournalPage", tagged=True),
+)
 async def get_journal(
     request: Request,
     course_id: CourseId,
@@ -29,7 +31,7 @@ async def get_journal(
 ) -> Response:
     """Страница журнала курса, до 50 учеников / A page of a course's journal: one disclosure for each student on it."""
     call = ask(request)
-    return show(
+    return call.show(
         await read_journal(
             call.ledger,
             call.reader,

@@ -53,7 +53,7 @@ async def submit_work(request: Request) -> Response:
 
 @router.post(
     "/v1/students/{student_id}/marks/{mark_id}/corrections",
-    **recording("correctMark", "Исправить отметку / Correct a mark", MarkCorrection),
+    **recording("correctMark", "Исправить отметку / Correct a mark", MarkCorrection, amends=True),
 )
 async def correct_mark(request: Request, student_id: StudentId, mark_id: MarkId) -> Response:
     """Исправляет отметку с причиной; прежняя остаётся / Corrects a mark, for a reason; the old value stays visible."""
@@ -62,7 +62,7 @@ async def correct_mark(request: Request, student_id: StudentId, mark_id: MarkId)
 
 @router.post(
     "/v1/students/{student_id}/marks/{mark_id}/voidings",
-    **recording("voidMark", "Признать отметку недействительной / Declare a mark void", MarkVoiding),
+    **recording("voidMark", "Признать отметку недействительной / Declare a mark void", MarkVoiding, amends=True),
 )
 async def void_mark(request: Request, student_id: StudentId, mark_id: MarkId) -> Response:
     """Признаёт отметку недействительной / Declares a mark void, for a reason; the old value stays visible."""
@@ -70,7 +70,8 @@ async def void_mark(request: Request, student_id: StudentId, mark_id: MarkId) ->
 
 
 @router.post(
-    "/v1/period-marks", **recording("setPeriodMark", "Отметка за период / Set the mark of a period", NewPeriodMark)
+    "/v1/period-marks",
+    **recording("setPeriodMark", "Отметка за период / Set the mark of a period", NewPeriodMark, changes=True),
 )
 async def set_period_mark(request: Request) -> Response:
     """Выставляет отметку за период, год, экзамен / Sets the mark of a period, a year or an exam, or the final mark."""
@@ -80,7 +81,10 @@ async def set_period_mark(request: Request) -> Response:
 @router.post(
     "/v1/period-marks/corrections",
     **recording(
-        "correctPeriodMark", "Исправить отметку за период / Correct the mark of a period", PeriodMarkCorrection
+        "correctPeriodMark",
+        "Исправить отметку за период / Correct the mark of a period",
+        PeriodMarkCorrection,
+        amends=True,
     ),
 )
 async def correct_period_mark(request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id
 from ledger.api.openapi import a_router, reading
 from ledger.api.parameters import AtPosition, Cursor, EffectiveOn, KnownAt, Limit, MinPosition, StudentId
@@ -16,7 +15,10 @@ from ledger.application.disclose.shown import MAX_PAGE
 router = a_router("portfolios")
 
 
-@router.get("/v1/students/{student_id}/portfolio", **reading("readPortfolio", "Портфолио / A portfolio", "Portfolio"))
+@router.get(
+    "/v1/students/{student_id}/portfolio",
+    **reading("readPortfolio", "Портфолио / A portfolio", "Portfolio", tagged=True),
+)
 async def get_portfolio(
     request: Request,
     student_id: StudentId,
@@ -29,7 +31,7 @@ async def get_portfolio(
 ) -> Response:
     """Страница портфолио ученика / A page of a student's portfolio."""
     call = ask(request)
-    return show(
+    return call.show(
         await read_portfolio(
             call.ledger,
             call.reader,

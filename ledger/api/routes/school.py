@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
 from ledger.api.calls import ask, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import MinPosition
@@ -40,49 +39,58 @@ async def found_school(request: Request) -> Response:
     return await perform(request, FoundSchool)
 
 
-@router.get("/v1/school", **reading("readSchool", "Школа / The school", "School"))
+@router.get("/v1/school", **reading("readSchool", "Школа / The school", "School", tagged=True))
 async def get_school(request: Request, min_position: MinPosition = 0) -> Response:
     """Школа с годами, периодами, шкалами и актами / The school with its years, periods, scales, acts, permissions."""
     call = ask(request)
-    return show(await read_school(call.ledger, min_position=min_position))
+    return call.show(await read_school(call.ledger, min_position=min_position))
 
 
-@router.post("/v1/school/years", **recording("openYear", "Открыть учебный год / Open a school year", NewYear))
+@router.post(
+    "/v1/school/years", **recording("openYear", "Открыть учебный год / Open a school year", NewYear, changes=True)
+)
 async def open_year(request: Request) -> Response:
     """Открывает учебный год / Opens a school year."""
     return await perform(request, OpenSchoolYear)
 
 
 @router.post(
-    "/v1/school/years/closings", **recording("closeYear", "Закрыть учебный год / Close a school year", YearClosing)
+    "/v1/school/years/closings",
+    **recording("closeYear", "Закрыть учебный год / Close a school year", YearClosing, changes=True),
 )
 async def close_year(request: Request) -> Response:
     """Закрывает год, журналы сдаются в архив / Closes a year; later entries need a permission."""
     return await perform(request, CloseSchoolYear)
 
 
-@router.post("/v1/school/periods", **recording("definePeriod", "Задать период / Define a period", NewPeriod))
+@router.post(
+    "/v1/school/periods", **recording("definePeriod", "Задать период / Define a period", NewPeriod, changes=True)
+)
 async def define_period(request: Request) -> Response:
     """Задаёт четверть, полугодие, экзамен / Defines a quarter, a half-year, an exam and so on."""
     return await perform(request, DefinePeriod)
 
 
 @router.post(
-    "/v1/school/periods/closings", **recording("closePeriod", "Закрыть период / Close a period", PeriodClosing)
+    "/v1/school/periods/closings",
+    **recording("closePeriod", "Закрыть период / Close a period", PeriodClosing, changes=True),
 )
 async def close_period(request: Request) -> Response:
     """Закрывает период: отметки за его дни требуют разрешения / Closes a period; its days need a permission."""
     return await perform(request, ClosePeriod)
 
 
-@router.post("/v1/school/scales", **recording("defineScale", "Задать шкалу / Define a mark scale", NewScale))
+@router.post(
+    "/v1/school/scales", **recording("defineScale", "Задать шкалу / Define a mark scale", NewScale, changes=True)
+)
 async def define_scale(request: Request) -> Response:
     """Задаёт шкалу отметок или её новую редакцию / Defines a mark scale, or its next version."""
     return await perform(request, DefineMarkScale)
 
 
 @router.post(
-    "/v1/school/local-acts", **recording("adoptLocalAct", "Принять локальный акт / Adopt a local act", NewLocalAct)
+    "/v1/school/local-acts",
+    **recording("adoptLocalAct", "Принять локальный акт / Adopt a local act", NewLocalAct, changes=True),
 )
 async def adopt_local_act(request: Request) -> Response:
     """Принимает следующую редакцию локального акта / Adopts the next version of a local act."""
@@ -91,7 +99,9 @@ async def adopt_local_act(request: Request) -> Response:
 
 @router.post(
     "/v1/school/permissions",
-    **recording("permitLateEntry", "Разрешить запись после закрытия / Permit late entries", NewPermission),
+    **recording(
+        "permitLateEntry", "Разрешить запись после закрытия / Permit late entries", NewPermission, changes=True
+    ),
 )
 async def permit_late_entry(request: Request) -> Response:
     """Разрешает записи после закрытия; `id` указывают в записи / Permits late entries; the entries cite its `id`."""

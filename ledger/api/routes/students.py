@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_id, perform
 from ledger.api.openapi import a_router, reading, recording
 from ledger.api.parameters import (
@@ -36,7 +35,7 @@ async def enrol_student(request: Request) -> Response:
     return await perform(request, EnrolStudent)
 
 
-@router.get("/v1/students", **reading("listStudents", "Ученики / Students", "StudentPage", "Student"))
+@router.get("/v1/students", **reading("listStudents", "Ученики / Students", "StudentPage", "Student", tagged=True))
 async def get_students(
     request: Request,
     group_id: GroupFilter = None,
@@ -53,16 +52,18 @@ async def get_students(
     call = ask(request)
     after = cursor_id(cursor)
     if group_id is not None and source is None and foreign_id is None:
-        return show(
+        return call.show(
             await list_students(call.ledger, call.reader, group_id, after=after, limit=limit, min_position=min_position)
         )
     if group_id is None and source is not None and foreign_id is not None:
-        return show(await find_student(call.ledger, call.reader, source, foreign_id, min_position=min_position))
+        return call.show(await find_student(call.ledger, call.reader, source, foreign_id, min_position=min_position))
     message = "name either group_id, or source and foreign_id together."
     raise InvalidFields([FieldError("query", "alternatives", message)])
 
 
-@router.get("/v1/students/{student_id}", **reading("readStudent", "Карточка ученика / A student's card", "Student"))
+@router.get(
+    "/v1/students/{student_id}", **reading("readStudent", "Карточка ученика / A student's card", "Student", tagged=True)
+)
 async def get_student(
     request: Request,
     student_id: StudentId,
@@ -74,11 +75,12 @@ async def get_student(
     """Карточка ученика: имя, классы, состояние / A student's card: names, groups, state."""
     call = ask(request)
     as_of = AsOf(at_position, known_at, effective_on)
-    return show(await read_student(call.ledger, call.reader, student_id, min_position=min_position, as_of=as_of))
+    return call.show(await read_student(call.ledger, call.reader, student_id, min_position=min_position, as_of=as_of))
 
 
 @router.post(
-    "/v1/students/{student_id}/moves", **recording("moveStudent", "Перевести в класс / Move to a group", NewMove)
+    "/v1/students/{student_id}/moves",
+    **recording("moveStudent", "Перевести в класс / Move to a group", NewMove, changes=True),
 )
 async def move(request: Request, student_id: StudentId) -> Response:
     """Определяет ученика в класс / Puts a student into a class group, out of another one where it is named."""
@@ -87,7 +89,7 @@ async def move(request: Request, student_id: StudentId) -> Response:
 
 @router.post(
     "/v1/students/{student_id}/group-leavings",
-    **recording("leaveGroup", "Выбытие из класса / Leave a group", GroupLeaving),
+    **recording("leaveGroup", "Выбытие из класса / Leave a group", GroupLeaving, changes=True),
 )
 async def leave_group(request: Request, student_id: StudentId) -> Response:
     """Завершает пребывание в классе / Ends a student's membership of a group."""
@@ -95,7 +97,8 @@ async def leave_group(request: Request, student_id: StudentId) -> Response:
 
 
 @router.post(
-    "/v1/students/{student_id}/leavings", **recording("leaveSchool", "Уход из школы / Leave the school", Leaving)
+    "/v1/students/{student_id}/leavings",
+    **recording("leaveSchool", "Уход из школы / Leave the school", Leaving, changes=True),
 )
 async def leave_school(request: Request, student_id: StudentId) -> Response:
     """Завершает обучение в школе / Ends a student's time at the school."""

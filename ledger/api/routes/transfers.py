@@ -16,7 +16,7 @@ router = a_router("transfers")
 
 @router.post(
     "/v1/students/{student_id}/transfers-out",
-    **recording("transferOut", "Перевод в другую организацию / Transfer out", TransferOutForm),
+    **recording("transferOut", "Перевод в другую организацию / Transfer out", TransferOutForm, changes=True),
 )
 async def transfer_out(request: Request, student_id: StudentId) -> Response:
     """Переводит ученика по заявлению и приказу / Transfers a student, on an application and by an order."""
@@ -25,7 +25,7 @@ async def transfer_out(request: Request, student_id: StudentId) -> Response:
 
 @router.post(
     "/v1/students/{student_id}/transfers-in",
-    **recording("transferIn", "Прибытие из другой организации / Transfer in", TransferInForm),
+    **recording("transferIn", "Прибытие из другой организации / Transfer in", TransferInForm, changes=True),
 )
 async def transfer_in(request: Request, student_id: StudentId) -> Response:
     """Записывает прибытие, в том числе возвращение / Records that a student came, or came back."""

@@ -18,7 +18,7 @@ from ledger.application.disclose.gate import Reader
 from ledger.application.disclose.moment import NOW, AsOf, MomentShown, find_moment, had_happened, show_moment
 from ledger.application.disclose.states import arranged, disclose_state, erased_classes
 from ledger.errors import InvalidInput
-from ledger.projections.view import Rows
+from ledger.projections.view import VERSION, Rows
 from ledger.store.header import decode_header
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ COMPARED = (
 _NAMED = {"students": "card", "memberships": "membership", "results": "result"}
 """What a row of a table is; one of the others says its kind itself."""
 
-_HIDDEN = frozenset({"student_id", "since", "changes", "memberships", "recorded_by"})
+_HIDDEN = frozenset({"student_id", "since", VERSION.name, "changes", "memberships", "recorded_by"})
 _IDS = ("entry_id", "begun_by", "item_id")
 _PLACE = ("course_id", "work_id", "group_id", "period", "effective_on", "happened_on")
 """What says where a thing stands; told before what it is."""

@@ -17,13 +17,8 @@ from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
 from ledger.application.disclose.past import past_of_course, past_of_streams, rows_of
 from ledger.application.disclose.school import show_course, show_work
-from ledger.application.disclose.shown import (
-    CellShown,
-    JournalLine,
-    JournalPage,
-    ResultShown,
-    check_students,
-)
+from ledger.application.disclose.shown import CellShown, JournalLine, JournalPage, ResultShown, check_students
+from ledger.application.tags import Thing, strong, weak
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.journals import queries
@@ -60,11 +55,16 @@ class _Content:
     entries: _Opened
     results: _Opened
 
+    def positions(self) -> list[tuple[str, UUID, int]]:
+        """Returns which row was changed last by what: the same again as long as the page shows the same."""
+        tables = (("students", self.students), ("entries", self.entries), ("results", self.results))
+        return sorted((name, row.subject_id, row.position) for name, rows in tables for _, row in rows)
+
 
 def show_cell(key: Key, row: Row) -> CellShown:
     """Returns an opened row of `entries` as it is shown."""
     body = cast("EntryBody", row.body)
-    _, _, work_id, effective_on, _ = row.clear
+    _, _, work_id, effective_on, _, version = row.clear
     return CellShown(
         cast("UUID", key[0]),
         body.kind,
@@ -77,6 +77,7 @@ def show_cell(key: Key, row: Row) -> CellShown:
         body.recorded_by,
         row.position,
         body.changes,
+        strong(Thing.MARK, cast("int", version)) if body.kind == "mark" else None,
     )
 
 
@@ -94,6 +95,7 @@ def show_result(key: Key, row: Row) -> ResultShown:
         body.recorded_by,
         row.position,
         body.changes,
+        strong(Thing.PERIOD_MARK, cast("int", row.clear[-1])),
     )
 
 
@@ -152,13 +154,15 @@ async def read_journal(
     content = await _content_now(ledger, receipt, course_id, page, moment) if asked is None else None
     if content is None:
         content = await _content_then(ledger, receipt, course, page, moment)
+    following = str(page[-1]) if len(ids) > limit else None
     return JournalPage(
         course,
         [show_work(key, row) for key, row in frame[1]],
         _lines(page, content),
-        str(page[-1]) if len(ids) > limit else None,
+        following,
         moment.position,
         receipt.access_id,
+        weak(course.etag, following, page, content.positions()),
         as_of.effective_on,
     )
 

@@ -10,6 +10,7 @@ from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Portfolio, PortfolioItem
+from ledger.application.tags import weak
 from ledger.policy.reading import Resource
 from ledger.projections.portfolios import queries
 from ledger.projections.portfolios.projection import ItemBody
@@ -80,4 +81,5 @@ async def read_portfolio(
         opened, position = rest[:limit], moment.position
         following = str(rest[limit - 1][0][1]) if len(rest) > limit else None
     items = [show_item(key, row) for key, row in opened]
-    return Portfolio(student_id, items, following, position, receipt.access_id, as_of.effective_on)
+    tag = weak(following, *((item.item_id, item.position) for item in items))
+    return Portfolio(student_id, items, following, position, receipt.access_id, tag, as_of.effective_on)

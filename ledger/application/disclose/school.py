@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ledger.application.disclose.opening import open_school_rows, snapshot, table
-from ledger.application.disclose.shown import CourseShown, GroupShown, Page, WorkShown
+from ledger.application.disclose.shown import CourseShown, GroupShown, Page, SchoolShown, WorkShown
+from ledger.application.tags import Thing, strong, weak
 from ledger.errors import NotFound
 from ledger.projections.query import positions
 from ledger.projections.rosters import queries
@@ -20,17 +21,32 @@ if TYPE_CHECKING:
 VIEW = "rosters"
 
 
+def _tag(thing: Thing, row: Row) -> str:
+    return strong(thing, cast("int", row.clear[-1]))
+
+
 def show_group(key: Key, row: Row) -> GroupShown:
     """Returns an opened group row as it is shown."""
     body = cast("GroupBody", row.body)
-    return GroupShown(cast("UUID", key[0]), body.title, body.year, body.level, body.class_teacher)
+    return GroupShown(
+        cast("UUID", key[0]), body.title, body.year, body.level, body.class_teacher, _tag(Thing.CLASS_GROUP, row)
+    )
 
 
 def show_course(key: Key, row: Row) -> CourseShown:
     """Returns an opened course row as it is shown."""
     body = cast("CourseBody", row.body)
     group_id = cast("UUID", row.clear[0])
-    return CourseShown(cast("UUID", key[0]), group_id, body.title, body.year, body.journal, body.scale, body.teachers)
+    return CourseShown(
+        cast("UUID", key[0]),
+        group_id,
+        body.title,
+        body.year,
+        body.journal,
+        body.scale,
+        body.teachers,
+        _tag(Thing.COURSE, row),
+    )
 
 
 def show_work(key: Key, row: Row) -> WorkShown:
@@ -53,7 +69,7 @@ def next_of(stored: list[tuple[object, ...]], limit: int) -> str | None:
     return str(stored[limit - 1][0]) if len(stored) > limit else None
 
 
-async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolBody:
+async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolShown:
     """Returns the school.
 
     Raises:
@@ -65,7 +81,11 @@ async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolBody:
     opened = await open_school_rows(ledger, store, stored)
     if not opened:
         raise NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
-    return cast("SchoolBody", opened[0][1].body)
+    row = opened[0][1]
+    body = cast("SchoolBody", row.body)
+    return SchoolShown(
+        body.name, body.years, body.periods, body.scales, body.acts, body.permits, _tag(Thing.SCHOOL, row)
+    )
 
 
 async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_position: int = 0) -> Page[GroupShown]:
@@ -75,7 +95,9 @@ async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_pos
         stored = await queries.page(connection, store, after, limit + 1)
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
-    return Page([show_group(key, row) for key, row in opened], next_of(stored, limit), position)
+    groups = [show_group(key, row) for key, row in opened]
+    following = next_of(stored, limit)
+    return Page(groups, following, position, weak(following, *((group.group_id, group.etag) for group in groups)))
 
 
 async def read_group(ledger: Ledger, group_id: UUID, *, min_position: int = 0) -> GroupShown:
@@ -101,7 +123,9 @@ async def list_courses(
             stored = await queries.courses_of_group(connection, store, group_id, after, limit + 1)
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
-    return Page([show_course(key, row) for key, row in opened], next_of(stored, limit), position)
+    courses = [show_course(key, row) for key, row in opened]
+    following = next_of(stored, limit)
+    return Page(courses, following, position, weak(following, *((course.course_id, course.etag) for course in courses)))
 
 
 async def read_course(ledger: Ledger, course_id: UUID, *, min_position: int = 0) -> CourseShown:
@@ -126,4 +150,6 @@ async def list_works(
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     rest = [row for row in stored if after is None or row[0] > after]
     opened = await open_school_rows(ledger, store, rest[:limit])
-    return Page([show_work(key, row) for key, row in opened], next_of(rest, limit), position)
+    works = [show_work(key, row) for key, row in opened]
+    following = next_of(rest, limit)
+    return Page(works, following, position, weak(following, *(work.work_id for work in works)))

@@ -10,7 +10,15 @@ from uuid import UUID
 
 from ledger.errors import InvalidInput
 from ledger.projections.journals.projection import Change
-from ledger.projections.rosters.projection import MembershipBody, TeacherBody
+from ledger.projections.rosters.projection import (
+    ActBody,
+    MembershipBody,
+    PeriodBody,
+    PermitBody,
+    ScaleBody,
+    TeacherBody,
+    YearBody,
+)
 
 T = TypeVar("T")
 
@@ -30,11 +38,28 @@ def check_students(limit: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of a list; `next` continues it, None at the end. `position` is where the view stood."""
+    """A page of a list; `next` continues it, None at the end. `position` is where the view stood.
+
+    The tag of a page, of a journal or of a portfolio is weak: it says whether to read again, and is no precondition.
+    """
 
     items: list[T]
     next: str | None
     position: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchoolShown:
+    """The school: its name, years, periods, scales, local acts and permissions."""
+
+    name: str
+    years: list[YearBody]
+    periods: list[PeriodBody]
+    scales: list[ScaleBody]
+    acts: list[ActBody]
+    permits: list[PermitBody]
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +71,7 @@ class GroupShown:
     year: str
     level: str
     class_teacher: UUID | None
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +85,7 @@ class CourseShown:
     journal: str
     scale: str
     teachers: list[TeacherBody]
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +115,15 @@ class StudentShown:
     status: str
     foreign_ids: list[tuple[str, str]]
     memberships: list[MembershipBody]
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class CellShown:
-    """Something that stands in a journal: a mark, a submission, an attendance code, a credited result."""
+    """Something that stands in a journal: a mark, a submission, an attendance code, a credited result.
+
+    Only a mark can be changed, so only a mark has a tag.
+    """
 
     entry_id: UUID
     kind: str
@@ -105,6 +136,7 @@ class CellShown:
     recorded_by: UUID
     position: int
     changes: list[Change]
+    etag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +152,7 @@ class ResultShown:
     recorded_by: UUID
     position: int
     changes: list[Change]
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +181,7 @@ class JournalPage:
     next: str | None
     position: int
     access_id: UUID
+    etag: str
     effective_on: date | None = None
 
 
@@ -181,6 +215,7 @@ class Portfolio:
     next: str | None
     position: int
     access_id: UUID
+    etag: str
     effective_on: date | None = None
 
 

@@ -11,6 +11,7 @@ from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Page, StudentShown, check_students
+from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
@@ -34,7 +35,7 @@ NOT_YET = "not_yet"
 def show_student(key: Key, row: Row) -> StudentShown:
     """Returns an opened row of `students` as it is shown."""
     body = cast("StudentBody", row.body)
-    enrolled_on, left_on = row.clear
+    enrolled_on, left_on, version = row.clear
     return StudentShown(
         cast("UUID", key[0]),
         body.family_name,
@@ -46,6 +47,7 @@ def show_student(key: Key, row: Row) -> StudentShown:
         body.status,
         body.foreign_ids,
         body.memberships,
+        strong(Thing.CARD, cast("int", version)),
     )
 
 
@@ -96,6 +98,9 @@ def card_of(ledger: Ledger, past: Past, moment: Moment) -> StudentShown | None:
     if not rows:
         return None
     card = show_student(*rows[0])
+    if moment.effective_on is not None:
+        # What happened later is left out, so this is no state that the card ever was in: a tag that serves no change.
+        card = replace(card, etag=weak(card.etag, moment.effective_on, rows[0][1].position))
     if moment.effective_on is not None and card.enrolled_on is not None and card.enrolled_on > moment.effective_on:
         return replace(card, status=NOT_YET)
     return card
@@ -138,7 +143,8 @@ async def list_students(
     )
     cards = await names_of(ledger, receipt, page)
     items = sorted(cards.values(), key=by_name)
-    return Page(items, str(page[-1]) if len(ids) > limit else None, position)
+    following = str(page[-1]) if len(ids) > limit else None
+    return Page(items, following, position, weak(following, *((card.student_id, card.etag) for card in items)))
 
 
 def by_name(card: StudentShown) -> tuple[str, str, str, UUID]:

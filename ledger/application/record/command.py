@@ -13,6 +13,7 @@ from ledger.aggregates.class_group import ClassGroup
 from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentRecord, record_lane
+from ledger.application.record.precondition import Demand, Precondition
 from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.ids import new_id
 from ledger.policy.offices import COURSE_BOUND, Actor, check_recording
@@ -39,6 +40,8 @@ class RecordingCommand(ABC):
     """
 
     CAPABILITY: ClassVar[str]
+    AMENDS: ClassVar[bool] = False
+    """Whether it takes back or replaces what was recorded: LEDGER_REQUIRE_IF_MATCH is about such commands."""
 
     school: UUID
 
@@ -68,6 +71,10 @@ class RecordingCommand(ABC):
         """Returns the local act that the events cite; none, unless a command says so."""
         return None
 
+    def tag(self, lanes: Lanes) -> str | None:  # noqa: ARG002 - likewise
+        """Returns the tag of the thing that it changes, as it stands; None where it changes nothing that is there."""
+        return None
+
 
 class Sendable(Protocol):
     """What can be put into an envelope: a command, or something that stands in for one."""
@@ -92,6 +99,8 @@ class Request:
         content: what was asked for, canonically encoded; the same key with other content is refused.
         client: whose keys these are; the actor where nothing else is said.
         sequence: of commands whose order counts (see `Envelope`).
+        precondition: what the sender demands of the thing that is changed. Not part of the content: a repetition is
+            answered with what was recorded, however the thing has been changed since.
     """
 
     actor: Actor
@@ -103,6 +112,7 @@ class Request:
     carrier: str = "electronic"
     imported: bool = False
     sequence: UUID | None = None
+    precondition: Precondition | None = None
 
 
 def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
@@ -127,7 +137,10 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
         request.carrier,
     )
     context = Context(ledger.today(), request.actor.id, request.actor.office.value, request.imported)
-    return Envelope(command, header, context, idempotency, request.sequence)
+    demand = None
+    if request.precondition is not None and isinstance(command, RecordingCommand):
+        demand = Demand(command, request.precondition)
+    return Envelope(command, header, context, idempotency, request.sequence, demand)
 
 
 def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from ledger.aggregates import class_group, course
 from ledger.application.record.command import RecordingCommand, check_teaching, existing, founded
+from ledger.application.tags import Thing, strong
 from ledger.ids import new_id
-from ledger.streams.base import Context, Lanes, Proposal
+from ledger.streams.base import Context, LaneRef, Lanes, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,11 @@ class AppointClassTeacher(RecordingCommand):
             effective_on=self.effective_on,
             context=context,
         )
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the class group's tag."""
+        group = lanes.get(self.group_ref(self.group_id))
+        return strong(Thing.CLASS_GROUP, group.version) if group is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,10 @@ class AssignTeacher(RecordingCommand):
             context=context,
         )
 
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the course's tag."""
+        return course_tag(lanes, self.course_ref(self.course_id))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddWork(RecordingCommand):
@@ -145,3 +155,13 @@ class AddWork(RecordingCommand):
             due_on=self.due_on,
             context=context,
         )
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the course's tag: its works are part of it."""
+        return course_tag(lanes, self.course_ref(self.course_id))
+
+
+def course_tag(lanes: Lanes, ref: LaneRef[course.Course]) -> str | None:
+    """Returns the tag of a course, None where there is none."""
+    found = lanes.get(ref)
+    return strong(Thing.COURSE, found.version) if found is not None else None

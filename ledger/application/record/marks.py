@@ -9,8 +9,9 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
-from ledger.aggregates.student import deciding_lanes, marking, results
+from ledger.aggregates.student import StudentMarks, deciding_lanes, marking, marks_lane, results
 from ledger.aggregates.student.marking import Place
+from ledger.aggregates.student.marks import result_key
 from ledger.application.record.command import (
     RecordingCommand,
     check_teaching,
@@ -19,6 +20,7 @@ from ledger.application.record.command import (
     opened_once,
     student,
 )
+from ledger.application.tags import Thing, strong
 from ledger.errors import Refused, Violation
 from ledger.streams.base import Context, Lanes, Proposal
 
@@ -48,6 +50,11 @@ class CourseCommand(RecordingCommand):
         lanes.need(record, ref)
         school = founded(lanes, self.school_ref)
         return Place(ref, lanes.get(ref), student(lanes, student_id), self.course_id, course, school, context)
+
+    def marks(self, lanes: Lanes, student_id: UUID) -> StudentMarks | None:
+        """Returns the student's marks of the course's year, if they have been begun."""
+        course = self.course(lanes)
+        return lanes.get(marks_lane(student_id, course.state.year))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +179,27 @@ class RecordLesson(CourseCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectMark(CourseCommand):
-    """Correct a mark, for a reason."""
+class MarkCommand(CourseCommand):
+    """Base of the commands that change a mark that was set."""
 
     CAPABILITY: ClassVar[str] = "marks"
+    AMENDS: ClassVar[bool] = True
     student_id: UUID
     mark_id: UUID
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the mark's tag."""
+        lane = self.marks(lanes, self.student_id)
+        mark = lane.state.marks.get(self.mark_id.bytes) if lane is not None else None
+        if mark is None or mark.course_id != self.course_id:
+            return None
+        return strong(Thing.MARK, mark.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectMark(MarkCommand):
+    """Correct a mark, for a reason."""
+
     value: str
     reason: str
     permit_id: UUID | None = None
@@ -196,12 +218,9 @@ class CorrectMark(CourseCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoidMark(CourseCommand):
+class VoidMark(MarkCommand):
     """Declare a mark void, for a reason."""
 
-    CAPABILITY: ClassVar[str] = "marks"
-    student_id: UUID
-    mark_id: UUID
     reason: str
     permit_id: UUID | None = None
 
@@ -235,8 +254,8 @@ class SubmitWork(CourseCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetPeriodMark(CourseCommand):
-    """Set the mark of a period, a year or an exam, or the final mark."""
+class PeriodMarkCommand(CourseCommand):
+    """Base of the commands about the mark of a period, a year or an exam, or the final mark."""
 
     CAPABILITY: ClassVar[str] = "results"
     student_id: UUID
@@ -244,8 +263,22 @@ class SetPeriodMark(CourseCommand):
     value: str
     kind: str | None = None
     scale: str | None = None
-    effective_on: date | None = None
     permit_id: UUID | None = None
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the tag of the period's mark, None while none was set."""
+        lane = self.marks(lanes, self.student_id)
+        period = founded(lanes, self.school_ref).state.periods.get(self.period)
+        kind = self.kind or (period.kind if period is not None else "")
+        result = lane.state.results.get(result_key(self.course_id, self.period, kind)) if lane is not None else None
+        return strong(Thing.PERIOD_MARK, result.version) if result is not None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPeriodMark(PeriodMarkCommand):
+    """Set the mark of a period, a year or an exam, or the final mark."""
+
+    effective_on: date | None = None
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
@@ -263,17 +296,11 @@ class SetPeriodMark(CourseCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectPeriodMark(CourseCommand):
+class CorrectPeriodMark(PeriodMarkCommand):
     """Correct the mark of a period, for a reason."""
 
-    CAPABILITY: ClassVar[str] = "results"
-    student_id: UUID
-    period: str
-    value: str
+    AMENDS: ClassVar[bool] = True
     reason: str
-    kind: str | None = None
-    scale: str | None = None
-    permit_id: UUID | None = None
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""

@@ -11,11 +11,21 @@ from uuid import UUID
 
 from ledger.aggregates import school as decisions
 from ledger.application.record.command import RecordingCommand, existing, founded
+from ledger.application.tags import Thing, strong
 from ledger.streams.base import Context, Lanes, Proposal
 
 
+class SchoolCommand(RecordingCommand):
+    """Base of the commands that change the school."""
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the school's tag."""
+        school = lanes.get(self.school_ref)
+        return strong(Thing.SCHOOL, school.version) if school is not None else None
+
+
 @dataclass(frozen=True, kw_only=True)
-class FoundSchool(RecordingCommand):
+class FoundSchool(SchoolCommand):
     """Open the ledger for a school."""
 
     CAPABILITY: ClassVar[str] = "found_school"
@@ -27,7 +37,7 @@ class FoundSchool(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenSchoolYear(RecordingCommand):
+class OpenSchoolYear(SchoolCommand):
     """Open a school year."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -50,7 +60,7 @@ class OpenSchoolYear(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefinePeriod(RecordingCommand):
+class DefinePeriod(SchoolCommand):
     """Define a period of a year."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -77,7 +87,7 @@ class DefinePeriod(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefineMarkScale(RecordingCommand):
+class DefineMarkScale(SchoolCommand):
     """Define a mark scale, or its next version."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -104,7 +114,7 @@ class DefineMarkScale(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdoptLocalAct(RecordingCommand):
+class AdoptLocalAct(SchoolCommand):
     """Adopt the next version of a local act."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -131,7 +141,7 @@ class AdoptLocalAct(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosePeriod(RecordingCommand):
+class ClosePeriod(SchoolCommand):
     """Close a period."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -145,7 +155,7 @@ class ClosePeriod(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CloseSchoolYear(RecordingCommand):
+class CloseSchoolYear(SchoolCommand):
     """Close a year."""
 
     CAPABILITY: ClassVar[str] = "school"
@@ -157,7 +167,7 @@ class CloseSchoolYear(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PermitLateEntry(RecordingCommand):
+class PermitLateEntry(SchoolCommand):
     """Permit entries into what is closed; the id of the permission is the id of the event."""
 
     CAPABILITY: ClassVar[str] = "permit_late_entry"

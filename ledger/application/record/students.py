@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.aggregates.student import record, record_lane
 from ledger.application.record.command import RecordingCommand, existing, founded, student
+from ledger.application.tags import Thing, strong
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lanes, Proposal
 
@@ -43,11 +44,22 @@ class EnrolStudent(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MoveToGroup(RecordingCommand):
+class CardCommand(RecordingCommand):
+    """Base of the commands that change a student's card: groups, leaving, transfers."""
+
+    student_id: UUID
+
+    def tag(self, lanes: Lanes) -> str | None:
+        """Returns the card's tag."""
+        found = lanes.get(record_lane(self.student_id))
+        return strong(Thing.CARD, found.state.card) if found is not None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveToGroup(CardCommand):
     """Put a student into a class group, out of another one where it is named."""
 
     CAPABILITY: ClassVar[str] = "enrolment"
-    student_id: UUID
     group_id: UUID
     effective_on: date | None
     from_group: UUID | None = None
@@ -68,11 +80,10 @@ class MoveToGroup(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaveGroup(RecordingCommand):
+class LeaveGroup(CardCommand):
     """End a student's membership of a group; `effective_on` is the last day."""
 
     CAPABILITY: ClassVar[str] = "enrolment"
-    student_id: UUID
     group_id: UUID
     effective_on: date
 
@@ -88,11 +99,10 @@ class LeaveGroup(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaveSchool(RecordingCommand):
+class LeaveSchool(CardCommand):
     """End a student's time at the school."""
 
     CAPABILITY: ClassVar[str] = "enrolment"
-    student_id: UUID
     effective_on: date
     reason: str
 
@@ -108,11 +118,10 @@ class LeaveSchool(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferOut(RecordingCommand):
+class TransferOut(CardCommand):
     """Transfer a student to another organisation."""
 
     CAPABILITY: ClassVar[str] = "transfers"
-    student_id: UUID
     to_organisation: str
     application: str
     order: str
@@ -134,11 +143,10 @@ class TransferOut(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferIn(RecordingCommand):
+class TransferIn(CardCommand):
     """Record that a student came from another organisation."""
 
     CAPABILITY: ClassVar[str] = "transfers"
-    student_id: UUID
     from_organisation: str
     order: str
     effective_on: date

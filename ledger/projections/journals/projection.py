@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from ledger.aggregates.student import achievements, marks
-from ledger.projections.view import Column, Fact, Key, Row, Rows, Rule, Table, View
+from ledger.projections.view import VERSION, Column, Fact, Key, Row, Rows, Rule, Table, View, changed
 from ledger.store.header import decode_header
 
 
@@ -58,6 +58,7 @@ TABLES = (
             Column("work_id", "uuid"),
             Column("effective_on", "date"),
             Column("since", "bigint"),
+            VERSION,
         ),
         EntryBody,
     ),
@@ -69,7 +70,7 @@ TABLES = (
             Column("period", "text"),
             Column("kind", "text"),
         ),
-        (Column("effective_on", "date"), Column("since", "bigint")),
+        (Column("effective_on", "date"), Column("since", "bigint"), VERSION),
         ResultBody,
     ),
 )
@@ -81,7 +82,7 @@ def _actor(fact: Fact) -> UUID:
 
 def _entry(fact: Fact, rows: Rows, course_id: UUID, work_id: UUID | None, day: date, body: EntryBody) -> None:
     entry = fact.entry
-    clear = (course_id, entry.subject_id, work_id, day, entry.position)
+    clear = (course_id, entry.subject_id, work_id, day, entry.position, entry.version)
     rows.put("entries", (entry.event_id,), Row(entry.subject_id, entry.record_class, entry.position, clear, body))
 
 
@@ -124,7 +125,7 @@ def _corrected(fact: Fact, rows: Rows) -> None:
         change = Change(event.old_value, event.value, event.reason, event.corrected_on, _actor(fact), position)
         body.changes.append(change)
         body.value = event.value
-        rows.put("entries", (event.mark_id,), row._replace(position=position))
+        rows.put("entries", (event.mark_id,), changed(row, fact))
 
 
 def _voided(fact: Fact, rows: Rows) -> None:
@@ -135,7 +136,7 @@ def _voided(fact: Fact, rows: Rows) -> None:
         body = cast("EntryBody", row.body)
         body.changes.append(Change(event.old_value, None, event.reason, event.voided_on, _actor(fact), position))
         body.voided = True
-        rows.put("entries", (event.mark_id,), row._replace(position=position))
+        rows.put("entries", (event.mark_id,), changed(row, fact))
 
 
 def _result_key(fact: Fact) -> Key:
@@ -147,7 +148,8 @@ def _result_set(fact: Fact, rows: Rows) -> None:
     event = cast("marks.PeriodMarkSet", fact.event)
     entry = fact.entry
     body = ResultBody(event.value, event.scale, list(event.flags), _actor(fact))
-    row = Row(entry.subject_id, entry.record_class, entry.position, (event.effective_on, entry.position), body)
+    clear = (event.effective_on, entry.position, entry.version)
+    row = Row(entry.subject_id, entry.record_class, entry.position, clear, body)
     rows.put("results", _result_key(fact), row)
 
 
@@ -160,12 +162,12 @@ def _result_corrected(fact: Fact, rows: Rows) -> None:
         change = Change(event.old_value, event.value, event.reason, event.corrected_on, _actor(fact), position)
         body.changes.append(change)
         body.value, body.scale = event.value, event.scale
-        rows.put("results", _result_key(fact), row._replace(position=position))
+        rows.put("results", _result_key(fact), changed(row, fact))
 
 
 JOURNALS = View(
     "journals",
-    2,
+    3,
     TABLES,
     {
         marks.MarkRecorded: Rule(_recorded),

@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.aggregates import class_group, course, school
 from ledger.aggregates.student import record
-from ledger.projections.view import Column, Fact, Key, Reads, Row, Rows, Rule, Table, View
+from ledger.projections.view import VERSION, Column, Fact, Key, Reads, Row, Rows, Rule, Table, View, changed
 
 
 class YearBody(msgspec.Struct):
@@ -142,9 +142,9 @@ class StudentBody(msgspec.Struct):
 
 
 TABLES = (
-    Table("school", (Column("school_id", "uuid"),), (), SchoolBody),
-    Table("groups", (Column("group_id", "uuid"),), (), GroupBody),
-    Table("courses", (Column("course_id", "uuid"),), (Column("group_id", "uuid"),), CourseBody),
+    Table("school", (Column("school_id", "uuid"),), (VERSION,), SchoolBody),
+    Table("groups", (Column("group_id", "uuid"),), (VERSION,), GroupBody),
+    Table("courses", (Column("course_id", "uuid"),), (Column("group_id", "uuid"), VERSION), CourseBody),
     Table(
         "works",
         (Column("work_id", "uuid"),),
@@ -154,7 +154,7 @@ TABLES = (
     Table(
         "students",
         (Column("student_id", "uuid"),),
-        (Column("enrolled_on", "date"), Column("left_on", "date")),
+        (Column("enrolled_on", "date"), Column("left_on", "date"), VERSION),
         StudentBody,
     ),
     Table("foreign_ids", (Column("token", "bytea"),), (Column("student_id", "uuid"),)),
@@ -183,11 +183,11 @@ def _stream(table: str) -> Reads:
 
 
 def _with_body(rows: Rows, table: str, key: Key, fact: Fact, change: Callable[[Any], None]) -> None:
-    """Applies a change to the body of an existing row; what was erased stays away."""
+    """Applies a change to the body of an existing row that has a version; what was erased stays away."""
     row = rows.get(table, key)
     if row is not None:
         change(row.body)
-        rows.put(table, key, row._replace(position=fact.entry.position))
+        rows.put(table, key, changed(row, fact))
 
 
 # --- the school, its groups, courses and works ----------------------------------------------------------------------
@@ -195,7 +195,7 @@ def _with_body(rows: Rows, table: str, key: Key, fact: Fact, change: Callable[[A
 
 def _founded(fact: Fact, rows: Rows) -> None:
     event = cast("school.SchoolFounded", fact.event)
-    rows.put("school", (fact.entry.stream_id,), _row(fact, (), SchoolBody(event.name)))
+    rows.put("school", (fact.entry.stream_id,), _row(fact, (fact.entry.version,), SchoolBody(event.name)))
 
 
 def _school(change: Callable[[Any, SchoolBody], None]) -> Rule:
@@ -260,7 +260,7 @@ def _permitted(event: school.LateEntryPermitted, body: SchoolBody) -> None:
 def _formed(fact: Fact, rows: Rows) -> None:
     event = cast("class_group.ClassGroupFormed", fact.event)
     body = GroupBody(event.title, event.year, event.level, event.class_teacher)
-    rows.put("groups", (fact.entry.stream_id,), _row(fact, (), body))
+    rows.put("groups", (fact.entry.stream_id,), _row(fact, (fact.entry.version,), body))
 
 
 def _appointed(fact: Fact, rows: Rows) -> None:
@@ -275,7 +275,7 @@ def _appointed(fact: Fact, rows: Rows) -> None:
 def _course_opened(fact: Fact, rows: Rows) -> None:
     event = cast("course.CourseOpened", fact.event)
     body = CourseBody(event.title, event.year, event.journal, event.scale)
-    rows.put("courses", (fact.entry.stream_id,), _row(fact, (event.group_id,), body))
+    rows.put("courses", (fact.entry.stream_id,), _row(fact, (event.group_id, fact.entry.version), body))
 
 
 def _assigned(fact: Fact, rows: Rows) -> None:
@@ -292,6 +292,7 @@ def _work_added(fact: Fact, rows: Rows) -> None:
     clear = (fact.entry.stream_id, event.set_on, event.due_on)
     body = WorkBody(event.title, event.kind, event.weight, event.scale)
     rows.put("works", (event.event_id,), _row(fact, clear, body))
+    _with_body(rows, "courses", (fact.entry.stream_id,), fact, lambda _: None)  # the course has one work more
 
 
 # --- students -------------------------------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ def _enrolled(token: Token) -> Rule:
         body = StudentBody(
             event.family_name, event.given_name, event.patronymic, event.birth_date, list(event.foreign_ids)
         )
-        rows.put("students", (student_id,), _row(fact, (event.enrolled_on, None), body))
+        rows.put("students", (student_id,), _row(fact, (event.enrolled_on, None, fact.entry.version), body))
         for source, foreign_id in event.foreign_ids:
             rows.put("foreign_ids", (foreign_id_token(token, source, foreign_id),), _row(fact, (student_id,)))
 
@@ -365,7 +366,7 @@ def _gone(status: Callable[[Any], str]) -> Rule:
         _with_body(rows, "students", key, fact, change)
         row = rows.get("students", key)
         if row is not None:
-            rows.put("students", key, row._replace(clear=(row.clear[0], event.effective_on)))
+            rows.put("students", key, row._replace(clear=(row.clear[0], event.effective_on, row.clear[2])))
 
     return Rule(apply, _student)
 
@@ -379,14 +380,14 @@ def _transferred_in(fact: Fact, rows: Rows) -> None:
     _with_body(rows, "students", key, fact, change)
     row = rows.get("students", key)
     if row is not None:
-        rows.put("students", key, row._replace(clear=(row.clear[0], None)))
+        rows.put("students", key, row._replace(clear=(row.clear[0], None, row.clear[2])))
 
 
 def rosters(blind_index: Token) -> View:
     """Returns the view; `blind_index` makes the search tokens of foreign ids."""
     return View(
         "rosters",
-        2,
+        3,
         TABLES,
         {
             school.SchoolFounded: Rule(_founded),
@@ -401,7 +402,7 @@ def rosters(blind_index: Token) -> View:
             class_group.ClassTeacherAppointed: Rule(_appointed, _stream("groups")),
             course.CourseOpened: Rule(_course_opened),
             course.TeacherAssigned: Rule(_assigned, _stream("courses")),
-            course.WorkAdded: Rule(_work_added),
+            course.WorkAdded: Rule(_work_added, _stream("courses")),
             record.StudentEnrolled: _enrolled(blind_index),
             record.StudentMovedToGroup: Rule(_moved, _student),
             record.StudentLeftGroup: Rule(_left_group, _student),

@@ -40,7 +40,9 @@ async def test_answer_names_what_was_recorded(executor: CommandExecutor, owner: 
     student = new_id()
     await executor.execute(envelope(Enrol(student)))
     recorded = await executor.execute(envelope(Mark(student)))
-    rows = owner.execute("SELECT position, event_id, stream_id, subject_id, topic FROM events ORDER BY 1").fetchall()
+    rows = owner.execute(
+        "SELECT position, event_id, stream_id, subject_id, topic, version FROM events ORDER BY 1"
+    ).fetchall()
     assert [tuple(event) for event in recorded.events] == rows[1:]
     assert [event.topic for event in recorded.events] == ["marks.opened", "marks.recorded"]
     assert (recorded.first_position, recorded.count, recorded.position, recorded.repeated) == (2, 2, 3, False)

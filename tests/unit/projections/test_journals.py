@@ -16,7 +16,7 @@ def test_mark_stands_under_its_course_student_work_and_day() -> None:
     mark = school.marks(school.student, "5", on=MONDAY, comment="Хорошо")
     facts = facts_of(school)
     row = the(replay(JOURNALS, facts), "entries", mark)
-    assert row.clear == (school.course.stream_id, school.student.subject_id, school.work, MONDAY, row.position)
+    assert row.clear == (school.course.stream_id, school.student.subject_id, school.work, MONDAY, row.position, 2)
     assert (row.subject_id, row.record_class, row.position) == (school.student.subject_id, "marks", len(facts))
     assert (row.body.kind, row.body.value, row.body.scale, row.body.comment) == ("mark", "5", "five", "Хорошо")
     assert (row.body.recorded_by, row.body.changes, row.body.voided) == (TEACHER, [], False)

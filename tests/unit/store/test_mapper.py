@@ -276,7 +276,7 @@ def test_state_over_60_kib_is_refused_and_just_under_is_not() -> None:
 
 
 def test_kinds_of_lanes_come_from_the_events_that_open_them() -> None:
-    assert MAPPER.lane_kinds()["student_marks/1"] is StudentMarks
+    assert MAPPER.lane_kinds()["student_marks/2"] is StudentMarks
     assert {kind.shape() for kind in MAPPER.lane_kinds().values()} == set(MAPPER.lane_kinds())
 
 
