@@ -10,6 +10,7 @@ import errno
 import logging
 import math
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 BACKLOG = 2048
+CLIENT_GONE_MS = 30_000
+"""After which a client that acknowledges nothing of what we sent it counts as gone."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,6 +38,9 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # handed on to every connection, as the next
+        if sys.platform == "linux":
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, CLIENT_GONE_MS)
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except OSError as error:

@@ -37,4 +37,5 @@ def test_example_of_the_document_is_recorded_on_a_new_ledger(
 
 def test_document_names_every_command_and_its_single_route() -> None:
     rows = dict(re.findall(r"\| `(\w+)` \| `POST (/[^`]+)` \|", DOCUMENT))
-    assert rows == {recording.name: recording.path for recording in RECORDINGS.values()}
+    wanted = {recording.name: recording.path for recording in RECORDINGS.values()}
+    assert rows == wanted, "the table of commands in docs/bulk.md"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
@@ -15,10 +16,12 @@ from ledger.api import protocol
 from ledger.api.boundary import Boundary
 from ledger.api.limits import Limit
 from ledger.store.header import decode_header
-from tests.support.api import BULK, AClass, Api, Json, Served, ndjson
+from tests.support.api import BULK, AClass, Api, Json, Served, a_foundation, ndjson, serving
+from tests.support.postgres import fresh_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ledger.store.header import Header
 
@@ -228,6 +231,30 @@ def test_two_requests_on_one_connection_are_answered_though_the_first_body_is_la
         wire.sendall(head + body + last)
         answers = everything(wire)
     assert answers.count(b"HTTP/1.1 422 ") == 2
+
+
+def test_service_that_stops_cuts_off_who_is_not_done_and_keeps_what_it_acknowledged(
+    postgres_url: str, kek_text: str, tmp_path: Path
+) -> None:
+    with (
+        fresh_schema(postgres_url) as database,
+        a_foundation(postgres_url, database.schema, kek_text, tmp_path, grace_seconds=0.5) as base,
+    ):
+        with serving(base) as service, a_wire(service) as wire:
+            wire.settimeout(10)
+            line = ndjson({"key": "first", "command": "FoundSchool", "name": "Школа для проверок"})
+            fields = {"Content_Type": "application/x-ndjson", "Content_Length": "100000"}
+            wire.sendall(head_of(service, "/v1/bulk", **fields) + line)
+            answer = b""
+            while b'"position"' not in answer:
+                answer += wire.recv(65_536)
+            began = perf_counter()
+            service.server.should_exit = True
+            rest = everything(wire)
+            assert perf_counter() - began < 8
+        assert not rest.endswith(b"0\r\n\r\n")  # the client sees that it was cut off
+        with database.connect("owner") as connection:
+            assert connection.execute("SELECT count(*) > 0 FROM events").fetchone() == (True,)
 
 
 # --- correlation -----------------------------------------------------------------------------------------------------

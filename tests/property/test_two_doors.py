@@ -22,6 +22,8 @@ from ledger.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ledger.application.record.command import RecordingCommand
+
 ALL = tuple(RECORDINGS.values())
 KEY = "key"
 Json = dict[str, Any]
@@ -75,7 +77,7 @@ def by_single_route(recording: Recording, line: Json) -> object:
     except InvalidFields as error:
         return error.fields
     content = recording.content(ids, form.model_dump(exclude_defaults=True))
-    return content, told(recording.make(UUID(int=1), ids, form))
+    return content, told(recording, recording.make(UUID(int=1), ids, form))
 
 
 def by_bulk(line: Json) -> object:
@@ -84,23 +86,20 @@ def by_bulk(line: Json) -> object:
     except InvalidFields as error:
         return error.fields
     assert read.key == line[KEY]
-    return read.content, told(read.command(UUID(int=1)))
+    return read.content, told(read.recording, read.command(UUID(int=1)))
 
 
-def told(command: object) -> str:
+def told(recording: Recording, command: RecordingCommand) -> Json:
     """Returns the command's fields but for the random ids that were made for it."""
-    made = ("student_id=", "group_id=", "course_id=")
-    return ", ".join(
-        part
-        for part in repr(command).split(", ")
-        if not (type(command).__name__ in {"EnrolStudent", "FormClassGroup", "OpenCourse"} and part.startswith(made))
-    )
+    said = {"school", *recording.ids, *recording.form.model_fields}
+    return {name: value for name, value in vars(command).items() if name in said}
 
 
 def test_most_forms_are_read_by_structs() -> None:
     _decoder()
     by_struct = {recording.name for recording, _ in _STRUCTS.values()}
-    assert {recording.name for recording in ALL} - by_struct == {"DefineMarkScale", "AddWork"}
+    assert not by_struct & {"DefineMarkScale", "AddWork"}  # decimals
+    assert len(by_struct) > len(ALL) * 0.8
 
 
 @pytest.mark.parametrize("recording", ALL, ids=lambda recording: recording.name)

@@ -238,8 +238,8 @@ def serving(base: Foundation) -> Iterator[Served]:
 
 
 @contextmanager
-def a_foundation(url: str, schema: str, kek: str, folder: Path, *, wait_seconds: float = 5.0) -> Iterator[Foundation]:
-    """Yields the foundation of a ledger on a server, with a token key of its own."""
+def a_foundation(url: str, schema: str, kek: str, folder: Path, **more: Any) -> Iterator[Foundation]:  # noqa: ANN401 - settings
+    """Yields the foundation of a ledger on a server, with a token key of its own; `more` are other settings."""
     key_file = folder / "token.pem"
     make_token_key(key_file)
     settings = Settings(
@@ -249,7 +249,7 @@ def a_foundation(url: str, schema: str, kek: str, folder: Path, *, wait_seconds:
         kek=SecretStr(kek),
         token_key_file=key_file,
         timezone=ZONE,
-        wait_seconds=wait_seconds,
+        **more,
     )
     with foundation(settings) as base:
         yield base
