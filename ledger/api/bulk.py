@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from ledger.api.answers import made_by, recorded_body
 from ledger.api.calls import MAX_BODY
+from ledger.api.conditions import read_tags
 from ledger.api.framing import NDJSON, Lines
 from ledger.api.lines import read_line
 from ledger.api.problems import (
@@ -184,7 +185,10 @@ class BulkAnswer(Response):
                 request_id=request_id_of(self._request),
                 correlation_id=correlation_of(self._request),
                 sequence=request_id_of(self._request),
-                precondition=Precondition(required=self._ledger.settings.require_if_match),
+                precondition=Precondition(
+                    match=read_tags(line.if_match, "if_match") if line.if_match is not None else None,
+                    required=self._ledger.settings.require_if_match,
+                ),
             )
             future = await submit_when_free(self._ledger, line.command(self._ledger.id), sent)
         except LedgerError as error:

@@ -27,9 +27,15 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
 
+        ended = False
+
         async def without_body(message: Message) -> None:
+            # The first piece ends the answer: a stream would go on for minutes, with nothing to say.
+            nonlocal ended
+            if ended:
+                return
             if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+                ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
         asked = {**scope, "method": "GET"}

@@ -51,6 +51,8 @@ class Line:
     ids: tuple[UUID, ...]
     form: object
     content: bytes
+    if_match: str | None
+    """As the header of the single route; like it no part of the content."""
 
     def command(self, school: UUID) -> RecordingCommand:
         """Returns the command."""
@@ -85,6 +87,7 @@ def line_form(recording: Recording) -> type[Form]:
     own: dict[str, Any] = {
         "key": (Annotated[str, said("Ключ строки, как Idempotency-Key", "The line's key, as Idempotency-Key")], ...),
         "command": (Annotated[Literal[recording.name], said("Команда", "The command")], ...),
+        "if_match": (Annotated[str | None, said("ETag того, что меняется", "As If-Match of the single route")], None),
     }
     own |= {name: (Annotated[UUID, said(*_WORDS[name])], ...) for name in recording.ids}
     form = create_model(recording.name, __base__=recording.form, __doc__=recording.form.__doc__, **own)
@@ -106,16 +109,16 @@ _WORDS = {
 
 def _of_form(recording: Recording, form: Form) -> Line:
     values = cast("Any", form)
-    own = {"key", "command", *recording.ids}
+    own = {"key", "command", "if_match", *recording.ids}
     ids = tuple(getattr(values, name) for name in recording.ids)
     fields = form.model_dump(exclude_defaults=True, exclude=own)
-    return Line(values.key, recording, ids, form, recording.content(ids, fields))
+    return Line(values.key, recording, ids, form, recording.content(ids, fields), values.if_match)
 
 
 def _of_struct(struct: Any) -> Line:  # noqa: ANN401 - of a class made at run time
     recording, plain = _STRUCTS[type(struct)]
     ids = tuple(getattr(struct, name) for name in recording.ids)
-    return Line(struct.key, recording, ids, struct, recording.content(ids, plain(struct)))
+    return Line(struct.key, recording, ids, struct, recording.content(ids, plain(struct)), struct.if_match)
 
 
 _STRUCTS: dict[type[msgspec.Struct], tuple[Recording, Callable[[object], dict[str, object]]]] = {}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_IF_MATCH = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None
+
+
 class OnlyForTheForm(Exception):
     """A field of a kind, or with a rule, that only the form itself reads as the form does."""
 
@@ -36,7 +39,7 @@ def struct_of(form: type[Form], *, ids: Sequence[str] = (), tag: str | None = No
     own = form.__pydantic_decorators__
     if own.validators or own.field_validators or own.root_validators or own.model_validators:
         raise OnlyForTheForm
-    required: list[Any] = [("key", str)] if tag else []
+    required: list[Any] = [("key", str), ("if_match", _IF_MATCH, None)] if tag else []
     required += [(name, UUID) for name in ids]
     days: dict[str, tuple[date, date]] = {}
     for name, field in form.model_fields.items():

@@ -10,6 +10,7 @@ import pytest
 
 from ledger.policy.offices import Office
 from tests.support.api import PERIOD, YESTERDAY, AClass, all_at_once
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,3 +253,37 @@ def test_strict_ledger_takes_no_correction_of_what_was_not_seen(teacher: Api, a_
     assert sends(teacher, "/v1/period-marks/corrections", correction).status_code == 428
     reason = {"course_id": a_class.course_id, "reason": "Не тому ученику"}
     assert sends(teacher, address(a_class, made["id"], "voidings"), reason).status_code == 428
+
+
+def test_line_of_a_bulk_request_names_the_state_that_was_seen(teacher: Api, a_class: AClass) -> None:
+    made, tag = marked(teacher, a_class)
+    ids = {"student_id": a_class.students[0], "mark_id": made["id"]}
+
+    def line(value: str, if_match: str) -> Json:
+        return {"key": str(uuid4()), "command": "CorrectMark", **ids, **corrects(a_class, value), "if_match": if_match}
+
+    lines = [line("4", '"m0"'), line("4", "m2"), line("4", tag), line("3", tag), line("3", "*")]
+    answers = teacher.bulk(*lines)
+    assert [answer.get("status") for answer in answers] == [412, 400, None, 412, None]
+    assert [answer.get("code") for answer in answers[:2]] == ["precondition-failed", "precondition"]
+    # The state is no part of what the key stands for: the single route knows the line again.
+    key, form = lines[2]["key"], corrects(a_class, "4")
+    assert sends(teacher, address(a_class, made["id"]), form, key=key).json() == answers[2]
+
+
+@pytest.mark.usefixtures("strict")
+def test_strict_ledger_takes_no_line_that_corrects_what_was_not_seen(teacher: Api, a_class: AClass) -> None:
+    made, tag = marked(teacher, a_class)
+    ids = {"student_id": a_class.students[0], "mark_id": made["id"]}
+    blind = {"key": str(uuid4()), "command": "CorrectMark", **ids, **corrects(a_class, "4")}
+    answers = teacher.bulk(blind, {**blind, "if_match": tag}, {**blind, "key": str(uuid4())})
+    assert [answer.get("status") for answer in answers] == [428, None, 428]
+
+
+async def test_head_of_a_stream_ends_at_once(served: Served, director: Api) -> None:
+    streams = served.service.streams
+    await until(lambda: streams.open == 0)
+    answer = director.http.head("/v1/events", headers={"Accept": "text/event-stream"}, timeout=5)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    await until(lambda: streams.open == 0)

@@ -113,3 +113,49 @@ def test_every_example_of_a_form_is_valid_and_every_field_is_described(form: typ
         form.model_validate_json(json.dumps(example))
     for name, field in form.model_fields.items():
         assert " / " in (field.description or ""), name
+
+
+AMENDING = {"correctMark", "voidMark", "correctPeriodMark"}
+CREATING = {
+    "foundSchool", "formClassGroup", "openCourse", "enrolStudent", "recordMark", "recordLesson", "submitWork",
+    "recordAchievement", "grantAward", "creditResult",
+}  # fmt: skip
+
+
+def headers_taken(operation: Json) -> set[str]:
+    return {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+
+
+def test_every_command_says_what_it_takes_as_a_precondition_and_which_tag_it_answers(document: Json) -> None:
+    for path, method, operation in operations(document):
+        name = operation["operationId"]
+        if method != "post" or "201" not in operation["responses"] or path.startswith("/v1/webhooks"):
+            continue
+        assert "412" in operation["responses"], name
+        assert ("428" in operation["responses"]) == (name in AMENDING), name
+        assert ("If-Match" in headers_taken(operation)) == (name not in CREATING), name
+        assert "Prefer" in headers_taken(operation), name
+        assert {"ETag", "Location", "Preference-Applied"} <= operation["responses"]["201"]["headers"].keys(), name
+    assert not any(key.startswith("x-") for _, _, operation in operations(document) for key in operation)
+
+
+def test_every_reading_with_a_tag_says_so_and_may_answer_that_nothing_changed(document: Json) -> None:
+    """What is shown with an `etag` has the header, and the other way round."""
+    tagged = set()
+    for path, method, operation in operations(document):
+        if (
+            method != "get"
+            or not path.startswith("/v1/")
+            or "application/json" not in operation["responses"]["200"]["content"]
+        ):
+            continue
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        names = [part["$ref"].rsplit("/", 1)[1] for part in schema.get("anyOf", [schema])]
+        shown = {"etag" in document["components"]["schemas"][name]["properties"] for name in names}
+        assert shown == {"304" in operation["responses"]}, path
+        assert shown == {"If-None-Match" in headers_taken(operation)}, path
+        assert shown == {"ETag" in operation["responses"]["200"].get("headers", {})}, path
+        assert shown == {"412" in operation["responses"]}, path
+        if shown == {True}:
+            tagged.add(operation["operationId"])
+    assert {"readSchool", "readClassGroup", "readCourse", "readStudent", "readJournal", "readPortfolio"} <= tagged
