@@ -39,6 +39,8 @@ class Receiver:
     def take(self, headers: dict[str, str], body: bytes) -> Answer:
         """Takes one message."""
         with self._lock:
+            if not self.secret:
+                return 503, {"Retry-After": "0"}, b""  # the webhook was registered, and we have not heard its secret yet
             event: Json = Webhook(self.secret).verify(body, headers)
             assert headers["content-type"] == "application/cloudevents+json"
             assert headers["webhook-id"] == event["id"]
