@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledger.application.webhooks.progress import read_progress
 from ledger.errors import LedgerError
 from ledger.projections.query import positions
 from ledger.store.database import translated
@@ -36,6 +37,7 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
         async with asyncio.timeout(PATIENCE_S):
             last, views = await _look(ledger)
             seal = await _look_at_the_seal(ledger, last)
+            webhooks = await _look_at_webhooks(ledger, last)
     except TimeoutError:
         return [Part("database", ready=False, reason="The database does not answer in time."), recording]
     except LedgerError as error:
@@ -51,7 +53,25 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
             reason = ""
         lag = None if position is None else max(last - position, 0)
         parts.append(Part(f"view {view.name}", not reason, reason, position, lag))
-    return parts
+    return [*parts, *webhooks]
+
+
+async def _look_at_webhooks(ledger: Ledger, last: int) -> list[Part]:
+    """Returns the webhooks that fail. The ledger is ready all the same: it is somebody else who does not answer."""
+    with translated():
+        async with ledger.pool.connection(PATIENCE_S) as connection:
+            rows = await read_progress(connection, ledger.database)
+    return [
+        Part(
+            f"webhook {row.webhook_id}",
+            ready=True,
+            reason=f"{'Given up' if row.given_up_at else 'Failing'}, {row.failures} times in a row: {row.failure}",
+            position=row.position,
+            lag=max(last - row.position, 0),
+        )
+        for row in rows.values()
+        if row.failures
+    ]
 
 
 async def _look_at_the_seal(ledger: Ledger, last: int) -> Part:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from ledger.application.readiness import read_readiness
 from ledger.application.record.webhooks import RegisterWebhook, RemoveWebhook, ResumeWebhook, RotateWebhookSecret
 from ledger.application.webhooks import dispatcher as dispatching
 from ledger.application.webhooks import follower, progress
@@ -165,6 +166,10 @@ async def test_webhook_is_given_up_visibly_and_goes_on_where_it_stopped(
     await until(given_up)
     assert (await state_of(desk)).failure == "HTTP 500"
     assert (await state_of(desk)).next_attempt_at is None
+    (part,) = [part for part in await read_readiness(desk.ledger) if part.name == f"webhook {webhook}"]
+    assert part.ready
+    assert part.reason.startswith("Given up")
+    assert part.reason.endswith("HTTP 500")
     sent = len(receiver.messages)
     receiver.answer = lambda _: TAKEN
     await desk.enrols(1)
