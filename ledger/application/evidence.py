@@ -25,7 +25,7 @@ from ledger.seal.pack import FORMAT, PackInfo, bundles_of, write_sums
 from ledger.seal.proof import Receipt
 from ledger.seal.tiles import Tile, tiles_of, write_bundle
 from ledger.store.database import translated
-from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.lanes import ENTRY_COLUMNS, SELECT_SPAN
 from ledger.store.log_files import SELECT_COSIGNATURES, load_nodes, load_tiles, newest
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ Progress = Callable[[int, int], None]
 CHUNK = 64
 """Tiles read at once."""
 
-_SPAN = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b ORDER BY position"  # noqa: S608 - ours
 _OF_SUBJECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events"  # noqa: S608 - ours
     " WHERE subject_id = %b AND position > %b AND position <= %b ORDER BY position"
@@ -141,7 +140,7 @@ class EvidenceExport:
                 progress(min(at + CHUNK, len(tiles)), total)
         for done, bundle in enumerate(bundles, len(tiles) + 1):
             first = bundle.number * 256
-            entries = self._entries(connection, _SPAN, (first, first + bundle.width))
+            entries = self._entries(connection, SELECT_SPAN, (first, first + bundle.width))
             _put(folder, bundle, write_bundle([encode_entry(entry) for entry in entries]))
             if progress is not None:
                 progress(done, total)

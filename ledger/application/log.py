@@ -16,7 +16,7 @@ from ledger.seal.merkle import inclusion_proof
 from ledger.seal.proof import Receipt
 from ledger.seal.tiles import ENTRIES, WIDTH, Tile, parse_path, tile_at, tiled_nodes, tiles_needed, write_bundle
 from ledger.store.database import translated
-from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import SELECT_COSIGNATURES, SELECT_NEWEST, SELECT_TILES, tile_keys, tiles_from
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 
-_BUNDLE = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b ORDER BY position"  # noqa: S608 - ours
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
 
@@ -94,7 +93,7 @@ async def read_bundle(ledger: Ledger, reader: Reader, path: str) -> bytes:
             size, _ = await _newest(ledger, connection)
             _check_reached(tile, size)
             cursor = await connection.execute(
-                ledger.database.bind(_BUNDLE), (first, first + tile.width), prepare=True, binary=True
+                ledger.database.bind(SELECT_SPAN), (first, first + tile.width), prepare=True, binary=True
             )
             entries = [Entry._make(row) for row in await cursor.fetchall()]
     if len(entries) != tile.width:

@@ -45,6 +45,56 @@ def span_of(tile: Tile, size: int) -> Span:
     return Span(first + 1, min(first + (tile.width << under), size))
 
 
+class WrongTile(NamedTuple):
+    """A tile that does not fit what stands above it, the positions below it, and why."""
+
+    tile: Tile
+    span: Span
+    detail: str
+
+
+def wrong_tiles(
+    load: Load, checkpoint: Checkpoint, progress: Callable[[int], None] | None = None
+) -> Iterator[WrongTile]:
+    """Yields the tiles that do not fit the hash above them, from the highest level down.
+
+    The last, partial tile of each level stands under the checkpoint itself: if its root cannot be made of them, all of
+    them are named.
+    """
+    size = checkpoint.size
+    partial = [tile for tile in tiles_of(size) if tile.width < WIDTH or (tile.number, tile.level) == (0, _top(size))]
+    try:
+        fits = root(tiled_nodes(load, size), size) == checkpoint.root
+    except NotProven as error:
+        yield WrongTile(partial[-1], span_of(partial[-1], size), error.detail)
+        fits = True  # that tile is named already
+    if not fits:
+        for tile in partial:
+            yield WrongTile(tile, span_of(tile, size), "It does not lead to the root of the checkpoint.")
+    for tile in sorted(tiles_of(size), key=lambda tile: -tile.level):
+        if tile.level == 0:
+            if progress is not None:
+                progress(span_of(tile, size).last)
+            continue
+        for offset, expected in enumerate(_hashes(load, tile)):
+            child = tile_at(tile.level - 1, tile.number * WIDTH + offset, size)
+            hashes = _hashes(load, child)
+            if len(hashes) != child.width or tile_root(hashes) != expected:
+                yield WrongTile(child, span_of(child, size), "It does not fit the hash above it.")
+
+
+def _top(size: int) -> int:
+    return max((size.bit_length() - 1) // HEIGHT, 0)
+
+
+def _hashes(load: Load, tile: Tile) -> list[bytes]:
+    """Returns the hashes of a tile; none where it is missing or cut off."""
+    try:
+        return split_tile(load(tile), tile)
+    except NotProven:
+        return []
+
+
 def check_tiles(load: Load, checkpoint: Checkpoint, progress: Callable[[int], None] | None = None) -> None:
     """Passes if all tiles of the log hold together and lead to the root of the checkpoint.
 
@@ -52,25 +102,10 @@ def check_tiles(load: Load, checkpoint: Checkpoint, progress: Callable[[int], No
         progress: called with the number of leaves below the tiles that were checked so far.
 
     Raises:
-        WrongAt: with the first position below a tile that does not fit the hash above it.
-        NotProven: the highest tiles do not have the checkpoint's root, or a tile is missing or cut off.
+        WrongAt: with the first position below a tile that does not fit.
     """
-    size = checkpoint.size
-    if root(tiled_nodes(load, size), size) != checkpoint.root:
-        raise NotProven(
-            f"The tiles of the {size} sealed events do not have the root of the checkpoint.",
-            help="Tiles or checkpoint were exchanged; compare with another copy of both.",
-        )
-    for tile in sorted(tiles_of(size), key=lambda tile: -tile.level):
-        hashes = split_tile(load(tile), tile)
-        if tile.level == 0:
-            if progress is not None:
-                progress(span_of(tile, size).last)
-            continue
-        for offset, expected in enumerate(hashes):
-            child = tile_at(tile.level - 1, tile.number * WIDTH + offset, size)
-            if tile_root(split_tile(load(child), child)) != expected:
-                raise WrongAt(span_of(child, size).first, f"{child.path} does not fit the hash above it.")
+    for wrong in wrong_tiles(load, checkpoint, progress):
+        raise WrongAt(wrong.span.first, f"{wrong.tile.path}: {wrong.detail}")
 
 
 def check_entries(load: Load, first: int, entries: Sequence[bytes], size: int) -> Iterator[WrongAt]:

@@ -197,7 +197,7 @@ def _lines(folder: Path, name: str) -> list[str]:
 def _info(folder: Path) -> PackInfo:
     try:
         info = msgspec.json.decode((folder / "pack.json").read_bytes(), type=PackInfo)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotProven("pack.json of the pack cannot be read.", help=_TAKE) from error
     if info.format != FORMAT:
         raise NotProven("The pack has a format that this version does not know.", help="Use a newer `ledger`.")

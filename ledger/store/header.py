@@ -56,5 +56,5 @@ def decode_header(data: bytes) -> Header:
     """
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unreadable("The header of an event cannot be read.", help="Run `ledger audit`.") from error

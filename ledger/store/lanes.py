@@ -33,6 +33,9 @@ ENTRY_COLUMNS = (
 )
 """The columns of an entry, in the order of its fields."""
 
+SELECT_SPAN = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b ORDER BY position"  # noqa: S608 - ours
+"""The entries after one position and up to another."""
+
 _SNAPSHOT = "snapshot"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
@@ -245,6 +248,11 @@ def open_snapshot(entry: Entry, kinds: Mapping[str, type[Lane]], keyring: Keyrin
     plaintext = key.open(entry.state, _snapshot_data(entry.stream_id, entry.version, entry.record_class))
     state: State = msgspec.msgpack.decode(plaintext, type=kind.STATE)
     return kind.blank(entry.stream_id, entry.version, entry.recorded_at, state)
+
+
+def same_state(one: Lane, other: Lane) -> bool:
+    """Tells whether two lanes remember the same: a snapshot and what its events make."""
+    return one.version == other.version and one._state == other._state  # noqa: SLF001 - the store folds lanes
 
 
 def fold(lane: Lane | None, event: LedgerEvent) -> Lane:

@@ -28,7 +28,7 @@ from ledger.seal.note import Note, parse_note, sign, verified_by
 from ledger.seal.strict import HASH_BYTES
 from ledger.seal.tiles import WIDTH, tile_at
 from ledger.store.database import translated
-from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
 
 if TYPE_CHECKING:
@@ -58,10 +58,6 @@ _LOOK = "Compare the database with its backups, the published checkpoints and th
 _LEADER = (
     "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_sealer'::regrole::oid::bigint & 4294967295))"
 )
-_SELECT = (
-    f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b"  # noqa: S608 - ours
-    " ORDER BY position"
-)
 _PUBLISH = "INSERT INTO {schema}.log_checkpoints (size, root, note) VALUES (%b, %b, %b)"
 _ALARM = "INSERT INTO {schema}.log_alarm (reason) SELECT %b::text WHERE NOT EXISTS (SELECT FROM {schema}.log_alarm)"
 
@@ -80,7 +76,7 @@ class Sealer:
         self._database = database
         self._signers = tuple(signers)
         self._anchor = anchor
-        self._select = database.bind(_SELECT)
+        self._select = database.bind(SELECT_SPAN)
         self._edge = LogEdge()
         self._sealed: Checkpoint | None = None
         """The checkpoint that this process knows to be the newest, after `recover`."""

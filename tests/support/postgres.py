@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "LEDGER_TESTS_HOME"
 MEMORY_BYTES = 2 * 1024**3
-ROLES = ("writer", "reader", "projector", "eraser")
+ROLES = ("writer", "reader", "projector", "eraser", "sealer")
 
 
 def choose_home() -> None:

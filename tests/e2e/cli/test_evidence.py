@@ -58,3 +58,26 @@ def test_teacher_exports_nothing(tiny: Imported, tmp_path: Path) -> None:
 def test_bad_arguments_are_said(cli: Cli, tmp_path: Path) -> None:
     assert "no evidence pack" in cli.fails("evidence", "verify", str(tmp_path)).error
     assert "PRIVATE" not in cli.fails("evidence", "verify", str(tmp_path), "--key", "x").error
+
+
+def test_database_is_verified_against_its_log_and_an_older_checkpoint(
+    tiny: Imported, owner: psycopg.Connection[Row], tmp_path: Path
+) -> None:
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "pack"))
+    old = str(tmp_path / "pack" / "checkpoint")
+    told = tiny.cli.works("verify", "--checkpoint", old, "--json").last
+    assert told["sound"] is told["views_equal"] is True
+    assert told["sealed"] == told["events"] > 0
+    with owner.transaction():
+        owner.execute("SET LOCAL session_replication_role = replica")
+        owner.execute("UPDATE events SET recorded_at = recorded_at - interval '1 s' WHERE position = 3")
+    try:
+        refused = tiny.cli.fails("verify", "--checkpoint", old, "--hashes-only")
+        assert "events: position 3 " in refused.out
+        assert "IT DOES NOT HOLD" in refused.out
+        assert tiny.cli.fails("verify", "--json").lines[0]["record"].startswith("position 3 ")
+    finally:
+        with owner.transaction():
+            owner.execute("SET LOCAL session_replication_role = replica")
+            owner.execute("UPDATE events SET recorded_at = recorded_at + interval '1 s' WHERE position = 3")
+    assert "Всё сходится" in tiny.cli.works("verify", "--checkpoint", old).out

@@ -1,0 +1,94 @@
+"""`ledger verify`: the database against its log and against what was kept outside it; hashes and meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from ledger.application.verification import LogReport, LogVerifier, Outside
+from ledger.cli.auditing import SHOWN, run_audit, show_audit
+from ledger.cli.console import bars, out, print_json
+from ledger.cli.evidence import read_file
+from ledger.cli.session import JsonOption, opened
+from ledger.errors import SettingsError
+from ledger.seal.note import VerifierKey
+from ledger.store.anchor import Anchor
+from ledger.store.log_keys import read_log_keys
+
+if TYPE_CHECKING:
+    from ledger.bootstrap import Foundation
+
+
+def verify(
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="An older checkpoint kept elsewhere; may be repeated."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VKEY", help="The log's verifier key; without it the one of its key file."),
+    ] = None,
+    hashes_only: Annotated[bool, typer.Option("--hashes-only", help="Leave out the replay of every view.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify the database against its log, hashes and meaning; exit 1 names each record that does not hold."""
+    with opened() as base:
+        report = run_verify(base, checkpoint or [], key or [])
+        audit = None if hashes_only else run_audit(base)
+    if hashes_only:
+        report.not_checked.append("Whether every view is what a replay makes of the events (leave --hashes-only out).")
+    sound = report.sound and (audit is None or audit.equal)
+    if as_json:
+        for finding in (*report.findings, *(audit.findings if audit else ())):
+            print_json(finding)
+        print_json(
+            {
+                "sound": sound,
+                "origin": report.origin,
+                "sealed": report.sealed,
+                "events": report.events,
+                "snapshots": report.snapshots,
+                "findings": len(report.findings) + report.unlisted + (len(audit.findings) if audit else 0),
+                "views_equal": audit.equal if audit else None,
+                "not_checked": report.not_checked,
+            }
+        )
+    else:
+        _show(report)
+        if audit is not None:
+            show_audit(audit)
+        out.print("Всё сходится. / Everything holds." if sound else "НЕ СХОДИТСЯ. / IT DOES NOT HOLD.")
+    if not sound:
+        raise typer.Exit(1)
+
+
+def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> LogReport:
+    """Verifies the log with a bar; the sealer's own file counts as kept outside where it is there."""
+    path = base.settings.log_key_path
+    if not keys and not path.exists():
+        raise SettingsError("The log's key is not known here.", help="Give the log's verifier key: --key VKEY.")
+    trusted = [VerifierKey.parse(text) for text in keys] or [signer.verifier for signer in read_log_keys(path)]
+    outside = [Outside(str(name), read_file(name) or b"") for name in checkpoints]
+    anchored = Anchor(base.settings.seal_path).read()
+    if anchored is not None:
+        outside.append(Outside("the sealer's file", anchored))
+    verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside)
+    with bars() as shown:
+        return verifier.verify(shown.follow("журнал / log"))
+
+
+def _show(report: LogReport) -> None:
+    for finding in report.findings[:SHOWN]:
+        out.print(f"{escape(finding.where)}: {escape(finding.record)}: {escape(finding.what)}")
+    more = len(report.findings) + report.unlisted - min(len(report.findings), SHOWN)
+    if more:
+        out.print(f"... ещё / and {more:,} more; --json lists up to {len(report.findings):,}")
+    out.print(
+        f"Журнал / log: {escape(report.origin) or '—'}: запечатано / sealed {report.sealed:,};"
+        f" событий сверено / events compared {report.events:,}; снимков / snapshots {report.snapshots:,}"
+    )
+    for told in report.not_checked:
+        out.print(f"Не проверено / not checked: {escape(told)}")
