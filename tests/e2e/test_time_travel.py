@@ -58,6 +58,7 @@ def test_mark_corrected_since_is_shown_as_it_stood_and_the_difference_says_why(
         ("/v1/journals/{course}", {"at_position": -1}),
         ("/v1/journals/{course}", {"known_at": "2025-09-01"}),
         ("/v1/journals/{course}", {"as_of": "2025-09-01"}),
+        ("/v1/students", {"source": "sis", "foreign_id": "1", "at_position": 1}),
         ("/v1/students/{student}", {"at_position": 10**12}),
         ("/v1/students/{student}/portfolio", {"at_position": 10**12}),
         ("/v1/students/{student}/state", {"at_position": 10**12}),

@@ -19,7 +19,7 @@ from ledger.application.disclose.moment import NOW, AsOf, MomentShown
 from ledger.application.disclose.past import Past
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.states import read_state
-from ledger.application.disclose.students import read_student
+from ledger.application.disclose.students import list_students, read_student
 from ledger.errors import NotFound
 from ledger.projections.journals.projection import JOURNALS
 from ledger.projections.portfolios.projection import PORTFOLIOS
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ledger.aggregates.student import StudentRecord
     from ledger.application.disclose.differences import Difference
-    from ledger.application.disclose.shown import JournalPage, Portfolio, StudentShown
+    from ledger.application.disclose.shown import JournalPage, Page, Portfolio, StudentShown
     from ledger.application.disclose.states import StudentState
     from ledger.projections.view import Key, Row, View
     from ledger.store.keyring import KeyEncryptionKeys
@@ -56,6 +56,7 @@ class Served:
 
     journal: list[JournalPage]
     portfolio: list[Portfolio]
+    group: list[Page[StudentShown]]
     cards: list[StudentShown | None]
     states: list[StudentState | None]
 
@@ -65,12 +66,14 @@ async def served(desk: Desk, story: Story, as_of: AsOf = NOW) -> tuple[Served, s
     course, student = story.course.stream_id, story.student.subject_id
     journal = [page async for page in _journal(desk, course, as_of)]
     portfolio = [page async for page in _portfolio(desk, student, as_of)]
-    cards = [await _card(desk, one.subject_id, as_of) for one in story.students[:3]]
+    group = [page async for page in _group(desk, story.group.stream_id, as_of)]
+    cards = [await _card(desk, one.subject_id, as_of) for one in story.students[:2]]
     shown = Served(
         [replace(page, access_id=NIL, position=0) for page in journal],
         [replace(page, access_id=NIL, position=0) for page in portfolio],
+        [replace(page, position=0) for page in group],
         cards,
-        [await _state(desk, one.subject_id, as_of) for one in story.students[:2]],
+        [await _state(desk, one.subject_id, as_of) for one in story.students[:1]],
     )
     return shown, {page.position for page in journal}
 
@@ -93,6 +96,19 @@ async def _portfolio(desk: Desk, student: UUID, as_of: AsOf) -> AsyncIterator[Po
     while True:
         try:
             page = await read_portfolio(desk.ledger, reads(), student, after=after, limit=LIMIT, as_of=as_of)
+        except NotFound:
+            return
+        yield page
+        if page.next is None:
+            return
+        after = UUID(page.next)
+
+
+async def _group(desk: Desk, group: UUID, as_of: AsOf) -> AsyncIterator[Page[StudentShown]]:
+    after: UUID | None = None
+    while True:
+        try:
+            page = await list_students(desk.ledger, reads(), group, after=after, limit=LIMIT, as_of=as_of)
         except NotFound:
             return
         yield page
@@ -172,6 +188,10 @@ def assert_same(then: Served, shown: Served) -> None:
     """As of a position before anything of a student was recorded an empty portfolio is served: the student is known."""
     assert then.journal == shown.journal
     assert then.cards == shown.cards
+    if shown.group:
+        assert then.group == shown.group
+    else:  # there was no such group yet; now there is, and nobody had come to it
+        assert not any(page.items for page in then.group)
     assert then.states == shown.states
     # A state is folded from the events, the rest was read from the views.
     for state, card in zip(shown.states, shown.cards, strict=False):
@@ -203,7 +223,7 @@ def tells(postgres_url: str, keks: KeyEncryptionKeys, mapper: EventMapper, tmp_p
 
 
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

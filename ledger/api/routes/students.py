@@ -44,20 +44,27 @@ async def get_students(
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
     min_position: MinPosition = 0,
+    at_position: AtPosition = None,
+    known_at: KnownAt = None,
+    effective_on: EffectiveOn = None,
 ) -> Response:
     """Страница учеников класса, или один по внешнему идентификатору / A page of a group's students, or one.
 
-    With `group_id` a page; with `source` and `foreign_id` the one student who has this id in another system.
+    With `group_id` a page, of now or as of a moment; with `source` and `foreign_id` the one student who has this id in
+    another system.
     """
     call = ask(request)
     after = cursor_id(cursor)
+    as_of = AsOf(at_position, known_at, effective_on)
     if group_id is not None and source is None and foreign_id is None:
         return call.show(
-            await list_students(call.ledger, call.reader, group_id, after=after, limit=limit, min_position=min_position)
+            await list_students(
+                call.ledger, call.reader, group_id, after=after, limit=limit, min_position=min_position, as_of=as_of
+            )
         )
-    if group_id is None and source is not None and foreign_id is not None:
+    if group_id is None and source is not None and foreign_id is not None and as_of.is_now:
         return call.show(await find_student(call.ledger, call.reader, source, foreign_id, min_position=min_position))
-    message = "name either group_id, or source and foreign_id together."
+    message = "name either group_id (and a moment, if not now), or source and foreign_id together."
     raise InvalidFields([FieldError("query", "alternatives", message)])
 
 

@@ -21,7 +21,7 @@ from ledger.application.disclose.shown import (
     StudentShown,
     WorkShown,
 )
-from ledger.application.disclose.students import card_of
+from ledger.application.disclose.students import cards_of
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
@@ -118,7 +118,7 @@ async def read_state(ledger: Ledger, reader: Reader, student_id: UUID, *, as_of:
     """
     moment = await find_moment(ledger, as_of)
     receipt, past = await disclose_state(ledger, reader, student_id, moment.position)
-    card = card_of(ledger, past, moment)
+    card = next(iter(cards_of(ledger, past, moment)), None)
     memberships = card.memberships if card else []
     courses = await _courses(ledger, past, moment)
     school = await arranged(ledger, (), (entry.group_id for entry in memberships), moment.position)

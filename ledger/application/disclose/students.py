@@ -14,9 +14,10 @@ from ledger.application.disclose.shown import Page, StudentShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.reading import Resource
-from ledger.projections.query import positions
+from ledger.projections.query import lowest
 from ledger.projections.rosters import queries
 from ledger.projections.rosters.projection import StudentBody, foreign_id_token
+from ledger.projections.view import Moment
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ledger.application.disclose.past import Past
     from ledger.application.ledger import Ledger
-    from ledger.projections.view import Key, Moment, Row
+    from ledger.projections.view import Key, Row
     from ledger.receipt import Disclosure
 
 VIEW = "rosters"
@@ -51,15 +52,14 @@ def show_student(key: Key, row: Row) -> StudentShown:
     )
 
 
-async def names_of(
-    ledger: Ledger, receipt: Disclosure, students: Sequence[UUID], *, min_position: int = 0
-) -> dict[UUID, StudentShown]:
-    """Returns the cards of students that a receipt covers."""
+async def _cards_now(
+    ledger: Ledger, receipt: Disclosure, students: Sequence[UUID], min_position: int = 0
+) -> list[tuple[Key, Row]]:
+    """Returns the rows of students that a receipt covers, opened, as the view has them."""
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         store = table(ledger, VIEW, "students")
         stored = await queries.by_key(connection, store, students)
-    opened = await open_rows(ledger, receipt, store, stored)
-    return {cast("UUID", key[0]): show_student(key, row) for key, row in opened}
+    return await open_rows(ledger, receipt, store, stored)
 
 
 async def read_student(
@@ -76,31 +76,29 @@ async def read_student(
     moment = None if as_of.is_now else await find_moment(ledger, as_of)
     receipt = await open_access(ledger, reader, Resource.STUDENT, students=[student_id], categories=CATEGORIES)
     if moment is None:
-        found = await names_of(ledger, receipt, [student_id], min_position=min_position)
-        if student_id not in found:
-            raise NotFound(
-                "The student's personal file is not in the view yet, or was erased.", help="Ask again shortly."
-            )
-        return found[student_id]
+        for key, row in await _cards_now(ledger, receipt, [student_id], min_position):
+            return show_student(key, row)
+        raise NotFound("The student's personal file is not in the view yet, or was erased.", help="Ask again shortly.")
     past = await past_of_streams(ledger, receipt, [student_id], [student_id], moment.position)
-    card = card_of(ledger, past, moment)
-    if card is None:
-        raise NotFound("The student had no personal file then, or it was erased.", help="Ask for a later one.")
-    return card
+    for card in cards_of(ledger, past, moment):
+        return card
+    raise NotFound("The student had no personal file then, or it was erased.", help="Ask for a later one.")
 
 
-def card_of(ledger: Ledger, past: Past, moment: Moment) -> StudentShown | None:
-    """Returns the card of the one student whose past it is; None where there was none yet, or it was erased.
+def cards_of(ledger: Ledger, past: Past, moment: Moment) -> list[StudentShown]:
+    """Returns the cards of the students whose past it is; none of who had none yet, or whose personal file was erased.
 
     Who was enrolled on a later day than `effective_on` has a card (a name has no day) with the status `not_yet`.
     """
     rows = rows_of(past.fold(ledger.view(VIEW), moment), "students")
-    if not rows:
-        return None
-    card = show_student(*rows[0])
+    return [_card(key, row, moment) for key, row in rows]
+
+
+def _card(key: Key, row: Row, moment: Moment) -> StudentShown:
+    card = show_student(key, row)
     if moment.effective_on is not None:
         # What happened later is left out, so this is no state that the card ever was in: a tag that serves no change.
-        card = replace(card, etag=weak(card.etag, moment.effective_on, rows[0][1].position))
+        card = replace(card, etag=weak(card.etag, moment.effective_on, row.position))
     if moment.effective_on is not None and card.enrolled_on is not None and card.enrolled_on > moment.effective_on:
         return replace(card, status=NOT_YET)
     return card
@@ -130,21 +128,41 @@ async def find_student(
 
 
 async def list_students(
-    ledger: Ledger, reader: Reader, group_id: UUID, *, after: UUID | None, limit: int, min_position: int = 0
+    ledger: Ledger,
+    reader: Reader,
+    group_id: UUID,
+    *,
+    after: UUID | None,
+    limit: int,
+    min_position: int = 0,
+    as_of: AsOf = NOW,
 ) -> Page[StudentShown]:
-    """Returns a page of the students who belong or belonged to a class group, by name within the page."""
+    """Returns a page of the students who belong or belonged to a class group, by name within the page.
+
+    Args:
+        as_of: the moment that is asked about: who had come to the group by then, with their cards of then.
+
+    Raises:
+        Forbidden, NotFound: as the gate says. InvalidInput: the moment has not come yet.
+    """
     check_students(limit)
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        ids = await queries.members_of(connection, table(ledger, VIEW, "memberships"), group_id, after, limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    asked = None if as_of.is_now else await find_moment(ledger, as_of, (VIEW,))
+    async with snapshot(ledger, (VIEW,), max(min_position, asked.position if asked else 0)) as connection:
+        moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(VIEW)]))
+        members = table(ledger, VIEW, "memberships")
+        ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked)
     page = ids[:limit]
     receipt = await open_access(
         ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id
     )
-    cards = await names_of(ledger, receipt, page)
-    items = sorted(cards.values(), key=by_name)
+    opened = await _cards_now(ledger, receipt, page) if asked is None else []
+    if asked is None and all(row.position <= moment.position for _, row in opened):
+        cards = [show_student(key, row) for key, row in opened]
+    else:  # a moment was asked for, or somebody's card has changed since the page was found
+        cards = cards_of(ledger, await past_of_streams(ledger, receipt, page, page, moment.position), moment)
+    items = sorted(cards, key=by_name)
     following = str(page[-1]) if len(ids) > limit else None
-    return Page(items, following, position, weak(following, *((card.student_id, card.etag) for card in items)))
+    return Page(items, following, moment.position, weak(following, *((card.student_id, card.etag) for card in items)))
 
 
 def by_name(card: StudentShown) -> tuple[str, str, str, UUID]:

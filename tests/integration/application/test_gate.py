@@ -59,6 +59,9 @@ READS: dict[str, Read] = {
     "disclosures": lambda desk, student, by: read_disclosures(desk.ledger, reads(by), student, before=None, limit=50),
     "history": lambda desk, student, by: read_history(desk.ledger, reads(by), student, after=0, limit=50),
     "student then": lambda desk, student, by: read_student(desk.ledger, reads(by), student, as_of=THEN),
+    "students then": lambda desk, _, by: list_students(
+        desk.ledger, reads(by), desk.group, after=None, limit=50, as_of=THEN
+    ),
     "journal then": lambda desk, _, by: read_journal(
         desk.ledger, reads(by), desk.course, after=None, limit=50, as_of=THEN
     ),
@@ -68,6 +71,9 @@ READS: dict[str, Read] = {
     "state": lambda desk, student, by: read_state(desk.ledger, reads(by), student),
     "difference": lambda desk, student, by: read_difference(desk.ledger, reads(by), student, since=THEN),
 }
+
+OF_A_CLASS = {"students", "journal", "students then", "journal then"}
+"""Reads that are about everybody in the class, not about one student."""
 
 LAST_ACCESS = (
     "SELECT topic, position FROM events WHERE topic LIKE 'access.%%' AND subject_id = %s ORDER BY position DESC LIMIT 1"
@@ -131,7 +137,7 @@ async def test_disclosure_is_committed_before_any_row_is_opened(
     assert opened, "Nothing was opened: the test proves nothing."
     assert [subject for subject, committed in opened if not committed] == []
     assert disclosed(owner, student) >= 2
-    assert disclosed(owner, other) == (2 if what in {"students", "journal", "journal then"} else 1)
+    assert disclosed(owner, other) == (2 if what in OF_A_CLASS else 1)
 
 
 @pytest.mark.parametrize("what", list(READS))
@@ -163,7 +169,7 @@ async def test_what_does_not_exist_is_not_found_and_nothing_is_recorded(
 ) -> None:
     await a_class(desk)
     before = owner.execute("SELECT count(*) FROM events").fetchone()
-    for what in READS.keys() - {"students", "journal", "journal then"}:
+    for what in READS.keys() - OF_A_CLASS:
         with pytest.raises(NotFound):
             await READS[what](desk, uuid4(), DIRECTOR)
     with pytest.raises(NotFound):
@@ -298,7 +304,7 @@ async def test_representative_reads_their_child_only(desk: Desk) -> None:
     mine, other = await a_class(desk)
     parent = Actor(uuid4(), Office.REPRESENTATIVE, frozenset({mine}))
     assert (await read_portfolio(desk.ledger, reads(parent), mine, after=None, limit=50)).student_id == mine
-    for what in READS.keys() - {"students", "journal", "journal then"}:
+    for what in READS.keys() - OF_A_CLASS:
         with pytest.raises(Forbidden):
             await READS[what](desk, other, parent)
 
