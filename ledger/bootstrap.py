@@ -102,10 +102,8 @@ def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
     Raises:
         SettingsError: there are none for a ledger that has data already, or for one on a server.
     """
-    if settings.kek is not None:
-        return KeyEncryptionKeys.parse(settings.kek.get_secret_value())
     path = settings.kek_path
-    if not path.exists():
+    if settings.kek is None and not path.exists():
         if settings.database_url is not None or _initialised(database):
             raise SettingsError(
                 f"The key file {path} does not exist.",
@@ -113,6 +111,18 @@ def read_keks(settings: Settings, database: Database) -> KeyEncryptionKeys:
             )
         KeyEncryptionKeys.generate(path)
         logger.info("A new key-encryption key was written; keep a copy of it apart from the database.", path=str(path))
+    return read_keys(settings)
+
+
+def read_keys(settings: Settings) -> KeyEncryptionKeys:
+    """Returns the key-encryption keys that are there.
+
+    Raises:
+        SettingsError: they cannot be read.
+    """
+    if settings.kek is not None:
+        return KeyEncryptionKeys.parse(settings.kek.get_secret_value())
+    path = settings.kek_path
     try:
         return KeyEncryptionKeys.parse(path.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.cli import auditing, bench, demo, differing, keeping, reading, serving, verifying
+from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, serving, verifying
 from ledger.cli.console import LedgerGroup
 from ledger.cli.evidence import evidence_app
 from ledger.cli.importing import import_app
@@ -30,6 +30,7 @@ app.command()(auditing.rebuild)
 app.command()(auditing.audit)
 app.command()(verifying.verify)
 app.add_typer(evidence_app, name="evidence")
+app.command()(doctoring.doctor)
 app.command()(bench.bench)
 app.command()(keeping.migrate)
 app.command()(keeping.keygen)

@@ -106,6 +106,11 @@ class KeyEncryptionKeys:
         self._epochs = {epoch: AESGCM(key) for epoch, key in epochs.items()}
         self.epoch = max(epochs)
 
+    @property
+    def epochs(self) -> frozenset[int]:
+        """The epochs whose keys are here."""
+        return frozenset(self._epochs)
+
     @classmethod
     def parse(cls, text: str) -> KeyEncryptionKeys:
         """Reads `<epoch> <base64>` lines (also separated by commas, for an environment variable)."""

@@ -81,6 +81,20 @@ def migrate(database: Database) -> list[int]:
     return [migration.number for migration in pending]
 
 
+def pending(database: Database, connection: psycopg.Connection[Row]) -> list[int]:
+    """Returns the numbers of the migrations that are still to be applied; changes nothing.
+
+    Raises:
+        SettingsError: an applied migration is not the one of this version, or the database is ahead of it.
+    """
+    row = connection.execute("SELECT to_regclass(%s)", (f"{database.schema}.migrations",)).fetchone()
+    rows: list[Row] = []
+    if row is not None and row[0] is not None:
+        rows = connection.execute(database.bind("SELECT number, digest FROM {schema}.migrations")).fetchall()
+    done = {number: bytes(digest) for number, digest in rows}
+    return [migration.number for migration in _pending(migrations(), done)]
+
+
 def _alone(connection: psycopg.Connection[Row]) -> None:
     """Takes the lock of those who migrate; the connection holds it until it is closed."""
     connection.execute("SELECT set_config('lock_timeout', %s, false)", (OTHERS_TIMEOUT,))

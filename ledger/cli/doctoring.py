@@ -1,0 +1,113 @@
+"""`ledger doctor`: everything that a ledger needs, looked at; exit 1 names what is wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ledger.api.tokens import load_token_key
+from ledger.application.doctor.examine import examine
+from ledger.application.doctor.findings import Finding, State, ok, problem
+from ledger.application.doctor.keys import check_file
+from ledger.bootstrap import database_of, read_keys
+from ledger.cli.console import out, print_json
+from ledger.cli.session import JsonOption
+from ledger.errors import LedgerError
+from ledger.settings import read_settings
+from ledger.store.log_keys import read_log_keys
+from ledger.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from ledger.settings import Settings
+    from ledger.store.keyring import KeyEncryptionKeys
+
+SHOWN = {
+    State.OK: "в порядке / ok",
+    State.UNKNOWN: "не видно / unknown",
+    State.WARNING: "внимание / warning",
+    State.PROBLEM: "НЕИСПРАВНО / PROBLEM",
+}
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Look at settings, database, rights, keys, clocks, views and disks; changes nothing. Exit 1 on a problem."""
+    findings = []
+    table = Table("проверка\ncheck", "", "что найдено\nwhat was found", "что делать\nwhat to do")
+    for finding in diagnose():
+        findings.append(finding)
+        if as_json:
+            print_json(finding)
+        else:
+            table.add_row(*map(escape, (finding.check, SHOWN[finding.state], finding.what, finding.help)))
+    problems = sum(finding.state is State.PROBLEM for finding in findings)
+    warnings = sum(finding.state is State.WARNING for finding in findings)
+    if as_json:
+        print_json({"healthy": not problems, "problems": problems, "warnings": warnings, "checks": len(findings)})
+    else:
+        out.print(table)
+        out.print(
+            f"{len(findings)} проверок / checks: {problems} неисправно / problems, {warnings} внимание / warnings."
+        )
+    if problems:
+        raise typer.Exit(1)
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yields every finding, from the settings upwards."""
+    try:
+        settings = read_settings()
+    except LedgerError as error:
+        yield problem("settings", error.detail, error.help)
+        return
+    configure("error", settings.log_format)
+    yield ok("settings", f"{sum(name.startswith('LEDGER_') for name in os.environ)} set, all usable")
+    embedded = settings.database_url is None
+    if embedded and not (settings.home / "postgres").is_dir():
+        yield problem(
+            "database", f"There is no ledger in {settings.home}.", "`ledger serve` or `ledger demo` makes one."
+        )
+        return
+    keks = yield from _keys(settings, embedded=embedded)
+    try:
+        with database_of(settings) as database:
+            yield from examine(database, settings, keks)
+    except LedgerError as error:
+        yield problem("database", error.detail, error.help)
+
+
+def _keys(settings: Settings, *, embedded: bool) -> Generator[Finding, None, KeyEncryptionKeys | None]:
+    """Yields what there is to say of the keys' files, and returns the key-encryption keys if they can be read."""
+    read: list[KeyEncryptionKeys] = []
+
+    def read_kek() -> None:
+        read.append(read_keys(settings))
+
+    if settings.kek is not None:
+        try:
+            read_kek()
+            yield ok("key file", "in the environment")
+        except LedgerError as error:
+            yield problem("key file", error.detail, error.help)
+    else:
+        yield from check_file("key file", settings.kek_path, read_kek, made=False, command="ledger keygen")
+    yield from check_file(
+        "token key",
+        settings.token_key_path,
+        lambda: load_token_key(settings),
+        made=embedded,
+        command="ledger keygen --token",
+    )
+    yield from check_file(
+        "log key",
+        settings.log_key_path,
+        lambda: read_log_keys(settings.log_key_path),
+        made=embedded,
+        command="ledger keygen --log --origin NAME",
+    )
+    return read[0] if read else None
