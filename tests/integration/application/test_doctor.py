@@ -63,7 +63,7 @@ def problems(found: Found) -> dict[str, str]:
 def run(database: Database, *statements: str) -> None:
     with database.connect("owner") as owner:
         for statement in statements:
-            owner.execute(sql.SQL(statement.replace("{schema}", database.schema)))  # type: ignore[arg-type]  # of this file
+            owner.execute(sql.SQL(statement.replace("{schema}", database.schema)))
 
 
 def test_new_ledger_is_healthy_and_lacks_only_those_who_follow_it(
