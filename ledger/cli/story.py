@@ -100,6 +100,7 @@ class Story:
         achievement, award = self._honour(pupils[0])
         position = self._transfer(leaver)
         journal = self._journal(course, pupils[0], mark["event_id"], position)
+        self._go_back(pupils[0], lesson["position"], corrected["position"])
         portfolio = self._portfolio(pupils[0], achievement, award, position)
         self._disclosures(pupils[0], journal, portfolio)
         self._retention(leaver, position)
@@ -247,6 +248,13 @@ class Story:
             f" read by the teacher; {len(page['lines'])} disclosures recorded first"
         )
         return page
+
+    def _go_back(self, student: str, before: int, after: int) -> None:
+        found = self._director.get(f"/v1/students/{student}/diff", from_position=before, to_position=after)
+        changes = found["changes"]
+        fields = [{"field": "value", "old": LESSON[0], "new": "87"}]
+        must(len(changes) == 1 and changes[0]["fields"] == fields, "the difference is the corrected mark")
+        self._say(f"разница / difference of positions {before:,} and {after:,}: {changes[0]['text']}")
 
     def _portfolio(self, student: str, achievement: str, award: str, position: int) -> Json:
         page = self._director.get(f"/v1/students/{student}/portfolio", limit=PAGE, min_position=position)
