@@ -123,7 +123,7 @@ def answer_command(recorded: Recorded, key: str, preferred: str | None = None) -
     if preferred is not None:
         headers["Preference-Applied"] = f"return={preferred}"
     if preferred == "minimal":
-        return Response(b"", 201, headers)
+        return Response(None, 204, headers)
     return Response(recorded_body(recorded), 201, headers, "application/json")
 
 
@@ -131,6 +131,9 @@ def location_of(recorded: Recorded, key: str) -> str:
     """Returns the address of what was made or changed; of the command itself where that has none of its own."""
     first = recorded.events[0]
     kind = first.topic.partition(".")[0]
+    mark = recorded.events[-1]
+    if mark.topic == MarkRecorded.TOPIC and made_by(recorded) == mark.event_id:
+        return f"/v1/students/{mark.subject_id}/marks/{mark.event_id}"
     if first.topic == WorkAdded.TOPIC:
         return f"/v1/courses/{first.stream_id}/works"
     place = _PLACES.get(kind)

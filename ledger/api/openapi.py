@@ -92,6 +92,8 @@ _ANSWERS: Mapping[str, Any] = {
     "WorkPage": WorkPage,
     "StudentPage": StudentPage,
     "Student": shown.StudentShown,
+    "Mark": shown.MarkShown,
+    "PeriodMarks": shown.PeriodMarks,
     "JournalPage": shown.JournalPage,
     "Portfolio": shown.Portfolio,
     "Retention": shown.Retention,
@@ -203,6 +205,28 @@ _PREFER_PARAMETER: Mapping[str, Any] = {
     "schema": {"type": "string"},
     "example": "return=minimal",
 }
+_RECORDED: Mapping[str, Any] = {
+    "Ledger-Position": {
+        "description": "Position of the last event; use it as `min_position`.",
+        "schema": {"type": "integer"},
+    },
+    "Location": {
+        "description": "Where what was made or changed is read; else, what became of the request.",
+        "schema": {"type": "string"},
+    },
+    "ETag": {
+        "description": "The tag of the one thing that was set or changed, for the next If-Match.",
+        "schema": {"type": "string"},
+    },
+    "Preference-Applied": {
+        "description": "Which preference was honoured.",
+        "schema": {"type": "string", "enum": ["return=minimal", "return=representation"]},
+    },
+    "Idempotency-Replayed": {
+        "description": "`true` where the key came before: the answer is the first one, byte for byte.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
 _ETAG = (
     "The tag of what is shown. A strong one serves as If-Match of a change; a weak one (W/) says only whether the page"
     " is worth reading again."
@@ -241,30 +265,10 @@ def recording(
         "responses": {
             201: {
                 "description": "Записано / Recorded, durably.",
-                "headers": {
-                    "Ledger-Position": {
-                        "description": "Position of the last event; use it as `min_position`.",
-                        "schema": {"type": "integer"},
-                    },
-                    "Location": {
-                        "description": "Where what was made or changed is read; else, what became of the request.",
-                        "schema": {"type": "string"},
-                    },
-                    "ETag": {
-                        "description": "The tag of the one thing that was set or changed, for the next If-Match.",
-                        "schema": {"type": "string"},
-                    },
-                    "Preference-Applied": {
-                        "description": "Which preference was honoured.",
-                        "schema": {"type": "string", "enum": ["return=minimal", "return=representation"]},
-                    },
-                    "Idempotency-Replayed": {
-                        "description": "`true` where the key came before: the answer is the first one, byte for byte.",
-                        "schema": {"type": "string", "enum": ["true"]},
-                    },
-                },
+                "headers": _RECORDED,
                 "content": {"application/json": {"schema": {"$ref": f"{REF}CommandRecorded"}}},
-            }
+            },
+            204: {"description": "Записано, без тела / Recorded; the client preferred no body.", "headers": _RECORDED},
         },
         "openapi_extra": {
             _AMENDS: amends,

@@ -72,6 +72,41 @@ def test_changes_are_chained_by_the_tags_of_the_answers(teacher: Api, a_class: A
     assert (shown["value"], shown["voided"], shown["etag"]) == ("4", True, chained.headers["etag"])
 
 
+def test_mark_is_read_corrected_as_it_was_read_and_read_again(
+    served: Served, teacher: Api, director: Api, a_class: AClass
+) -> None:
+    made, tag = marked(teacher, a_class)
+    where = address(a_class, made["id"]).removesuffix("/corrections")
+    read = teacher.get(where, min_position=made["position"])
+    assert (read.status_code, read.headers["etag"], read.json()["mark"]["value"]) == (200, tag, "5")
+    assert teacher.http.get(where, headers={"If-None-Match": tag}).status_code == 304
+    done = sends(teacher, f"{where}/corrections", corrects(a_class, "4"), If_Match=read.headers["etag"])
+    again = teacher.http.get(where, params={"min_position": done.json()["position"]}, headers={"If-None-Match": tag})
+    assert (again.status_code, again.headers["etag"]) == (200, done.headers["etag"])
+    assert [change["old_value"] for change in again.json()["mark"]["changes"]] == ["5"]
+    other = f"/v1/students/{a_class.students[1]}/marks/{made['id']}"
+    for nowhere in (other, f"/v1/students/{a_class.students[0]}/marks/{uuid4()}"):
+        assert director.get(nowhere).status_code == 404
+    assert served.acts(Office.TEACHER).get(where).status_code == 403
+
+
+def test_marks_of_periods_are_read_with_the_tag_of_each(teacher: Api, served: Served, a_class: AClass) -> None:
+    form = {"course_id": a_class.course_id, "student_id": a_class.students[0], "period": PERIOD, "value": "5"}
+    first = sends(teacher, "/v1/period-marks", form)
+    where = f"/v1/students/{a_class.students[0]}/courses/{a_class.course_id}/period-marks"
+    page = teacher.get(where, min_position=first.json()["position"])
+    (result,) = page.json()["items"]
+    assert (result["etag"], page.headers["etag"][:2]) == (first.headers["etag"], "W/")
+    correction = {**form, "value": "4", "reason": "Пересдача"}
+    done = sends(teacher, "/v1/period-marks/corrections", correction, If_Match=result["etag"])
+    assert done.status_code == 201
+    teacher.reads("/v1/courses", min_position=done.json()["position"])
+    changed = teacher.http.get(where, params={"min_position": done.json()["position"]},
+                               headers={"If-None-Match": page.headers["etag"]})  # fmt: skip
+    assert (changed.status_code, changed.json()["items"][0]["etag"]) == (200, done.headers["etag"])
+    assert served.acts(Office.TEACHER).get(where).status_code == 403
+
+
 def test_of_two_at_once_one_is_recorded_and_the_other_reads_again(
     served: Served, teacher: Api, a_class: AClass
 ) -> None:
@@ -204,15 +239,19 @@ def test_reading_may_demand_the_state_that_was_seen(director: Api, a_class: ACla
 def test_client_that_prefers_it_gets_no_body(teacher: Api, director: Api, a_class: AClass) -> None:
     key, form = str(uuid4()), a_class.mark(a_class.students[0], "5")
     brief = sends(teacher, "/v1/marks", form, key=key, Prefer="wait=5, return=minimal")
-    assert (brief.status_code, brief.content) == (201, b"")
+    assert (brief.status_code, brief.content) == (204, b"")
     assert brief.headers["preference-applied"] == "return=minimal"
     assert brief.headers["ledger-position"].isdecimal()
     assert brief.headers["etag"]
     whole = sends(teacher, "/v1/marks", form, key=key, Prefer="return=representation")
     assert whole.headers["preference-applied"] == "return=representation"
     assert whole.json()["position"] == int(brief.headers["ledger-position"])
-    asked = teacher.http.get(brief.headers["location"])
-    assert (asked.status_code, asked.content) == (200, whole.content)
+    mark = teacher.reads(brief.headers["location"], min_position=brief.headers["ledger-position"])
+    assert (mark["mark"]["entry_id"], mark["etag"]) == (whole.json()["id"], brief.headers["etag"])
+    lesson = a_class.lesson(*({"student_id": student, "marks": ["5"]} for student in a_class.students))
+    many = sends(teacher, "/v1/lessons", lesson, Prefer="return=minimal")
+    assert (many.status_code, "etag" in many.headers) == (204, False)
+    assert len(teacher.reads(many.headers["location"])["events"]) >= len(a_class.students)
     plain = sends(teacher, "/v1/marks", form, Prefer="wait=5; now, handling=lenient")
     assert (plain.status_code, "preference-applied" in plain.headers) == (201, False)
     course = sends(

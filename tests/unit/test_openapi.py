@@ -136,6 +136,7 @@ def test_every_command_says_what_it_takes_as_a_precondition_and_which_tag_it_ans
         assert ("If-Match" in headers_taken(operation)) == (name not in CREATING), name
         assert "Prefer" in headers_taken(operation), name
         assert {"ETag", "Location", "Preference-Applied"} <= operation["responses"]["201"]["headers"].keys(), name
+        assert operation["responses"]["204"].keys() == {"description", "headers"}, name
     assert not any(key.startswith("x-") for _, _, operation in operations(document) for key in operation)
 
 

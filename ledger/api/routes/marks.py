@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger.api.calls import perform
-from ledger.api.openapi import a_router, recording
-from ledger.api.parameters import MarkId, StudentId
+from ledger.api.calls import ask, perform
+from ledger.api.openapi import a_router, reading, recording
+from ledger.api.parameters import CourseId, MarkId, MinPosition, StudentId
 from ledger.api.schemas.marks import (
     MarkCorrection,
     MarkVoiding,
@@ -17,6 +17,7 @@ from ledger.api.schemas.marks import (
     NewSubmission,
     PeriodMarkCorrection,
 )
+from ledger.application.disclose.marks import read_mark, read_period_marks
 from ledger.application.record.marks import (
     CorrectMark,
     CorrectPeriodMark,
@@ -90,3 +91,27 @@ async def set_period_mark(request: Request) -> Response:
 async def correct_period_mark(request: Request) -> Response:
     """Исправляет отметку за период с причиной / Corrects the mark of a period, for a reason."""
     return await perform(request, CorrectPeriodMark)
+
+
+@router.get(
+    "/v1/students/{student_id}/marks/{mark_id}",
+    **reading("readMark", "Отметка / A mark", "Mark", tagged=True),
+)
+async def get_mark(request: Request, student_id: StudentId, mark_id: MarkId, min_position: MinPosition = 0) -> Response:
+    """Отметка с исправлениями / A mark with its corrections; its ETag is what a correction names in If-Match."""
+    call = ask(request)
+    return call.show(await read_mark(call.ledger, call.reader, student_id, mark_id, min_position=min_position))
+
+
+@router.get(
+    "/v1/students/{student_id}/courses/{course_id}/period-marks",
+    **reading("readPeriodMarks", "Отметки за периоды / Marks of periods", "PeriodMarks", tagged=True),
+)
+async def get_period_marks(
+    request: Request, student_id: StudentId, course_id: CourseId, min_position: MinPosition = 0
+) -> Response:
+    """Отметки ученика за периоды курса / A student's marks of periods in a course; each has the `etag` to change it."""
+    call = ask(request)
+    return call.show(
+        await read_period_marks(call.ledger, call.reader, student_id, course_id, min_position=min_position)
+    )

@@ -156,6 +156,27 @@ class ResultShown:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkShown:
+    """A mark, as it stands in the journal of its course."""
+
+    student_id: UUID
+    course_id: UUID
+    mark: CellShown
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodMarks:
+    """A student's marks of periods in a course; each is changed by its own tag."""
+
+    student_id: UUID
+    course_id: UUID
+    items: list[ResultShown]
+    access_id: UUID
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalLine:
     """A student's line in the journal."""
 

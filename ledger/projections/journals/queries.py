@@ -35,3 +35,10 @@ async def rows_of(
     """Returns the rows of these students in the course."""
     where = "course_id = %s AND student_id = ANY(%s)"
     return await select_rows(connection, store, where, (course_id, list(students)))
+
+
+async def entry_of(
+    connection: psycopg.AsyncConnection[Row], store: TableStore, student_id: UUID, entry_id: UUID
+) -> list[Stored]:
+    """Returns the row of an entry, if it is this student's."""
+    return await select_rows(connection, store, "entry_id = %s AND student_id = %s", (entry_id, student_id))

@@ -1,0 +1,83 @@
+"""One mark, or a student's marks of periods in a course: what is read before it is corrected, with the tags for that.
+
+Who may read the journal may read a line of it; the disclosure names the one student.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.journals import in_order, show_cell, show_result
+from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.shown import MarkShown, PeriodMarks
+from ledger.application.tags import weak
+from ledger.errors import NotFound
+from ledger.policy.reading import Resource
+from ledger.projections.journals import queries
+from ledger.streams.record_classes import RecordClass
+
+if TYPE_CHECKING:
+    from ledger.application.ledger import Ledger
+
+VIEW = "journals"
+
+
+async def read_mark(
+    ledger: Ledger, reader: Reader, student_id: UUID, mark_id: UUID, *, min_position: int = 0
+) -> MarkShown:
+    """Returns a mark with all its corrections.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: the student has no such mark, or it was erased.
+    """
+    entries = table(ledger, VIEW, "entries")
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        known = await queries.entry_of(connection, entries, student_id, mark_id)
+    # The id and its course stand in clear; what they are of is opened for who may read that course's journal.
+    if not known or entries.subject(known[0]) != (student_id, RecordClass.MARKS):
+        raise _no_mark()
+    course_id = cast("UUID", known[0][1])
+    receipt = await open_access(
+        ledger, reader, Resource.JOURNAL, students=[student_id], categories=(RecordClass.MARKS,), course_id=course_id
+    )
+    async with snapshot(ledger, (VIEW,)) as connection:
+        stored = await queries.entry_of(connection, entries, student_id, mark_id)
+    for key, row in await open_rows(ledger, receipt, entries, stored):
+        cell = show_cell(key, row)
+        if cell.etag is not None:
+            return MarkShown(student_id, course_id, cell, cell.etag)
+    raise _no_mark()
+
+
+async def read_period_marks(
+    ledger: Ledger, reader: Reader, student_id: UUID, course_id: UUID, *, min_position: int = 0
+) -> PeriodMarks:
+    """Returns a student's marks of periods, years and exams in a course, and the final mark.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: no such course.
+    """
+    results = table(ledger, VIEW, "results")
+    receipt = await open_access(
+        ledger,
+        reader,
+        Resource.JOURNAL,
+        students=[student_id],
+        categories=(RecordClass.FINAL_RESULTS,),
+        course_id=course_id,
+    )
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        stored = await queries.rows_of(connection, results, course_id, [student_id])
+    shown = [show_result(key, row) for key, row in await open_rows(ledger, receipt, results, stored)]
+    in_order([], shown)
+    tag = weak(*((one.period, one.kind, one.etag) for one in shown))
+    return PeriodMarks(student_id, course_id, shown, receipt.access_id, tag)
+
+
+def _no_mark() -> NotFound:
+    return NotFound(
+        "The student has no such mark, or it was erased.",
+        help="Take its id from the journal, or from the answer when it was set; with `min_position` for a new one.",
+    )
