@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     require_if_match: bool = Field(
         default=False, description="Answer 428 to corrections and voidings that come without `If-Match`."
     )
+    lag_limit: Annotated[int, Field(ge=0)] = Field(
+        default=100_000, description="Events that a view may be behind before `/readyz` says 503; 0 is no limit."
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str | None = Field(
         default=None, description="json or console; without it console on a terminal and json elsewhere."

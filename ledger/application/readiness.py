@@ -5,27 +5,40 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from ledger.application.webhooks.progress import read_progress
 from ledger.errors import LedgerError
-from ledger.projections.query import positions
+from ledger.projections.query import last_position
+from ledger.projections.states import read_states
 from ledger.store.database import translated
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
+    from ledger.projections.states import ViewState
 
 PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the service, whether it is ready, and in words why not; a view also says how far it is."""
+    """A part of the service, whether it is ready, and in words why not; a view also says how far it is.
+
+    Args:
+        stage: what a view is doing (see `projections/states.py`).
+        failed_position: the event that stopped a view, its id and topic, and the kind of error.
+    """
 
     name: str
     ready: bool
     reason: str = ""
     position: int | None = None
     lag: int | None = None
+    stage: str | None = None
+    failed_position: int | None = None
+    failed_event: UUID | None = None
+    failed_topic: str | None = None
+    failed_error: str | None = None
 
 
 async def read_readiness(ledger: Ledger) -> list[Part]:
@@ -35,25 +48,20 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
     recording = Part("recording", not reason, reason)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            last, views = await _look(ledger)
+            last, states = await _states(ledger)
             seal = await _look_at_the_seal(ledger, last)
             webhooks = await _look_at_webhooks(ledger, last)
     except TimeoutError:
         return [Part("database", ready=False, reason="The database does not answer in time."), recording]
     except LedgerError as error:
         return [Part("database", ready=False, reason=error.detail), recording]
-    parts = [Part("database", ready=True, position=last), recording, seal]
-    for view in ledger.views:
-        position, failed = views.get(view.name, (None, None))
-        if position is None:
-            reason = "The view has not been made yet: no projector has run."
-        elif failed is not None:
-            reason = f"The view was stopped by the event at position {failed}."
-        else:
-            reason = ""
-        lag = None if position is None else max(last - position, 0)
-        parts.append(Part(f"view {view.name}", not reason, reason, position, lag))
-    return [*parts, *webhooks]
+    return [
+        Part("database", ready=True, position=last),
+        recording,
+        seal,
+        *(_part(state, ledger.settings.lag_limit) for state in states),
+        *webhooks,
+    ]
 
 
 async def _look_at_webhooks(ledger: Ledger, last: int) -> list[Part]:
@@ -89,13 +97,46 @@ async def _look_at_the_seal(ledger: Ledger, last: int) -> Part:
     return Part("seal", reason is None, reason or "", size, max(last - size, 0))
 
 
-async def _look(ledger: Ledger) -> tuple[int, dict[str, tuple[int, int | None]]]:
+def _part(state: ViewState, limit: int) -> Part:
+    if state.stopped:
+        reason = state.stopped
+    elif state.made is not None and state.position is None:
+        reason = f"The view is being made: it is at position {state.made} of {state.last}."
+    elif state.position is None:
+        reason = "The view has not been made yet: no projector has run."
+    elif limit and state.lag > limit:
+        reason = f"The view is {state.lag} events behind, more than LEDGER_LAG_LIMIT ({limit})."
+    else:
+        reason = ""
+    return Part(
+        f"view {state.name}",
+        not reason,
+        reason,
+        state.position,
+        None if state.position is None else state.lag,
+        state.stage,
+        state.failed_position,
+        state.failed_event,
+        state.failed_topic,
+        state.failed_error,
+    )
+
+
+async def view_states(ledger: Ledger, *, counting: bool = False) -> list[ViewState]:
+    """Returns how each view stands: version, position, lag, what is being made, what stopped it.
+
+    Args:
+        counting: whether their rows are counted, which takes as long as they are many.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    return (await _states(ledger, counting=counting))[1]
+
+
+async def _states(ledger: Ledger, *, counting: bool = False) -> tuple[int, list[ViewState]]:
     with translated():
-        async with ledger.pool.connection(PATIENCE_S) as connection:
-            views = await positions(connection, ledger.database, ledger.views)
         async with ledger.keys.connection(PATIENCE_S) as connection:
-            cursor = await connection.execute(
-                ledger.database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
-            )
-            row = await cursor.fetchone()
-    return (row[0] if row else 0), views
+            last = await last_position(connection, ledger.database)
+        async with ledger.pool.connection(PATIENCE_S) as connection:
+            return last, await read_states(connection, ledger.database, ledger.views, last, counting=counting)

@@ -1,4 +1,4 @@
-"""`ledger audit` and `ledger rebuild`: whether what is served is what the history says, and making it so again."""
+"""`ledger audit`, `rebuild` and `views`: whether what is served is what the history says, and making it so again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.application.audit import Auditor
+from ledger.application.readiness import view_states
 from ledger.cli.console import bars, out, print_json
-from ledger.cli.session import JsonOption, opened
+from ledger.cli.session import JsonOption, opened, with_ledger
+from ledger.projections.states import Stage
 from ledger.projections.views import all_views
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ledger.application.audit import AuditReport
     from ledger.bootstrap import Foundation
 
@@ -107,3 +111,35 @@ def rebuild(
             )
     if not swapped and not as_json:
         out.print("Every view is served in this version: nothing to do.")
+
+
+STAGES: Mapping[Stage, str] = {
+    Stage.FOLLOWING: "следует за записями / following",
+    Stage.IDLE: "никто не ведёт / no projector follows",
+    Stage.REBUILDING: "перестраивается / rebuilding",
+    Stage.MAKING: "строится / being made",
+    Stage.MISSING: "не построено / not made yet",
+    Stage.FAILED: "остановлено / stopped",
+}
+
+
+def views(as_json: JsonOption = False) -> None:
+    """Show how each view stands: version, position, lag, rows, what is being made, and what stopped it."""
+    with opened() as base:
+        states = with_ledger(base, lambda ledger: view_states(ledger, counting=True))
+    if as_json:
+        for state in states:
+            print_json(state)
+        return
+    table = Table("представление\nview", "версия\nversion", "позиция\nposition", "отстаёт\nlag", "строк\nrows", "")
+    for state in states:
+        share = f" {state.made_share:.0%}" if state.made_share is not None else ""
+        cells = [None if cell is None else f"{cell:,}" for cell in (state.position, state.lag, state.rows)]
+        table.add_row(state.name, str(state.version), *(cell or "—" for cell in cells), f"{STAGES[state.stage]}{share}")
+    out.print(table)
+    for state in states:
+        if state.stopped:
+            out.print(escape(f"{state.name}: {state.stopped}"))
+        if state.other_versions:
+            others = ", ".join(map(str, state.other_versions))
+            out.print(f"{state.name}: есть и версии / other versions are there as well: {others}")

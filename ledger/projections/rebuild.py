@@ -16,11 +16,13 @@ import psycopg
 
 from ledger.projections import follower
 from ledger.projections.follower import Follower
-from ledger.projections.store import ViewStore
+from ledger.projections.store import ViewStore, drop_schema, lock_tables
 from ledger.projections.tracking import Tracking, lock, try_lock, unlock
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ledger.projections.reader import EventReader
     from ledger.projections.view import View
     from ledger.store.database import Database, Row
@@ -33,9 +35,12 @@ SWAP_PATIENCE_MS = 100
 """How long a swap waits for readers: as long can it keep further ones from beginning."""
 SWAP_PAUSE_S = 0.4
 ROW_PATIENCE_S = 10
-NEAR = 10_000
-"""Events from the end of the history within which a view may begin to be served; any view can be behind by as much."""
 MAX_GAP = 16
+"""Batches by which a shadow may be behind when it is swapped in; it begins with one and grows only if need be."""
+LINGER_S = 0.25
+"""How long what was replaced stays: a reader who found it by its name just before must still find it there."""
+FIRST_SHARE = 100
+"""A view that was not served before begins to be when it lacks at most this part of the history."""
 
 
 class Swapped(NamedTuple):
@@ -72,6 +77,7 @@ class Rebuild:
         self._shadows = Follower(database, reader, telemetry, raising=raising)
         self._gaps: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._replaced: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._shadows)
@@ -92,9 +98,10 @@ class Rebuild:
         elif not try_lock(connection, store.schema):
             return False
         with connection.transaction():
+            drop_schema(connection, _old(ViewStore(self._database, view, self._reader, self._keyring)))
             position = self._tracking.lock(connection, store)
             if position is None or not store.exists(connection):
-                store.drop(connection)
+                drop_schema(connection, store.schema)
                 store.create(connection)
                 position = 0
                 self._tracking.move(connection, store, position)
@@ -120,12 +127,12 @@ class Rebuild:
             name = shadow.store.view.name
             if (
                 shadow.failed_until
-                or last - shadow.position > NEAR
+                or last - shadow.position > MAX_GAP * follower.BATCH
                 or time.monotonic() < self._not_before.get(name, 0.0)
             ):
                 continue
             try:
-                done = self._swap(connection, shadow.store)
+                done = self._swap(connection, shadow.store, last)
             except psycopg.errors.LockNotAvailable:
                 # Somebody reads the view for long (an audit): let others read, and try again.
                 self._not_before[name] = time.monotonic() + SWAP_PAUSE_S
@@ -137,7 +144,7 @@ class Rebuild:
                 logger.info("A view took over.", **done._asdict())
         return swapped
 
-    def _swap(self, connection: psycopg.Connection[Row], shadow: ViewStore) -> Swapped | None:
+    def _swap(self, connection: psycopg.Connection[Row], shadow: ViewStore, last: int) -> Swapped | None:
         """Puts a shadow into its place; returns None where too much is missing for a short transaction.
 
         What is missing of what is served already is applied under the lock, one batch at most. While it is more, the
@@ -152,11 +159,15 @@ class Rebuild:
         began = time.perf_counter()
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{ROW_PATIENCE_S}s'")
-            served = self._tracking.lock(connection, live) or 0
+            served = self._tracking.lock(connection, live)
             position = self._tracking.lock(connection, shadow) or 0
-            allowed = self._gaps[view.name]
-            if served - position > allowed * follower.BATCH:
-                self._gaps[view.name] = min(2 * allowed, MAX_GAP)
+            allowed = self._gaps[view.name] * follower.BATCH
+            if served is None:
+                served, missing, allowed = 0, last - position, min(allowed, last // FIRST_SHARE)
+            else:
+                missing = served - position
+            if missing > allowed:
+                self._gaps[view.name] = min(2 * self._gaps[view.name], MAX_GAP)
                 return None
             while position < served:
                 entries = self._reader.entries(connection, position, follower.BATCH, served)
@@ -164,9 +175,38 @@ class Rebuild:
                 position = entries[-1].position
             connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
             locked = time.perf_counter()
-            live.drop(connection)
+            if lock_tables(connection, live.schema):
+                connection.execute(self._database.bind(f"ALTER SCHEMA {live.schema} RENAME TO {_old(live)}"))
             connection.execute(self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}"))
             self._tracking.forget(connection, *shadow.key[:2], shadow=True)
             self._tracking.move(connection, live, position)
         ended = time.perf_counter()
         return Swapped(view.name, position, (ended - locked) * 1000, (ended - began) * 1000)
+
+    def tidy(self, connection: psycopg.Connection[Row], views: Iterable[View]) -> bool:
+        """Drops what was replaced a moment ago, also by a process that was killed; returns whether anything is left."""
+        stores = [_old(ViewStore(self._database, view, self._reader, self._keyring)) for view in views]
+        rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)", (stores,)).fetchall()
+        now = time.monotonic()
+        self._replaced = {schema: self._replaced.get(schema, now) for (schema,) in rows}
+        left = False
+        for schema, since in self._replaced.items():
+            left |= now - since < LINGER_S or not drop_alone(connection, schema)
+        return left
+
+
+def _old(live: ViewStore) -> str:
+    """Returns the schema of what was served before a swap, for the moment until it is dropped."""
+    return f"{live.schema}_old"
+
+
+def drop_alone(connection: psycopg.Connection[Row], schema: str) -> bool:
+    """Drops a schema that nobody looks for any more; returns False, and drops nothing, where somebody reads it."""
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
+            lock(connection, schema, transaction=True)
+            drop_schema(connection, schema)
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True

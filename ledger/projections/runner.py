@@ -10,13 +10,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from ledger.errors import StoreUnavailable
 from ledger.projections.follower import Follower
 from ledger.projections.reader import EventReader
-from ledger.projections.rebuild import SWAP_PATIENCE_MS, Rebuild, Swapped
-from ledger.projections.store import ViewFailed, ViewStore, drop_schema
+from ledger.projections.rebuild import Rebuild, Swapped, drop_alone
+from ledger.projections.store import ViewFailed, ViewStore
 from ledger.projections.tracking import Tracked, Tracking, try_lock, unlock
 from ledger.projections.view import schema_of
 from ledger.store.database import translated
@@ -26,6 +24,8 @@ from ledger.telemetry.parts import Telemetry
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
+
+    import psycopg
 
     from ledger.projections.view import View
     from ledger.store.database import Database, Row
@@ -96,6 +96,7 @@ class ProjectionRunner:
         while not stop.is_set():
             if time.monotonic() >= look_at:
                 self.prepare(connection)
+                self._making.tidy(connection, self._views.values())
                 self._retire(connection)
                 look_at = time.monotonic() + LEAD_S
             if self.advance(connection) == 0:
@@ -207,14 +208,9 @@ class ProjectionRunner:
                 unlock(connection, schema)  # an old projector that comes back must be able to follow it
 
     def _drop(self, connection: psycopg.Connection[Row], schema: str, row: Tracked) -> None:
-        try:
-            with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
-                drop_schema(connection, schema)
-                self._tracking.forget(connection, row.view, row.version, shadow=row.shadow)
-        except psycopg.errors.LockNotAvailable:
-            return  # somebody reads it, and may
-        logger.info("An old version of a view was dropped.", view=row.view, version=row.version)
+        if drop_alone(connection, schema):
+            self._tracking.forget(connection, row.view, row.version, shadow=row.shadow)
+            logger.info("An old version of a view was dropped.", view=row.view, version=row.version)
 
     # --- rebuild ----------------------------------------------------------------------------------------------------
 
@@ -244,6 +240,10 @@ class ProjectionRunner:
                 made += swapped
                 if not done and not swapped:
                     time.sleep(POLL_S)
+            if progress is not None:
+                progress(last, last)
+            while rebuild.tidy(connection, views):
+                time.sleep(POLL_S)
         return made
 
     def missing(self) -> list[View]:

@@ -42,11 +42,11 @@ class ViewFailed(LedgerError):
         self.entry = entry
 
 
-def drop_schema(connection: psycopg.Connection[DbRow], schema: str) -> None:
-    """Removes a view's schema with all its rows (in the caller's transaction); they can be computed again.
+def lock_tables(connection: psycopg.Connection[DbRow], schema: str) -> bool:
+    """Locks every table of a schema against readers (in the caller's transaction); returns whether it exists.
 
-    The tables are locked by name first, in the order in which readers lock them (see `disclose/opening.py`), so that
-    the two never wait for each other.
+    They are locked by name, in the order in which readers lock them (see `disclose/opening.py`), so that the two never
+    wait for each other.
     """
     found = connection.execute(
         'SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename COLLATE "C"', (schema,)
@@ -54,7 +54,14 @@ def drop_schema(connection: psycopg.Connection[DbRow], schema: str) -> None:
     if found:
         names = sql.SQL(", ").join(sql.Identifier(schema, name) for (name,) in found)
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
-    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+    row = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (schema,)).fetchone()
+    return bool(row and row[0])
+
+
+def drop_schema(connection: psycopg.Connection[DbRow], schema: str) -> None:
+    """Removes a view's schema with all its rows (in the caller's transaction); they can be computed again."""
+    if lock_tables(connection, schema):
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 
 
 class ViewStore:
@@ -93,10 +100,6 @@ class ViewStore:
         readers = sql.Identifier(f"{self._database.schema}_reader")
         for grant in ("USAGE ON SCHEMA {0}", "SELECT ON ALL TABLES IN SCHEMA {0}"):
             connection.execute(sql.SQL(f"GRANT {grant} TO {{1}}").format(schema, readers))
-
-    def drop(self, connection: psycopg.Connection[DbRow]) -> None:
-        """Removes the schema with all its rows (in the caller's transaction)."""
-        drop_schema(connection, self.schema)
 
     def apply(self, connection: psycopg.Connection[DbRow], facts: list[Fact]) -> None:
         """Applies facts in order (in the caller's transaction).

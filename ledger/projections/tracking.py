@@ -58,9 +58,9 @@ def try_lock(connection: psycopg.Connection[Row], schema: str) -> bool:
     return bool(row and row[0])
 
 
-def lock(connection: psycopg.Connection[Row], schema: str) -> None:
-    """Takes the lock of a schema for this connection; waits for whoever has it."""
-    connection.execute(f"SELECT pg_advisory_lock({LOCK_KEY})", (schema,))
+def lock(connection: psycopg.Connection[Row], schema: str, *, transaction: bool = False) -> None:
+    """Takes the lock of a schema for this connection, or for its transaction; waits for whoever has it."""
+    connection.execute(f"SELECT pg_advisory_{'xact_' if transaction else ''}lock({LOCK_KEY})", (schema,))
 
 
 def unlock(connection: psycopg.Connection[Row], schema: str) -> None:

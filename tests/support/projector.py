@@ -10,18 +10,22 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ledger.bootstrap import foundation
 from ledger.projections import follower, runner
+from ledger.projections.view import Rule
 from ledger.settings import read_settings
 from ledger.store.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     import psycopg
 
+    from ledger.projections.view import Fact, Rows, View
     from ledger.store.database import Database, Row
 
 
@@ -40,6 +44,32 @@ def main() -> None:
     with foundation(read_settings(), migrating=False) as base:
         talking = _Talking(base.database, base.mapper, Keyring(base.keks), base.views)
         talking.run(threading.Event())
+
+
+@contextmanager
+def running(projector: runner.ProjectionRunner) -> Iterator[threading.Event]:
+    """Runs a projector beside the block; the block may stop it earlier."""
+    stop = threading.Event()
+    thread = threading.Thread(target=projector.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join()
+
+
+def broken(view: View, event: type, at: UUID | None = None) -> View:
+    """Returns the view with a fault in the rule of an event class (or of one event)."""
+    rule = view.rules[event]
+
+    def apply(fact: Fact, rows: Rows) -> None:
+        if at is None or fact.entry.event_id == at:
+            message = "a fault in the rule"
+            raise KeyError(message)
+        rule.apply(fact, rows)
+
+    return replace(view, rules={**view.rules, event: Rule(apply, rule.reads)})
 
 
 def environment(database: Database, kek_text: str) -> dict[str, str]:

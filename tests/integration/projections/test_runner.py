@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,11 @@ from ledger.projections.store import ViewFailed
 from ledger.projections.view import Rule
 from ledger.store.keyring import Keyring
 from tests.support.desk import an_audit, positions_of
-from tests.support.projector import running_projector
+from tests.support.projector import broken, running, running_projector
 from tests.support.tampering import FLIPPED, in_events, schema_of_view
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from uuid import UUID
 
     import psycopg
@@ -38,34 +36,8 @@ LEADING = (
 """Who follows a view, by the name of its schema."""
 
 
-@contextmanager
-def running(runner: ProjectionRunner) -> Iterator[threading.Event]:
-    """Runs a projector beside the block; the block may stop it earlier."""
-    stop = threading.Event()
-    thread = threading.Thread(target=runner.run, args=(stop,))
-    thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        thread.join()
-
-
 def with_views(base: Foundation, views: list[View]) -> ProjectionRunner:
     return ProjectionRunner(base.database, base.mapper, Keyring(base.keks), views)
-
-
-def broken(view: View, event: type, at: UUID | None = None) -> View:
-    """Returns the view with a fault in the rule of an event class (or of one event)."""
-    rule = view.rules[event]
-
-    def apply(fact: Fact, rows: Rows) -> None:
-        if at is None or fact.entry.event_id == at:
-            message = "a fault in the rule"
-            raise KeyError(message)
-        rule.apply(fact, rows)
-
-    return replace(view, rules={**view.rules, event: Rule(apply, rule.reads)})
 
 
 def failures(database: Database) -> dict[str, tuple[int, str]]:
