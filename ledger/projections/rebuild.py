@@ -39,8 +39,6 @@ MAX_GAP = 16
 """Batches by which a shadow may be behind when it is swapped in; it begins with one and grows only if need be."""
 LINGER_S = 0.25
 """How long what was replaced stays: a reader who found it by its name just before must still find it there."""
-FIRST_SHARE = 100
-"""A view that was not served before begins to be when it lacks at most this part of the history."""
 
 
 class Swapped(NamedTuple):
@@ -76,6 +74,7 @@ class Rebuild:
         self._tracking = Tracking(database)
         self._shadows = Follower(database, reader, telemetry, raising=raising)
         self._gaps: dict[str, int] = {}
+        self._goals: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._replaced: dict[str, float] = {}
 
@@ -109,6 +108,7 @@ class Rebuild:
                 logger.info("A view goes on being made where it was left.", view=view.name, position=position)
         self._shadows.add(store, position)
         self._gaps[view.name] = 1
+        self._goals[view.name] = self._reader.last_position(connection)
         return True
 
     def advance(self, connection: psycopg.Connection[Row]) -> int:
@@ -120,13 +120,17 @@ class Rebuild:
         return self._shadows.advance(connection)
 
     def swap(self, connection: psycopg.Connection[Row]) -> list[Swapped]:
-        """Swaps in every shadow that is near the end of the history, not stopped and not behind what is served."""
+        """Swaps in every shadow that has all that was recorded before it was begun here, and lacks little of the rest.
+
+        One that an event has stopped is not, nor one that is behind what is served.
+        """
         last = self._reader.last_position(connection)
         swapped = []
         for shadow in self._shadows.views():
             name = shadow.store.view.name
             if (
                 shadow.failed_until
+                or shadow.position < self._goals[name]
                 or last - shadow.position > MAX_GAP * follower.BATCH
                 or time.monotonic() < self._not_before.get(name, 0.0)
             ):
@@ -163,7 +167,7 @@ class Rebuild:
             position = self._tracking.lock(connection, shadow) or 0
             allowed = self._gaps[view.name] * follower.BATCH
             if served is None:
-                served, missing, allowed = 0, last - position, min(allowed, last // FIRST_SHARE)
+                served, missing = 0, last - position
             else:
                 missing = served - position
             if missing > allowed:

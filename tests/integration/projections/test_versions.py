@@ -307,18 +307,20 @@ async def test_view_that_is_far_behind_does_not_keep_the_others_waiting(
 async def test_swap_with_too_much_to_apply_waits_and_is_allowed_more_each_time(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.marks(*await desk.enrols(10))
-    last = await desk.catches_up()
-    monkeypatch.setattr(follower, "BATCH", 4)
+    await desk.catches_up()
     (view,) = [view for view in desk.base.views if view.name == "journals"]
-    runner_ = desk.base.runner()
-    with runner_._connect() as connection:
-        making = Rebuild(desk.base.database, runner_._reader, runner_._keyring)
+    projector = desk.base.runner()
+    with projector._connect() as connection:
+        making = Rebuild(desk.base.database, projector._reader, projector._keyring)
         assert making.begin(connection, view, waiting=False)
+        making.advance(connection)
+        await desk.marks(*await desk.enrols(10))
+        last = await desk.catches_up()
+        monkeypatch.setattr(follower, "BATCH", 4)
         tries = 0
-        while not (swapped := making.swap(connection)):
+        while tries < 10 and not (swapped := making.swap(connection)):
             tries += 1
-    assert swapped[0].position == last
+        assert swapped[0].position == last
     assert tries == 4, "4, 8, 16 and 32 events were too few; the work under the lock is bounded each time."
     assert desk.audits().equal
 
