@@ -84,7 +84,8 @@ async def get_events(
         query = replace(query, limit=1)
     if media == STREAM:
         return await _stream(request, query, last_event_id)
-    page = await await_feed(call.ledger, call.reader, query, wait)
+    patience = min(wait, call.ledger.settings.request_seconds / 2)
+    page = await await_feed(call.ledger, call.reader, query, patience)
     if media == JSON:
         return show(page)
     return _enveloped(page, source_of(call.ledger.id), media)
