@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import asyncio
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ledger.application.disclose import feed
 from ledger.application.disclose.feed import (
@@ -14,6 +17,7 @@ from ledger.application.disclose.feed import (
     EventHeader,
     EventOpened,
     FeedQuery,
+    cursor_of,
     following,
     header_of,
     read_feed,
@@ -177,3 +181,31 @@ async def test_reader_that_has_seen_more_than_there_is_is_told(desk: Desk, owner
     for query in (FeedQuery(after=last + 1), FeedQuery(until=last + 1)):
         with pytest.raises(AheadOfHistory, match=f"position {last}"):
             await read_feed(desk.ledger, reads(Actor(new_id(), Office.AUDITOR)), query)
+
+
+async def test_whoever_follows_in_whatever_way_has_every_event_once(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    students = await desk.enrols(3)
+    loop = asyncio.get_running_loop()
+
+    async def follow(steps: list[tuple[int, bool, bool]]) -> None:
+        """Goes on by cursor or by position, with payload or without, while marks are recorded."""
+        got: list[EventHeader] = []
+        query = FeedQuery()
+        for limit, by_cursor, payload in steps:
+            page = await read_feed(desk.ledger, reads(), replace(query, limit=limit, payload=payload))
+            got += without(page.items)
+            found = cursor_of(page.next or "")
+            assert (found is None) == (page.next is None) == (page.seen == page.until)
+            query = FeedQuery(after=found[0], until=found[1]) if found and by_cursor else FeedQuery(after=page.seen)
+            await desk.does(desk.achievement(students[limit % 3], title=f"Олимпиада {new_id()}"))
+        while (page := await read_feed(desk.ledger, reads(), FeedQuery(after=query.after, limit=1000))).items:
+            got += without(page.items)
+            query = FeedQuery(after=page.seen)
+        assert got == stored(owner)
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=6))
+    def any_way(steps: list[tuple[int, bool, bool]]) -> None:
+        asyncio.run_coroutine_threadsafe(follow(steps), loop).result(timeout=20)
+
+    await asyncio.to_thread(any_way)
