@@ -36,6 +36,8 @@ from ledger.store.replication import CONFIRM, NotReplicated, Warned, check_durab
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
@@ -93,7 +95,12 @@ class BatchWriter:
         self._settings = settings
         self._append_query = append_query(database)
         self._lock_query = database.bind("SELECT {schema}.lock_appends()")
-        self._last_query = database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")
+        self._last_query = database.bind(
+            "SELECT position, event_id FROM {schema}.events ORDER BY position DESC LIMIT 1"
+        )
+        self._event_query = database.bind("SELECT event_id FROM {schema}.events WHERE position = %s")
+        self._known: tuple[int, UUID] | None = None
+        """The last event of which this process knows where it stands: there it must be found again."""
         self.connection: psycopg.AsyncConnection[Row] | None = None
         self._warned: Warned | None = None
 
@@ -236,6 +243,8 @@ class BatchWriter:
         self.cache.evict(result.moved)
         if result.outcome in ("appended", "empty"):
             self.seen = result.last_position
+            if written.columns.event_ids:
+                self._known = (result.last_position, written.columns.event_ids[-1])
             return True
         self.cache.evict(lanes.touched)
         if result.outcome == "keys":
@@ -299,18 +308,32 @@ class BatchWriter:
                 raise
             self._warned = Warned(connection)
             self.connection = connection
+            self.cache.clear()
             await self._refresh(connection)
         return connection
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        """Looks where the history stands now, and forgets the lanes if it has moved."""
+        """Looks where the history stands now, and forgets the lanes if it has moved.
+
+        A history that went back and has grown since is as long as before and another one: who cached lanes or keys of
+        what was lost must not record on.
+        """
         row = await (await connection.execute(self._last_query)).fetchone()
         last = row[0] if row else 0
         if last < self.seen:
             self.sound_alarm("The stored history is shorter than what this process has seen.")
+        if self._known is not None:
+            position, event_id = self._known
+            found = row if position == last else (position, *await self._event_at(connection, position))
+            if found != (position, event_id):
+                self.sound_alarm(f"Another event stands at position {position} than this process has seen there.")
         if last > self.seen:
             self.cache.clear()
             self.seen = last
+        self._known = (row[0], row[1]) if row else None
+
+    async def _event_at(self, connection: psycopg.AsyncConnection[Row], position: int) -> Row:
+        return await (await connection.execute(self._event_query, (position,))).fetchone() or (None,)
 
     def is_broken(self, error: psycopg.Error) -> bool:
         """Tells whether the connection is gone, and not merely this statement.

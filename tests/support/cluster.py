@@ -40,6 +40,7 @@ _SETTINGS = """
 listen_addresses = ''
 max_connections = 60
 shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
 wal_level = replica
 wal_keep_size = 64MB
 hot_standby = on
@@ -149,11 +150,15 @@ class Server:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Starts it and waits until it answers."""
-        self._forget_the_dead()
+    def start(self, options: str = "") -> None:
+        """Starts it and waits until it answers.
+
+        Args:
+            options: of `postgres`, for this once.
+        """
+        self.wait_until_gone()
         run(["mkdir", "-p", "-m", "700", str(self.host)])
-        self.control("start", "-l", str(self.folder / f"{self.name}.log"), "-o", f"-k {self.host} -p 5432")
+        self.control("start", "-l", str(self.folder / f"{self.name}.log"), "-o", f"-k {self.host} -p 5432 {options}")
 
     def control(self, action: str, *arguments: str) -> None:
         """Runs pg_ctl."""
@@ -196,8 +201,8 @@ class Server:
         while self.run_sql(f"SELECT current_setting('{name}')") != [(value,)]:
             assert time.monotonic() < deadline, f"{name} does not become {value}."
 
-    def _forget_the_dead(self) -> None:
-        """Waits until nobody counts as running whom `kill` killed: PostgreSQL goes by the number alone."""
+    def wait_until_gone(self) -> None:
+        """Returns when who adopted the killed has taken note: PostgreSQL goes by the number of a process alone."""
         record = self.data / "postmaster.pid"
         if record.exists():
             number = int(record.read_text(encoding="utf-8").split()[0])
@@ -207,17 +212,9 @@ class Server:
                 time.sleep(0.01)
 
     def follows(self, primary: Server) -> bool:
-        """Whether `primary` counts it as its synchronous standby."""
-        states = primary.run_sql(f"SELECT sync_state FROM pg_stat_replication WHERE application_name = '{self.name}'")
-        return states in ([("sync",)], [("quorum",)])
-
-    def rewind(self, primary: Server) -> None:
-        """Takes back what this former primary has and `primary` has not, and makes it its standby; it must be down."""
-        self._forget_the_dead()
-        run([
-            "pg_rewind", "--target-pgdata", str(self.data), "--write-recovery-conf", "--no-sync",
-            "--source-server", f"{primary.conninfo(self.name)} dbname=postgres",
-        ])  # fmt: skip
+        """Whether it runs and `primary` counts a standby as synchronous."""
+        states = primary.run_sql("SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'")
+        return self.running and states in ([("sync",)], [("quorum",)])
 
 
 def url_of(*servers: Server, database: str = DATABASE) -> str:

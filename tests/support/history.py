@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.errors import LedgerError, OutcomeUnknown
+from ledger.errors import HistoryAlarm, LedgerError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -94,15 +94,15 @@ class History:
     async def asks(self, client: str, key: str, call: Callable[[], Awaitable[Recorded]]) -> Recorded:
         """Makes a call and notes what came of it; what it raises is raised.
 
-        An error of the ledger says that nothing was recorded, but for `OutcomeUnknown`. Whatever else ends a call
-        (a lost connection, a cancellation) leaves its outcome unknown.
+        An error of the ledger says that nothing was recorded, but for `OutcomeUnknown` and `HistoryAlarm`. Whatever
+        else ends a call (a lost connection, a cancellation) leaves its outcome unknown.
         """
         begun = time.monotonic_ns()
         outcome, told = Outcome.UNKNOWN, None
         try:
             recorded = await call()
             outcome, told = Outcome.ACKNOWLEDGED, told_of(recorded)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, HistoryAlarm):
             raise
         except LedgerError:
             outcome = Outcome.NOT_RECORDED

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.errors import OutcomeUnknown, StoreUnavailable
+from ledger.errors import HistoryAlarm, OutcomeUnknown, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.commands import Recorded, RecordedEvent
 from tests.support.history import Call, History, Logged, Outcome, Sighting, Told, contradictions
@@ -216,14 +216,14 @@ async def test_call_is_noted_as_the_client_saw_it() -> None:
         raise error
 
     assert await history.asks("a", "1", acknowledged) is answer
-    for error in (StoreUnavailable("no"), OutcomeUnknown("who knows"), ConnectionError()):
+    for error in (StoreUnavailable("no"), OutcomeUnknown("who knows"), HistoryAlarm("stop"), ConnectionError()):
         with pytest.raises(type(error)):
             await history.asks("a", "1", lambda error=error: fails(error))  # type: ignore[misc]  # bound to this turn
     assert [call.outcome for call in history.calls] == [
-        Outcome.ACKNOWLEDGED, Outcome.NOT_RECORDED, Outcome.UNKNOWN, Outcome.UNKNOWN,
+        Outcome.ACKNOWLEDGED, Outcome.NOT_RECORDED, *[Outcome.UNKNOWN] * 3,
     ]  # fmt: skip
     assert history.calls[0].told == Told(7, (event.event_id,), NOON)
     assert all(call.begun <= call.ended for call in history.calls)
     merged = History()
     merged.extend(history)
-    assert (merged.count(Outcome.UNKNOWN), len(merged.calls)) == (2, 4)
+    assert (merged.count(Outcome.UNKNOWN), len(merged.calls)) == (3, 5)

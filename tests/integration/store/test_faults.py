@@ -353,6 +353,21 @@ async def test_history_that_went_back_is_noticed_on_a_new_connection(
     assert _count(owner) == 1
 
 
+async def test_history_that_went_back_and_grew_again_is_noticed_on_a_new_connection(
+    executor: CommandExecutor, make_executor: MakeExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    for _ in range(3):
+        await executor.execute(envelope(Enrol()))
+    _behind_the_curtain(owner, "DELETE FROM events WHERE position > 1")
+    other = await make_executor()
+    for _ in range(5):
+        await other.execute(envelope(Enrol()))
+    owner.execute("SELECT pg_terminate_backend(%s)", (_pid(executor),))
+    with pytest.raises(HistoryAlarm, match="Another event stands at position 3"):
+        await executor.execute(envelope(Enrol()))
+    assert _count(owner) == 6
+
+
 async def test_clock_that_went_back_stops_the_recording_for_good(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row]
 ) -> None:
