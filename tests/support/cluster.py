@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 import psutil
@@ -30,7 +30,7 @@ from ledger.store import embedded_folders as folders
 from ledger.store.embedded import SUPERUSER, EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ledger.store.database import Row
 
@@ -72,29 +72,42 @@ def a_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def run(command: list[str], *, environment: dict[str, str] | None = None, check: bool = True) -> str:
-    """Runs a program as the servers' user and returns what it said; without the PG* variables of ours.
+class Surroundings(TypedDict, total=False):
+    """Arguments of `subprocess` with which PostgreSQL's programs are run."""
+
+    env: dict[str, str]
+    cwd: str
+    umask: int
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def surroundings(variables: Mapping[str, str] | None = None) -> Surroundings:
+    """Returns how a program is run as the servers' user: PostgreSQL's on its path, and none of our PG* variables."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LEDGER_"))}
+    kept |= {"LC_ALL": "C", "PATH": f"{binaries()}:{os.environ.get('PATH', '')}"} | dict(variables or {})
+    return {"env": kept, "cwd": "/", "umask": 0o077, **folders.server_user()}
+
+
+def run(command: list[str], variables: Mapping[str, str] | None = None) -> str:
+    """Runs a program as the servers' user and returns what it said.
 
     Its output goes to a file: a server inherits it, and a pipe would keep us waiting until the server ends.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LEDGER_"))}
-    kept |= {"LC_ALL": "C", "PATH": f"{binaries()}:{os.environ.get('PATH', '')}"} | (environment or {})
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=kept,
             check=False,
-            cwd="/",
-            umask=0o077,
             timeout=PATIENCE_S,
-            **folders.server_user(),
+            **surroundings(variables),
         )
         output.seek(0)
         said = output.read()
-    if check and done.returncode:
+    if done.returncode:
         message = f"{command} ended with {done.returncode}:\n{said}"
         raise AssertionError(message)
     return said

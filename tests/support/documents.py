@@ -37,6 +37,6 @@ class Manual:
         """Returns what stands under a heading as one program call; the first failure ends it."""
         return ["bash", "-euo", "pipefail", "-c", "\n".join(self._blocks[heading])]
 
-    def follow(self, heading: str, variables: Mapping[str, object]) -> str:
+    def follow(self, heading: str, variables: Mapping[str, str]) -> str:
         """Runs what stands under a heading as the servers' user, and returns what it said."""
-        return run(self.command(heading), environment={name: str(value) for name, value in variables.items()})
+        return run(self.command(heading), variables)

@@ -119,13 +119,13 @@ class Drill:
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
-    def variables(self) -> dict[str, object]:
+    def variables(self) -> dict[str, str]:
         """Returns what the manual's commands are told: the servers as they are now."""
         return {
             "PRIMARY": f"host={self.primary.host} user=postgres",
             "STANDBY": f"host={self.standby.host} user=postgres",
-            "STANDBY_DATA": self.standby.data,
-            "OLD_DATA": self.standby.data,
+            "STANDBY_DATA": str(self.standby.data),
+            "OLD_DATA": str(self.standby.data),
         }
 
     async def follows(self, heading: str) -> None:
