@@ -1,0 +1,54 @@
+"""Moments as typed: a position, the end of a day at the school, or a time with its zone; anything else is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+import typer
+
+from ledger.application.disclose.moment import NOW, AsOf
+from ledger.cli.moments import When
+
+ZONE = "Europe/Moscow"
+
+
+def test_number_is_a_position() -> None:
+    assert When("4711").known(ZONE) == AsOf(4711)
+    assert When("0").known(ZONE, date(2025, 9, 1)) == AsOf(0, None, date(2025, 9, 1))
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "last"),
+    [
+        (ZONE, "2025-09-01", datetime(2025, 9, 1, 20, 59, 59, 999999, UTC)),
+        ("Europe/Berlin", "2025-10-26", datetime(2025, 10, 26, 22, 59, 59, 999999, UTC)),  # a day of 25 hours
+    ],
+)
+def test_day_is_known_at_its_end_at_the_school(zone: str, day: str, last: datetime) -> None:
+    assert When(day).known(zone).known_at == last
+
+
+def test_time_is_what_it_says() -> None:
+    assert When("2025-09-01T08:00:00+03:00").known(ZONE).known_at == datetime(2025, 9, 1, 5, tzinfo=UTC)
+
+
+def test_what_happens_happens_on_a_day() -> None:
+    assert When("2025-09-01").happened() == AsOf(effective_on=date(2025, 9, 1))
+    for text in ("4711", "2025-09-01T08:00:00Z"):
+        with pytest.raises(typer.BadParameter, match="give days"):
+            When(text).happened()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "-1", "2025-13-01", "2025-9-1", "2025-09-01T08:00:00", "9" * 30, "٤٧"]
+)
+def test_anything_else_is_refused_and_says_what_to_give(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="give a position, a day"):
+        When(text)
+
+
+def test_nothing_asked_is_now() -> None:
+    assert NOW.is_now
+    assert not AsOf(0).is_now
+    assert not AsOf(effective_on=date(2025, 9, 1)).is_now
