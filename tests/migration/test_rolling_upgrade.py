@@ -19,6 +19,7 @@ from ledger.store.migrate import migrate
 from tests.support.api import a_foundation, serving
 from tests.support.desk import an_audit
 from tests.support.released import RELEASES, Release, restored
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +193,66 @@ def test_older_version_refuses_to_migrate_a_ledger_that_a_newer_one_has_migrated
             owner.execute("DELETE FROM migrations WHERE number = 9999")
     assert result.returncode == 1
     assert "newer version of the ledger" in result.stderr
+
+
+@contextmanager
+def projecting_release(both: Both, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs the projector of the release beside the block, as its supervisor would."""
+    settings = {
+        "LEDGER_HOME": str(folder),
+        "LEDGER_DATABASE_URL": both.base.database.url,
+        "LEDGER_DB_SCHEMA": both.base.database.schema,
+        "LEDGER_KEK": both.release.kek,
+    }
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ledger.cli.worker", "projector"],
+            env=both.release.unpack(folder / "package") | settings, cwd=folder, stdin=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=PATIENCE_S)
+
+
+def leading(both: Both) -> bool:
+    """Tells whether some projector leads."""
+    query = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        " AND objid::bigint = %s::regrole::oid::bigint"
+    )
+    with both.base.database.connect("owner") as owner:
+        row = owner.execute(query, (f"{both.base.database.schema}_projector",)).fetchone()
+    return bool(row and row[0])
+
+
+def tracked(both: Both) -> dict[tuple[str, int], tuple[int, int | None]]:
+    """Returns how far every version of every view is, and where it was stopped."""
+    with both.base.database.connect("owner") as owner:
+        rows = owner.execute("SELECT view, version, position, failed_position FROM tracking").fetchall()
+    return {(view, version): (position, failed) for view, version, position, failed in rows}
+
+
+async def test_projector_of_the_older_version_harms_no_view_of_this_one(both: Both, tmp_path: Path) -> None:
+    """It leads again after this one has led, as in an upgrade that is taken back halfway."""
+    both.base.runner().catch_up()
+    with projecting_release(both, tmp_path) as process:
+        await until(lambda: leading(both) or process.poll() is not None)
+        before = tracked(both)
+        async with both.asks("older") as older, both.asks("newer") as newer:
+            for number in range(10):
+                await sends(older, str(uuid4()), "/v1/marks", a_mark(both, number))
+                await sends(newer, str(uuid4()), "/v1/marks", a_mark(both, number))
+        await until(lambda: tracked(both) != before or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+    after = tracked(both)
+    newer_rows = [row for row in before if row[1] > 1]
+    assert newer_rows
+    assert [after[row] for row in newer_rows] == [before[row] for row in newer_rows]
+    both.base.runner().catch_up()
+    report = an_audit(both.base)
+    assert report.equal, report.findings[:3]
+    assert {failed for row, (_, failed) in tracked(both).items() if row in newer_rows} == {None}
 
 
 def test_history_of_both_is_audited_as_one(both: Both) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 _QUERIES = {
     "relations": """
-        SELECT c.relname, c.relkind::text, c.reloptions::text, c.relacl::text, pg_get_viewdef(c.oid)
+        SELECT c.relname, c.relkind::text, c.relrowsecurity, c.reloptions::text, c.relacl::text, pg_get_viewdef(c.oid)
         FROM pg_class c WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'v', 'm', 'S', 'p')
     """,
     "columns": """
@@ -31,6 +31,10 @@ _QUERIES = {
     "functions": """
         SELECT proname, pg_get_functiondef(oid), proacl::text
         FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
+    """,
+    "policies": """
+        SELECT tablename, policyname, permissive, roles::text, cmd, qual, with_check
+        FROM pg_policies WHERE schemaname = %(schema)s
     """,
     "roles": """
         SELECT rolname, rolcanlogin, rolsuper, rolcreaterole FROM pg_roles WHERE starts_with(rolname, %(schema)s)
