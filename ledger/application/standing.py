@@ -26,10 +26,12 @@ PATIENCE_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The last position, and every view as it is served, or as far as it has been made where it is not served yet."""
+    """The last position, the seal, and every view as it is served, or as it is being made where it is not yet."""
 
     position: int
     views: Mapping[str, Tracked]
+    sealed: int
+    alarmed: bool
 
 
 def read_standing(database: Database, views: Iterable[View]) -> Standing:
@@ -43,10 +45,18 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
         # The views first: they never get ahead of what is read after them.
         rows = Tracking(database).rows(connection)
         last = connection.execute(database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")).fetchone()
+    with translated(), database.connect("reader") as connection:
+        seal = connection.execute(
+            database.bind(
+                "SELECT (SELECT coalesce(max(size), 0) FROM {schema}.log_checkpoints),"
+                " EXISTS (SELECT FROM {schema}.log_alarm)"
+            )
+        ).fetchone()
+    sealed, alarmed = seal or (0, False)
     versions = {view.name: view.version for view in views}
     own = [row for row in rows if versions.get(row.view) == row.version]
     made = {row.view: row for row in own if row.shadow}
-    return Standing(last[0] if last else 0, made | {row.view: row for row in own if not row.shadow})
+    return Standing(last[0] if last else 0, made | {row.view: row for row in own if not row.shadow}, sealed, alarmed)
 
 
 class HistoryCollector(Collector):
@@ -77,11 +87,15 @@ class HistoryCollector(Collector):
         failed = GaugeMetricFamily(
             "ledger_view_failed_position", "Position of the event that stopped a view; 0 where none did.", labels=by
         )
+        sealed = GaugeMetricFamily("ledger_sealed_events", "Events under the newest checkpoint.")
+        alarm = GaugeMetricFamily("ledger_seal_alarm", "1 after the history contradicted what was signed.")
         up.add_metric([], float(standing is not None))
         if standing is not None:
+            sealed.add_metric([], standing.sealed)
+            alarm.add_metric([], standing.alarmed)
             last.add_metric([], standing.position)
             for name, view in standing.views.items():
                 position.add_metric([name], view.position)
                 lag.add_metric([name], max(standing.position - view.position, 0))
                 failed.add_metric([name], view.failed_position or 0)
-        return [up, last, position, lag, failed]
+        return [up, last, position, lag, failed, sealed, alarm]

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 SUPERVISOR = "supervisor"
+FOLLOWERS = ("projector", "sealer", "dispatcher")
+"""Processes beside the API workers, one of each."""
+
 WORKER = (sys.executable, "-m", "ledger.cli.worker")
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on; without it LEDGER_HOST or 127.0.0.1.")]
@@ -65,7 +68,7 @@ def children(entrance: Door, workers: int) -> list[Child]:
     descriptor = entrance.socket.fileno()
     api = (*WORKER, "api", str(descriptor))
     found = [Child(f"api-{number}", api, (descriptor,)) for number in range(1, workers + 1)]
-    found += [Child(name, (*WORKER, name)) for name in ("projector", "sealer", "dispatcher")]
+    found += [Child(name, (*WORKER, name)) for name in FOLLOWERS]
     return [replace(child, command=(*child.command, "--name", child.name)) for child in found]
 
 

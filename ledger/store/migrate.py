@@ -8,7 +8,6 @@ as well, so it gives up after some seconds and is tried again; what it started i
 from __future__ import annotations
 
 import hashlib
-import logging
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,11 +15,12 @@ import psycopg
 
 from ledger.errors import SettingsError, StoreUnavailable
 from ledger.store.database import translated
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from ledger.store.database import Database, Row
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _LOCK = 0x4C45_4447_4D49_4752
 OTHERS_TIMEOUT = "10min"

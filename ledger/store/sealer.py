@@ -11,7 +11,6 @@ says why in `log_alarm` and in its log, and signs nothing: going on would make t
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from ledger.seal.tiles import WIDTH, tile_at
 from ledger.store.database import translated
 from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ledger.store.anchor import Anchor
     from ledger.store.database import Database, Row
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BATCH = 8_192
 """Events under one checkpoint at most; a log that is far behind is sealed in several."""

@@ -8,7 +8,6 @@ could spoil, and a child that does not answer is seen as down instead of showing
 
 from __future__ import annotations
 
-import logging
 import socket
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ledger.errors import SettingsError
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from ledger.telemetry.metrics import Metrics
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 PROCESS = "process"
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def offer(metrics: Metrics, listening: socket.socket) -> None:

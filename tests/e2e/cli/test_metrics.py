@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger.cli.serving import FOLLOWERS
 from tests.support.api import Api, found, make_class
 from tests.support.cli import Cli, Running, a_home
 from tests.support.waiting import until
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 CANARY = "Канарейкинс"
-PROCESSES = {"api-1", "api-2", "projector", "sealer", "supervisor"}
+PROCESSES = {"api-1", "api-2", "supervisor", *FOLLOWERS}
 PATIENCE_S = 40
 
 
@@ -99,6 +100,8 @@ async def test_figures_of_all_processes_come_through_one_door_and_are_true(scrap
     assert scraped.sum("ledger_recording") == 2
     assert scraped.sum("ledger_projector_leads", process="projector") >= 5
     assert scraped.sum("ledger_database_up") == 1
+    await until(lambda: scraped.sum("ledger_sealed_events") == last, seconds=PATIENCE_S)
+    assert scraped.sum("ledger_seal_alarm") == 0
     assert scraped.sum("process_resident_memory_bytes", process="projector") > 1_000_000
 
 
