@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.application.doctor import keys, progress, rights, server
+from ledger.application.doctor import keys, progress, rights, server, standbys
 from ledger.application.doctor.findings import Finding, State, ok, problem, unknown
 from ledger.clock import utc_now
 from ledger.errors import LedgerError
@@ -42,6 +42,8 @@ def _examine(
 ) -> Iterator[Finding]:
     yield server.check_version(connection.info.server_version)
     yield from _looked("server settings", lambda: server.check_settings(connection))
+    required = settings.require_sync_replica
+    yield from _looked("standby", lambda: standbys.check_standbys(connection, required=required))
     yield from _looked("connections", lambda: server.check_connections(connection, settings.workers))
     yield from _looked("disk", lambda: server.check_disk(connection, settings.home))
     migrated = list(_looked("migrations", lambda: rights.check_migrations(connection, database)))

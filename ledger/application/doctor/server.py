@@ -31,7 +31,6 @@ _SETTINGS: tuple[tuple[str, str, str, bool, str], ...] = (
     ("full_page_writes", "off", "a crash can tear pages; the ledger refuses to record", True, "on"),
     ("synchronous_commit", "off", "other programs lose commits; the ledger's writer sets its own", False, "on"),
     ("wal_level", "minimal", "neither base backups nor standbys are possible", False, "replica"),
-    ("archive_mode", "off", "a restore brings back the last backup only, and not the minutes after it", False, "on"),
     ("data_checksums", "off", "a disk that alters a page is noticed late, by `ledger audit`", False, "on"),
 )
 """Name, bad value, what follows, whether that is a problem, and what it should be."""

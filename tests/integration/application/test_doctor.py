@@ -229,7 +229,7 @@ def test_server_that_could_lose_what_it_acknowledged_is_told_from_one_that_is_me
     told = problems(found)
     assert {"fsync", "full_page_writes", "migrations"} == set(told)
     warned = {check for check, findings in found.items() if findings[0].state is State.WARNING}
-    assert {"synchronous_commit", "wal_level", "archive_mode"} <= warned
+    assert {"synchronous_commit", "wal_level", "backup"} <= warned
     assert found["disk of the database"][0].state in {State.OK, State.WARNING}
 
 

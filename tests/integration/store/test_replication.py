@@ -12,6 +12,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from ledger.application.commands import find_command
+from ledger.application.doctor.findings import State
+from ledger.application.doctor.standbys import BACKUP_SLOT, check_standbys
 from ledger.application.record.command import Request
 from ledger.bootstrap import open_ledger
 from ledger.errors import SettingsError, StoreUnavailable
@@ -300,3 +302,32 @@ def test_refusal_to_read_only_transactions_is_told_as_a_standby(database: Databa
         connection.execute("SET default_transaction_read_only = on")
         with pytest.raises(StoreUnavailable, match="takes no writes"), translated():
             connection.execute("CREATE TABLE nothing ()")
+
+
+# --- what the doctor says of it -------------------------------------------------------------------------------------
+
+
+def looked(server: Server, *, required: bool = False) -> dict[str, tuple[State, str]]:
+    with psycopg.connect(url_of(server, database="postgres"), autocommit=True) as connection:
+        found = list(check_standbys(connection, required=required))
+    return {finding.check: (finding.state, finding.what) for finding in found}
+
+
+def test_doctor_tells_a_standby_that_is_missing_from_one_that_nobody_asked_for(pair: Pair) -> None:
+    assert looked(pair.primary)["standby"] == (State.OK, "1 synchronous")
+    pair.pause()
+    assert looked(pair.primary)["standby"][0] is State.PROBLEM
+    pair.primary.sets("synchronous_standby_names", "")
+    assert looked(pair.primary)["standby"][0] is State.OK
+    assert looked(pair.primary, required=True)["standby"][0] is State.PROBLEM
+    pair.primary.sets("synchronous_standby_names", "*")
+    pair.resume()
+
+
+def test_doctor_tells_a_log_that_nobody_receives(pair: Pair) -> None:
+    assert looked(pair.primary)["backup"][0] is State.WARNING
+    pair.primary.run_sql(f"SELECT pg_create_physical_replication_slot('{BACKUP_SLOT}')")
+    try:
+        assert "until its disk is full" in looked(pair.primary)["backup"][1]
+    finally:
+        pair.primary.run_sql(f"SELECT pg_drop_replication_slot('{BACKUP_SLOT}')")
