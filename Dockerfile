@@ -17,7 +17,7 @@ COPY --from=build /opt/ledger /opt/ledger
 USER ledger
 WORKDIR /var/lib/ledger
 VOLUME /var/lib/ledger
-EXPOSE 8000
+EXPOSE 8000 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
 STOPSIGNAL SIGTERM
