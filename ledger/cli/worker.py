@@ -19,7 +19,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from ledger.api.server import serve
 from ledger.cli.session import opened
 from ledger.errors import HistoryAlarm, LedgerError
 from ledger.settings import read_settings
@@ -46,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
             if told.metrics is not None:
                 offer(base.telemetry.metrics, socket.socket(fileno=told.metrics))
             if told.kind == "api":
+                from ledger.api.server import serve  # noqa: PLC0415 - the others need no web framework, in time or memory
+
                 serve(base, socket.socket(fileno=told.listen))
             elif told.kind == "projector":
                 _follow(base.runner().run, told.kind)

@@ -22,6 +22,7 @@ from ledger.errors import Forbidden, NotFound, Refused
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import DIRECTOR, Desk, reads
+from tests.support.proxy import Proxy
 from tests.support.receiver import TAKEN, Receiver, receiving
 from tests.support.waiting import until
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.application.webhooks.shown import WebhookShown
-    from ledger.store.database import Row
+    from ledger.store.database import Database, Row
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -50,10 +51,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def dispatching_for(desk: Desk, networks: Any = LOOPBACK) -> AsyncIterator[None]:  # noqa: ANN401 - networks
+async def dispatching_for(
+    desk: Desk,
+    networks: Any = LOOPBACK,  # noqa: ANN401 - networks
+    database: Database | None = None,
+) -> AsyncIterator[None]:
     """Runs a dispatcher beside the block."""
     base = desk.base
-    task = asyncio.create_task(Dispatcher(base.id, base.database, base.mapper, base.keks, networks).run())
+    task = asyncio.create_task(Dispatcher(base.id, database or base.database, base.mapper, base.keks, networks).run())
     try:
         yield
         assert not task.done()
@@ -273,6 +278,24 @@ async def test_two_dispatchers_do_the_work_of_one(
         await desk.marks(*await desk.enrols(2))
         await caught_up(desk)
     assert len(receiver.messages) == len(receiver.kept) == last(owner)
+
+
+async def test_database_that_goes_away_loses_and_doubles_nothing(
+    desk: Desk, receiver: Receiver, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "FAULT_PAUSE_S", 0.05)
+    monkeypatch.setattr(dispatching, "LOOK_S", 0.2)
+    await registers(desk, receiver, after=0)
+    async with Proxy(desk.base.database) as proxy, dispatching_for(desk, database=proxy.database):
+        for cut in range(5):
+            await desk.enrols(1)
+            await until(lambda cut=cut: len(receiver.messages) > 3 * cut)  # type: ignore[misc]  # bound now
+            proxy.cut()
+        await proxy.refuse()
+        await desk.enrols(1)
+        await proxy.accept()
+        await caught_up(desk)
+    assert receiver.positions == list(range(1, last(owner) + 1))
 
 
 @pytest.mark.parametrize(
