@@ -305,7 +305,7 @@ async def test_row_of_somebody_without_history_does_not_pass_for_erased(
     in_view(
         desk.base.database,
         "rosters",
-        "INSERT INTO memberships SELECT group_id, %s, begun_by, starts_on, ends_on, %s, record_class, position"
+        "INSERT INTO memberships SELECT group_id, %s, begun_by, starts_on, ends_on, since, %s, record_class, position"
         " FROM memberships LIMIT 1",
         stranger,
         stranger,
@@ -337,7 +337,7 @@ async def test_added_row_is_found(desk: Desk) -> None:
     in_view(
         desk.base.database,
         "rosters",
-        "INSERT INTO memberships SELECT %s, student_id, begun_by, starts_on, ends_on, subject_id, record_class,"
+        "INSERT INTO memberships SELECT %s, student_id, begun_by, starts_on, ends_on, since, subject_id, record_class,"
         " position FROM memberships WHERE student_id = %s",
         other,
         student,
