@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ledger.aggregates.registry import EVENTS
+from ledger.application.cosigning import Cosigning, read_witnesses
 from ledger.application.ledger import Ledger
 from ledger.application.webhooks.dispatcher import Dispatcher
 from ledger.clock import school_calendar
@@ -79,6 +80,10 @@ class Foundation:
     def sealer(self) -> Sealer:
         """Returns the sealer of the log."""
         return Sealer(self.database, self.log_keys(), Anchor(self.settings.seal_path))
+
+    def cosigning(self) -> list[Cosigning]:
+        """Returns who asks the witnesses to vouch, one for each of them."""
+        return [Cosigning(self.database, witness) for witness in read_witnesses(self.settings.witness_file)]
 
     def dispatcher(self) -> Dispatcher:
         """Returns a dispatcher of webhooks with a keyring of its own."""

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         default=None,
         description="The sealer's newest checkpoint, kept outside the database; `<home>/log/checkpoint` without it.",
     )
+    witness_file: Path | None = Field(
+        default=None, description="Witnesses of the log, one a line: `https://address verifier-key`."
+    )
+    witness_quorum: Annotated[int, Field(ge=0, le=32)] = Field(
+        default=0, description="How many witnesses must vouch for a checkpoint before receipts are handed out for it."
+    )
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8000, description="Port that the service listens on.")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=2, description="Processes that answer requests.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from ledger.application.cosigning import read_witnesses
 from ledger.application.disclose.feed import admit
 from ledger.errors import Busy, NotFound, NotProven
 from ledger.seal.entry import Entry, encode_entry
@@ -17,7 +18,14 @@ from ledger.seal.proof import Receipt
 from ledger.seal.tiles import ENTRIES, WIDTH, Tile, parse_path, tile_at, tiled_nodes, tiles_needed, write_bundle
 from ledger.store.database import translated
 from ledger.store.lanes import SELECT_SPAN
-from ledger.store.log_files import SELECT_COSIGNATURES, SELECT_NEWEST, SELECT_TILES, tile_keys, tiles_from
+from ledger.store.log_files import (
+    SELECT_CHECKPOINT,
+    SELECT_COSIGNATURES,
+    SELECT_NEWEST,
+    SELECT_TILES,
+    tile_keys,
+    tiles_from,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -29,6 +37,10 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 
+_VOUCHED = (
+    "SELECT size FROM {schema}.log_cosignatures WHERE witness = ANY(%b::text[]) GROUP BY size"
+    " HAVING count(*) >= %b ORDER BY size DESC LIMIT 1"
+)
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
 
@@ -45,9 +57,28 @@ async def read_checkpoint(ledger: Ledger) -> bytes:
     return note
 
 
+async def _vouched(ledger: Ledger, connection: psycopg.AsyncConnection[Row]) -> tuple[int, bytes]:
+    """Returns the newest checkpoint for which enough witnesses vouch; size 0 where there is none."""
+    quorum = ledger.settings.witness_quorum
+    if not quorum:
+        return await _newest(ledger, connection)
+    names = [str(witness.key) for witness in read_witnesses(ledger.settings.witness_file)]
+    cursor = await connection.execute(ledger.database.bind(_VOUCHED), (names, quorum), prepare=True, binary=True)
+    row = await cursor.fetchone()
+    if row is None:
+        return 0, b""
+    cursor = await connection.execute(ledger.database.bind(SELECT_CHECKPOINT), (row[0],), binary=True)
+    return await _with_cosignatures(ledger, connection, await cursor.fetchone())
+
+
 async def _newest(ledger: Ledger, connection: psycopg.AsyncConnection[Row]) -> tuple[int, bytes]:
     cursor = await connection.execute(ledger.database.bind(SELECT_NEWEST), binary=True)
-    row = await cursor.fetchone()
+    return await _with_cosignatures(ledger, connection, await cursor.fetchone())
+
+
+async def _with_cosignatures(
+    ledger: Ledger, connection: psycopg.AsyncConnection[Row], row: Row | None
+) -> tuple[int, bytes]:
     if row is None:
         raise NotFound("Nothing has been sealed yet.", help="Ask again in a second; a sealer must be running.")
     cursor = await connection.execute(ledger.database.bind(SELECT_COSIGNATURES), (row[0],), binary=True)
@@ -133,6 +164,12 @@ async def read_receipt(ledger: Ledger, position: int, *, wait_s: float = 0) -> b
         if receipt is not None:
             return receipt
         if asyncio.get_running_loop().time() >= deadline:
+            quorum = ledger.settings.witness_quorum
+            if quorum:
+                raise Busy(
+                    f"The event is recorded; {quorum} witnesses must vouch for it, and have not yet.",
+                    help="Ask again later for its receipt; GET /log/checkpoint shows who has vouched.",
+                )
             raise Busy(
                 "The event has been recorded and not been sealed yet.", help="Ask again in a second for its receipt."
             )
@@ -148,7 +185,7 @@ async def _receipt(ledger: Ledger, position: int) -> bytes | None:
     with translated():
         async with ledger.keys.connection() as connection:
             try:
-                size, note = await _newest(ledger, connection)
+                size, note = await _vouched(ledger, connection)
             except NotFound:
                 size, note = 0, b""
             if index >= size:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ledger.bootstrap import Foundation
-    from ledger.store.sealer import Sealer
 
 logger = get_logger(__name__)
 
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             elif told.kind == "projector":
                 _follow(base.runner().run, told.kind)
             elif told.kind == "sealer":
-                _follow(partial(_seal, base.sealer()), told.kind)
+                _follow(partial(_seal, base), told.kind)
             else:
                 asyncio.run(_dispatch(base))
     except LedgerError as error:
@@ -85,10 +84,26 @@ def _watch() -> None:
     os._exit(1)
 
 
-def _seal(sealer: Sealer, stop: threading.Event) -> None:
-    """Seals; after an alarm, which the log and `/readyz` tell, it waits: a new start would only sound it again."""
+def _seal(base: Foundation, stop: threading.Event) -> None:
+    """Seals, and asks the witnesses meanwhile."""
+    asking = [
+        threading.Thread(target=_until_alarm, args=(cosigning.run, stop), name=f"witness-{number}")
+        for number, cosigning in enumerate(base.cosigning(), 1)
+    ]
+    for thread in asking:
+        thread.start()
     try:
-        sealer.run(stop)
+        _until_alarm(base.sealer().run, stop)
+    finally:
+        stop.set()
+        for thread in asking:
+            thread.join()
+
+
+def _until_alarm(run: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """Runs; after an alarm, which the log and `/readyz` tell, it waits: a new start would only sound it again."""
+    try:
+        run(stop)
     except HistoryAlarm:
         stop.wait()
 

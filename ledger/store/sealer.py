@@ -103,7 +103,7 @@ class Sealer:
                         continue
                     self._follow(connection, stop)
             except StoreUnavailable as error:
-                logger.warning("The sealer lost the database: %s", error)
+                logger.warning("The sealer lost the database.", reason=error.detail)
                 stop.wait(0.5)
 
     def catch_up(self) -> int:
@@ -148,7 +148,7 @@ class Sealer:
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
         except HistoryAlarm as alarm:
-            logger.critical("%s %s", alarm.detail, alarm.help)
+            logger.critical(alarm.detail, help=alarm.help)
             connection.execute(self._database.bind(_ALARM), (alarm.detail,))
             raise
 
@@ -258,6 +258,9 @@ class Sealer:
         grown = self._edge.take_grown()
         levels, numbers = [level for level, _ in grown], [number for _, number in grown]
         with _alarming(), connection.transaction():
+            row = connection.execute(self._database.bind("SELECT reason FROM {schema}.log_alarm")).fetchone()
+            if row is not None:
+                raise HistoryAlarm(row[0], help=_LOOK)
             stored = newest(connection, self._database)
             if previous is not None and (stored.size if stored else 0) != previous.size:
                 raise _alarm("Another sealer has published a checkpoint of this log.")
@@ -282,6 +285,14 @@ class Sealer:
         if missing is not None:
             raise _alarm(f"The event at position {missing} is missing.")
         return entries
+
+
+def sound_seal_alarm(connection: psycopg.Connection[Row], database: Database, detail: str) -> HistoryAlarm:
+    """Notes the alarm where `/readyz` and the sealer see it, and returns it for raising."""
+    alarm = _alarm(detail)
+    logger.critical(alarm.detail, help=alarm.help)
+    connection.execute(database.bind(_ALARM), (alarm.detail,))
+    return alarm
 
 
 @contextmanager

@@ -1,0 +1,180 @@
+"""Asking witnesses to vouch: each new checkpoint goes to every configured witness, and its cosignature is kept.
+
+One thread a witness, so that a slow one holds up neither sealing nor the others. A checkpoint that was overtaken while
+a witness did not answer is never sent: the newest one vouches for all before it. What a witness says is verified before
+it is stored; a witness that knows more of the log than the database does is an alarm, because then history was cut off.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+
+from ledger.errors import NotProven, SettingsError, StoreUnavailable
+from ledger.seal.merkle import consistency_proof
+from ledger.seal.note import COSIGNATURE, VerifierKey, parse_note
+from ledger.seal.strict import read_number
+from ledger.seal.witness import SIZE_TYPE, Request, Verdict, read_cosignature
+from ledger.store.database import translated
+from ledger.store.log_files import load_nodes, newest
+from ledger.store.sealer import sound_seal_alarm
+from ledger.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
+    import psycopg
+
+    from ledger.store.database import Database, Row
+    from ledger.store.log_files import StoredCheckpoint
+
+logger = get_logger(__name__)
+
+LOOK_S = 0.5
+"""Between looks for a new checkpoint."""
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+ANSWER_S = 10.0
+MAX_ANSWER = 64 * 1024
+
+_KNOWN = "SELECT coalesce(max(size), 0) FROM {schema}.log_cosignatures WHERE witness = %b"
+_KEEP = "INSERT INTO {schema}.log_cosignatures (size, witness, line) VALUES (%b, %b, %b) ON CONFLICT DO NOTHING"
+
+
+class WitnessAddress(NamedTuple):
+    """A witness: where it is asked, and the key with which it vouches."""
+
+    url: str
+    key: VerifierKey
+
+
+@lru_cache(maxsize=8)
+def read_witnesses(path: Path | None) -> tuple[WitnessAddress, ...]:
+    """Returns the witnesses of a file, one a line: its address, a space, its verifier key; `#` begins a comment.
+
+    Read once by a process: a changed list takes effect with its next start.
+
+    Raises:
+        SettingsError: the file or a line cannot be used.
+    """
+    if path is None:
+        return ()
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The list of witnesses {path} cannot be read.", help="Check LEDGER_WITNESS_FILE."
+        ) from error
+    found = []
+    for line in lines:
+        if not line or line.startswith("#"):
+            continue
+        url, _, text = line.partition(" ")
+        try:
+            key = VerifierKey.parse(text)
+        except NotProven as error:
+            raise SettingsError(f"The key of the witness {url} is none.", help=error.help) from error
+        if key.kind != COSIGNATURE or not _usable(url):
+            raise SettingsError(
+                f"The witness {url} cannot be used.",
+                help="Each line is `https://address key`, with a cosignature/v1 key, as `ledger witness` prints it.",
+            )
+        found.append(WitnessAddress(url.rstrip("/"), key))
+    if len({witness.key for witness in found}) != len(found):
+        raise SettingsError("A witness is listed twice.", help="Each witness vouches once.")
+    return tuple(found)
+
+
+def _usable(url: str) -> bool:
+    """Tells whether an address is encrypted, or on this very machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return True
+    try:
+        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+class Cosigning:
+    """Follows the checkpoints for one witness; belongs to one thread."""
+
+    def __init__(self, database: Database, witness: WitnessAddress) -> None:
+        self._database = database
+        self._witness = witness
+        self._vouched: int | None = None
+        """Size of its newest cosignature that we have; None: not looked up yet."""
+        self._known = 0
+        """Size that the witness is believed to know."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Asks for a cosignature whenever there is a new checkpoint, until `stop` is set."""
+        pause = FIRST_PAUSE_S
+        with httpx.Client(timeout=ANSWER_S, follow_redirects=False) as client:
+            while not stop.is_set():
+                try:
+                    with translated(), self._database.connect("sealer") as connection:
+                        while not stop.is_set():
+                            if not self.step(connection, client):
+                                stop.wait(LOOK_S)
+                            pause = FIRST_PAUSE_S
+                except (StoreUnavailable, NotProven, httpx.HTTPError) as error:
+                    logger.warning(
+                        "A witness does not vouch.", witness=self._witness.key.name, reason=type(error).__name__
+                    )
+                    stop.wait(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def step(self, connection: psycopg.Connection[Row], client: httpx.Client) -> bool:
+        """Asks for the newest checkpoint's cosignature if it is missing; tells whether anything was asked.
+
+        Raises:
+            NotProven: the answer is not the witness's. HistoryAlarm: it knows more of the log than the database.
+            httpx.HTTPError: there is no answer, or one that says that it cannot vouch.
+        """
+        stored = newest(connection, self._database)
+        if self._vouched is None:
+            row = connection.execute(self._database.bind(_KNOWN), (str(self._witness.key),)).fetchone()
+            self._vouched = self._known = int(row[0]) if row else 0
+        if stored is None or stored.size == self._vouched:
+            return False
+        status, kind, body = self._ask(connection, client, stored)
+        if status == Verdict.CONFLICT and kind.startswith(SIZE_TYPE):
+            known = read_number(body.decode("ascii", "replace").removesuffix("\n"), "size that the witness knows")
+            if known > stored.size:
+                raise sound_seal_alarm(
+                    connection,
+                    self._database,
+                    f"The witness {self._witness.key.name} has vouched for {known} events; the log has {stored.size}.",
+                )
+            self._known = known
+            return True
+        if status != Verdict.COSIGNED:
+            message = f"HTTP status {status}"
+            raise httpx.ProtocolError(message)
+        line, _ = read_cosignature(body, parse_note(stored.note).text, self._witness.key)
+        parameters = (stored.size, str(self._witness.key), line.line().encode())
+        connection.execute(self._database.bind(_KEEP), parameters)
+        self._vouched = self._known = stored.size
+        return True
+
+    def _ask(
+        self, connection: psycopg.Connection[Row], client: httpx.Client, stored: StoredCheckpoint
+    ) -> tuple[int, str, bytes]:
+        prove = partial(consistency_proof, old=self._known, new=stored.size)
+        proof = prove(load_nodes(connection, self._database, stored.size, prove))
+        request = Request(self._known, tuple(proof), parse_note(stored.note))
+        with client.stream("POST", f"{self._witness.url}/add-checkpoint", content=bytes(request)) as answer:
+            body = b""
+            for chunk in answer.iter_bytes():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    message = "The answer is too long."
+                    raise httpx.ProtocolError(message)
+            return answer.status_code, answer.headers.get("content-type", ""), body

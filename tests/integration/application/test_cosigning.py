@@ -1,0 +1,197 @@
+"""Real witnesses over HTTP: cosignatures are asked for, verified, kept and served; a quorum is not pretended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import uvicorn
+
+from ledger.api.server import listen
+from ledger.api.witness import Witness, create_witness
+from ledger.application.cosigning import Cosigning, WitnessAddress, read_witnesses
+from ledger.application.log import read_checkpoint, read_receipt
+from ledger.errors import Busy, HistoryAlarm, NotProven, SettingsError
+from ledger.seal.checkpoint import open_checkpoint
+from ledger.seal.merkle import root
+from ledger.seal.note import COSIGNATURE, SignerKey
+from ledger.seal.proof import parse_receipt
+from ledger.seal.witness import Known
+from ledger.store.anchor import Anchor
+from ledger.store.log_files import newest
+from ledger.store.sealer import Sealer
+from ledger.store.witness_state import WitnessState
+from tests.support.log import SIGNER, an_entry, nodes_of
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.desk import Desk
+
+ONE = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
+TWO = SignerKey("witness.example/w2", COSIGNATURE, b"\x08" * 32)
+
+
+@contextmanager
+def serving(witness: Witness) -> Iterator[str]:
+    """Serves a witness on a free port beside the block."""
+    with listen("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_witness(witness), access_log=False, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def a_witness(signer: SignerKey, folder: Path) -> Witness:
+    return Witness(signer, {SIGNER.name: [SIGNER.verifier]}, WitnessState(folder / f"{signer.seed.hex()}.db"))
+
+
+def seal(desk: Desk, folder: Path) -> None:
+    Sealer(desk.base.database, [SIGNER], Anchor(folder / "anchor")).catch_up()
+
+
+def step(desk: Desk, cosigning: Cosigning) -> bool:
+    with desk.base.database.connect("sealer") as connection, httpx.Client() as client:
+        return cosigning.step(connection, client)
+
+
+async def test_witness_vouches_for_each_new_checkpoint_once(desk: Desk, tmp_path: Path) -> None:
+    with serving(a_witness(ONE, tmp_path)) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        assert not await asyncio.to_thread(step, desk, cosigning)
+        for _ in range(3):
+            await desk.enrols(2)
+            seal(desk, tmp_path)
+            assert await asyncio.to_thread(step, desk, cosigning)
+            assert not await asyncio.to_thread(step, desk, cosigning)
+            opened = open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
+            assert opened.witnesses.keys() == {ONE.verifier}
+        again = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        assert not await asyncio.to_thread(step, desk, again)
+
+
+async def test_cosignature_that_was_lost_on_the_way_is_asked_for_again(desk: Desk, tmp_path: Path) -> None:
+    witness = a_witness(ONE, tmp_path)
+    seal(desk, tmp_path)
+    with desk.base.database.connect("reader") as connection:
+        stored = newest(connection, desk.base.database)
+    assert stored is not None
+    assert witness.state.replace(SIGNER.name, Known(), Known(stored.size, stored.root), stored.note)
+    with serving(witness) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        assert await asyncio.to_thread(step, desk, cosigning)  # told that the witness knows this size
+        assert await asyncio.to_thread(step, desk, cosigning)
+        assert not await asyncio.to_thread(step, desk, cosigning)
+    assert open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
+
+
+async def test_witness_that_knows_more_than_the_database_is_an_alarm(desk: Desk, tmp_path: Path) -> None:
+    witness = a_witness(ONE, tmp_path)
+    seal(desk, tmp_path)
+    entries = [an_entry(position) for position in range(1, 500)]
+    assert witness.state.replace(SIGNER.name, Known(), Known(499, root(nodes_of(entries), 499)), b"note")
+    with serving(witness) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        with pytest.raises(HistoryAlarm, match="has vouched for 499 events"):
+            await asyncio.to_thread(step, desk, cosigning)
+    await desk.enrols(1)
+    sealer = Sealer(desk.base.database, [SIGNER], Anchor(tmp_path / "anchor"))
+    with desk.base.database.connect("sealer") as connection:
+        sealer.recover(connection)  # an operator has looked and started anew
+        connection.execute("INSERT INTO log_alarm (reason) VALUES ('A witness knows more.')")
+        with pytest.raises(HistoryAlarm, match="knows more"):
+            sealer.seal(connection)
+
+
+@pytest.mark.parametrize("signer", [TWO, SignerKey(ONE.name, COSIGNATURE, b"\x11" * 32)])
+async def test_cosignature_of_another_key_is_not_kept(desk: Desk, tmp_path: Path, signer: SignerKey) -> None:
+    seal(desk, tmp_path)
+    with serving(a_witness(signer, tmp_path)) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        with pytest.raises(NotProven):
+            await asyncio.to_thread(step, desk, cosigning)
+    with pytest.raises(NotProven):
+        open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [signer.verifier], quorum=1)
+
+
+async def test_receipts_wait_for_the_quorum_and_nothing_is_pretended(desk: Desk, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        addresses = [
+            WitnessAddress(stack.enter_context(serving(a_witness(signer, tmp_path))), signer.verifier)
+            for signer in (ONE, TWO)
+        ]
+        path = tmp_path / "witnesses"
+        path.write_text("# two of them\n\n" + "".join(f"{url} {key}\n" for url, key in addresses))
+        assert read_witnesses(path) == tuple(addresses)
+        changes = {"witness_file": path, "witness_quorum": 2}
+        desk.ledger.settings = desk.ledger.settings.model_copy(update=changes)
+        seal(desk, tmp_path)
+        one, two = (Cosigning(desk.base.database, address) for address in addresses)
+        assert await asyncio.to_thread(step, desk, one)
+        with pytest.raises(Busy, match="2 witnesses must vouch"):
+            await read_receipt(desk.ledger, 1)
+        assert await asyncio.to_thread(step, desk, two)
+        receipt = parse_receipt(await read_receipt(desk.ledger, 1))
+        keys = [key for _, key in addresses]
+        vouched = open_checkpoint(receipt.checkpoint, SIGNER.verifier, keys, quorum=2).checkpoint.size
+        await desk.enrols(1)
+        seal(desk, tmp_path)
+        receipt = parse_receipt(await read_receipt(desk.ledger, 1))  # from the older checkpoint, which has its quorum
+        assert open_checkpoint(receipt.checkpoint, SIGNER.verifier, keys, quorum=2).checkpoint.size == vouched
+        with pytest.raises(Busy):
+            await read_receipt(desk.ledger, vouched + 1)
+
+
+async def test_running_cosigner_goes_on_when_its_witness_comes_back(desk: Desk, tmp_path: Path) -> None:
+    witness, stop = a_witness(ONE, tmp_path), threading.Event()
+    seal(desk, tmp_path)
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    cosigning = Cosigning(desk.base.database, WitnessAddress(f"http://127.0.0.1:{port}", ONE.verifier))
+    running = asyncio.create_task(asyncio.to_thread(cosigning.run, stop))
+    try:
+        with listen("127.0.0.1", port) as listening:
+            server = uvicorn.Server(uvicorn.Config(create_witness(witness), access_log=False, log_config=None))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            try:
+
+                async def vouched() -> bool:
+                    return b"witness.example/w1" in await read_checkpoint(desk.ledger)
+
+                await until(vouched)
+            finally:
+                server.should_exit = True
+                await asyncio.to_thread(thread.join)
+    finally:
+        stop.set()
+        await running
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "https://witness.example",
+        f"http://witness.example {ONE.verifier}",
+        f"ftp://127.0.0.1 {ONE.verifier}",
+        f"https://witness.example {SIGNER.verifier}",
+        f"https://a.example {ONE.verifier}\nhttps://b.example {ONE.verifier}",
+    ],
+)
+def test_unusable_list_of_witnesses_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "witnesses"
+    path.write_text(line + "\n")
+    with pytest.raises(SettingsError):
+        read_witnesses(path)
+    with pytest.raises(SettingsError):
+        read_witnesses(tmp_path / "missing")
