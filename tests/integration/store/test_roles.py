@@ -28,9 +28,9 @@ COMMANDS = {
     name: text.replace("events", "commands").replace("topic = 'altered'", "count = 1") for name, text in CHANGES.items()
 }
 FORBIDDEN_TO_READ = {
-    "reader": ("events", "stored_events", "commands", "data_keys", "secrets", "snapshots"),
+    "reader": ("webhook_secrets", "events", "stored_events", "commands", "data_keys", "secrets", "snapshots"),
     "projector": ("stored_events", "commands", "snapshots"),
-    "eraser": ("events", "stored_events", "commands", "secrets"),
+    "eraser": ("webhooks", "webhook_secrets", "events", "stored_events", "commands", "secrets"),
 }
 
 
@@ -82,6 +82,13 @@ def test_only_the_eraser_removes_data_keys(history: Database, role: str) -> None
         connection.execute("DELETE FROM data_keys")
     with history.connect("eraser") as connection:
         connection.execute("DELETE FROM data_keys")
+
+
+@pytest.mark.parametrize("role", ["writer", "reader", "eraser"])
+def test_only_the_dispatcher_moves_webhooks(history: Database, role: str) -> None:
+    for statement in ("INSERT INTO webhooks SELECT gen_random_uuid(), 0", "UPDATE webhooks SET position = 9"):
+        with history.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize("role", ["reader", "projector", "eraser"])
