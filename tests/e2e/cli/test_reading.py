@@ -85,9 +85,7 @@ def test_replay_at_a_position_or_time_shows_only_what_had_been_recorded(tiny: Im
     *by_time, _ = tiny.cli.works("replay", BORIS, "--json", "--known-at", marked["recorded_at"]).lines
     assert then == by_time[: len(then)]
     assert all(event["recorded_at"] <= marked["recorded_at"] for event in by_time)
-    assert tiny.cli.works("replay", BORIS, "--json", "--known-at", "2020-01-01").last["events"] == 0
     tiny.cli.fails("replay", BORIS, "--at", "1", "--known-at", "2020-01-01", code=2)
-    assert "The last position is" in tiny.cli.fails("replay", BORIS, "--at", "1000000").err
 
 
 def test_diff_tells_what_became_of_a_student_by_whom_and_why(tiny: Imported) -> None:
@@ -108,11 +106,7 @@ def test_diff_of_two_days_on_which_things_happened(tiny: Imported) -> None:
         return [(change["kind"], change["what"]) for change in found["changes"]]
 
     assert kinds("--from", "2024-09-19", "--to", "2024-09-20") == [("added", "mark")]
-    assert kinds("--from", "2024-09-20", "--to", "2025-01-31") == []
     assert kinds("--from", "2024-09-20") == [("changed", "membership")]
-    tiny.cli.fails("diff", BORIS, "--happened", "--from", "5", code=2)
-    tiny.cli.fails("diff", BORIS, "--from", "yesterday", code=2)
-    tiny.cli.fails("diff", BORIS, code=2)
     assert "lies after" in tiny.cli.fails("diff", BORIS, "--from", "5", "--to", "4").error
 
 
