@@ -73,6 +73,7 @@ class CommandExecutor:
         self._keyring = keyring
         self._settings = settings or ExecutorSettings()
         self._watch = ExecutorWatch(telemetry, keyring)
+        self._traced = self._watch.traced
         self._writer = BatchWriter(database, mapper, keyring, self._settings, self._watch)
         self._loading: psycopg.AsyncConnection[Row] | None = None
         self._queue: deque[Waiting] = deque()
@@ -151,7 +152,8 @@ class CommandExecutor:
             raise Busy("Too many commands are waiting.", help="Try again in a second; use the same key.")
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         waiting = Waiting(envelope, future)
-        self._watch.queued(waiting)
+        if self._traced:
+            self._watch.queued(waiting)
         self._queue.append(waiting)
         self._wake.set()
         return future

@@ -31,6 +31,11 @@ class ExecutorWatch:
         self._keyring = keyring
         self._keys.keys.set_function(lambda: len(keyring))
 
+    @property
+    def traced(self) -> bool:
+        """Whether commands are to be told of when they are queued."""
+        return self._tracing is not None
+
     def queued(self, waiting: Waiting) -> None:
         """A command was put into the queue; its span ends with its answer."""
         if self._tracing is not None:
@@ -64,14 +69,11 @@ class ExecutorWatch:
 
     def answered(self, decided: Sequence[Decided]) -> None:
         """A batch was committed and answered."""
-        commands = events = 0
-        for entry in decided:
-            if entry.refusal is None:
-                commands += 1
-                events += len(entry.events)
-            else:
-                self._refused(entry.refusal)
-        self.metrics.answered(commands, events)
+        refusals = [entry.refusal for entry in decided if entry.refusal is not None]
+        last = decided[-1]  # its events are the last of the batch, and `first` counts from 1
+        self.metrics.answered(len(decided) - len(refusals), last.first - 1 + len(last.events))
+        for refusal in refusals:
+            self._refused(refusal)
 
     def failed(self, batch: Sequence[Waiting], error: BaseException) -> None:
         """Nobody could record a batch."""
