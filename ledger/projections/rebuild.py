@@ -160,10 +160,10 @@ class Rebuild:
         """
         view = shadow.view
         live = ViewStore(self._database, view, self._reader, self._keyring)
-        began = time.perf_counter()
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{ROW_PATIENCE_S}s'")
             served = self._tracking.lock(connection, live)
+            began = time.perf_counter()
             position = self._tracking.lock(connection, shadow) or 0
             allowed = self._gaps[view.name] * follower.BATCH
             if served is None:
