@@ -9,12 +9,27 @@ import msgspec
 
 from ledger.errors import Unreadable
 from ledger.projections.view import Key, Row, Table, View
+from ledger.store.arrays import PackedArray, byteas, int8s, texts, uuids
 from ledger.store.keyring import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string", order="deterministic")
+
+
+_PACKERS: Mapping[str, Callable[[Any], PackedArray]] = {
+    "uuid": uuids,
+    "text": texts,
+    "bigint": int8s,
+    "bytea": byteas,
+}
+
+
+def _array(kind: str, column: tuple[object, ...]) -> object:
+    """Returns a column as an array parameter: packed in one go where its type can be and nothing is missing."""
+    packer = _PACKERS.get(kind)
+    return list(column) if packer is None or None in column else packer(column)
 
 
 def row_bytes(table: Table, row: Row) -> bytes:
@@ -47,6 +62,7 @@ class TableStore:
         columns = [*keys, *clear, "subject_id", "record_class", "position", *sealed]
         types = [column.type for column in (*table.key, *table.clear)]
         types += ["uuid", "text", "bigint", *("bytea" for _ in sealed)]
+        self._types = types
         self._key_width, self._clear_width = len(keys), len(clear)
         self._decoder: msgspec.msgpack.Decoder[Any] | None = (
             msgspec.msgpack.Decoder(table.body) if table.body is not None else None
@@ -68,7 +84,7 @@ class TableStore:
         )
         self.select_all = f"SELECT {self.columns} FROM {name}"
 
-    def parameters(self, rows: Sequence[tuple[Key, Row]], keyring: Keyring) -> list[list[object]]:
+    def parameters(self, rows: Sequence[tuple[Key, Row]], keyring: Keyring) -> list[object]:
         """Returns the rows, sealed, as the columns of `upsert`."""
         values: list[tuple[object, ...]] = []
         for key, row in rows:
@@ -78,11 +94,12 @@ class TableStore:
                 bound = associated(self._view, self.table.name, key, row)
                 cells += (data_key.seal(row_bytes(self.table, row), bound),)
             values.append(cells)
-        return [list(column) for column in zip(*values, strict=True)]
+        return [_array(kind, column) for kind, column in zip(self._types, zip(*values, strict=True), strict=True)]
 
-    def key_parameters(self, keys: Sequence[Key]) -> list[list[object]]:
+    def key_parameters(self, keys: Sequence[Key]) -> list[object]:
         """Returns keys as the columns of `select_keys`."""
-        return [list(column) for column in zip(*keys, strict=True)]
+        types = self._types[: self._key_width]
+        return [_array(kind, column) for kind, column in zip(types, zip(*keys, strict=True), strict=True)]
 
     def subject(self, stored: tuple[Any, ...]) -> tuple[UUID, str]:
         """Returns whose row it is and under which class, before it is opened."""

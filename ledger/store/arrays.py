@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("!iiIii")
 _EMPTY = struct.Struct("!iiI")
-_UUID, _INT4, _TEXT, _BYTEA, _INT2 = 2950, 23, 25, 17, 21
+_UUID, _INT8, _INT4, _TEXT, _BYTEA, _INT2 = 2950, 20, 23, 25, 17, 21
 _UUID_LENGTH = (16).to_bytes(4)
 
 
@@ -67,6 +67,13 @@ def texts(values: Sequence[str]) -> PackedArray:
     """Returns a text[]."""
     encoded = [value.encode() for value in values]
     return _pack(_TEXT, len(values), b"".join([len(value).to_bytes(4) + value for value in encoded]))
+
+
+def int8s(values: Sequence[int]) -> PackedArray:
+    """Returns an int8[]."""
+    return _pack(
+        _INT8, len(values), b"".join([b"\x00\x00\x00\x08" + value.to_bytes(8, signed=True) for value in values])
+    )
 
 
 def int4s(values: Sequence[int]) -> PackedArray:

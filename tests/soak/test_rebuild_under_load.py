@@ -4,8 +4,8 @@ LEDGER_SOAK_EVENTS   events of the history before it begins (1,000,000)
 LEDGER_SOAK_ROUNDS   quiet times and rebuilds in turn (3)
 LEDGER_SOAK_SEED     chooses who records and reads what (1)
 
-It prints one line of JSON with what it measured. Writers are compared with themselves in the same run: without a rebuild
-and with one, in turn, so that a growing history and whatever else the machine does weigh on both.
+It prints one line of JSON with what it measured. Writers are compared with themselves in the same run, without a
+rebuild and with one, in turn, so that a growing history and whatever else the machine does weigh on both.
 """
 
 from __future__ import annotations
