@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from ledger.application import commands
 from ledger.application.commands import find_command
 from ledger.application.doctor.findings import State
 from ledger.application.doctor.standbys import BACKUP_SLOT, check_standbys
 from ledger.application.record.command import Request
 from ledger.bootstrap import open_ledger
-from ledger.errors import SettingsError, StoreUnavailable
+from ledger.errors import Busy, SettingsError, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store import database as databases
 from ledger.store.database import Database, translated
@@ -226,7 +227,12 @@ async def test_primary_that_crashed_before_the_standby_had_it_does_not_acknowled
 
 
 async def test_what_is_found_by_its_key_is_confirmed_before_it_is_told(
-    pair: Pair, database: Database, keks: KeyEncryptionKeys, mapper: EventMapper, tmp_path: Path
+    pair: Pair,
+    database: Database,
+    keks: KeyEncryptionKeys,
+    mapper: EventMapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base = a_base(database, keks, mapper, tmp_path)
     async with open_ledger(base) as first, open_ledger(base) as second:
@@ -244,6 +250,9 @@ async def test_what_is_found_by_its_key_is_confirmed_before_it_is_told(
         told += [second.executor.submit(sent), asyncio.ensure_future(find_command(second, request, "key"))]
         await until(lambda: len(pair.waiting()) >= 2)
         assert [answer for answer in told if answer.done()] == []
+        monkeypatch.setattr(commands, "PATIENCE_S", 0.1)
+        with pytest.raises(Busy, match="standby"):
+            await find_command(first, request, "key")
         pair.resume()
         answers = await asyncio.gather(*told)
     assert answers[0] == answers[1] == answers[2]
