@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ledger.projections.states import ViewState
 
 PATIENCE_S = 2.0
+STALLED_S = 5.0
+"""How long a batch may take before recording counts as standing still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,23 @@ class Part:
     failed_error: str | None = None
 
 
+def _what_keeps_the_writer(ledger: Ledger) -> str:
+    executor = ledger.executor
+    if executor.alarm is not None:
+        return executor.alarm.detail
+    if not executor.running:
+        return "The writer has stopped."
+    if executor.stalled_s > STALLED_S:
+        return (
+            f"A batch has been under way for {executor.stalled_s:.0f} s: the database, its disk, a lock or a"
+            " synchronous standby keeps it waiting."
+        )
+    return ""
+
+
 async def read_readiness(ledger: Ledger) -> list[Part]:
     """Returns the state of every part; a database that does not answer leaves nothing to say about the views."""
-    alarm = ledger.executor.alarm
-    reason = alarm.detail if alarm else "" if ledger.executor.running else "The writer has stopped."
+    reason = _what_keeps_the_writer(ledger)
     recording = Part("recording", not reason, reason)
     try:
         async with asyncio.timeout(PATIENCE_S):

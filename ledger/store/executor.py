@@ -81,6 +81,7 @@ class CommandExecutor:
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._turn_began: float | None = None
         self._weight = 1.0
         """Events of a command, as in the last batch."""
         self._show()
@@ -122,6 +123,13 @@ class CommandExecutor:
     def running(self) -> bool:
         """Whether commands are taken."""
         return self._task is not None and not self._task.done() and not self._stopping
+
+    @property
+    def stalled_s(self) -> float:
+        """For how many seconds the batch under way has kept all others waiting; 0 where nothing is to be done."""
+        if self._turn_began is None or not self.running:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._turn_began
 
     @property
     def waiting(self) -> int:
@@ -174,6 +182,7 @@ class CommandExecutor:
     async def _run(self) -> None:
         under_way: _Round | None = None
         while True:
+            self._turn_began = asyncio.get_running_loop().time() if under_way or self._queue else None
             if under_way is None and not self._queue:
                 if self._stopping:
                     return

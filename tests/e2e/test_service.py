@@ -132,7 +132,7 @@ def _goes_away_and_comes_back(service: Served, wire: _Wire) -> None:
     found(director)
     a_class = make_class(director)
     ledger = service.service.ledger
-    ledger.executor._settings = ExecutorSettings(patience_s=0.5)
+    ledger.executor._writer._settings = ExecutorSettings(patience_s=0.5)
     ledger.pool.timeout = ledger.keys.timeout = 0.5
     student = f"/v1/students/{a_class.students[0]}"
     director.reads(student, min_position=a_class.position)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ledger.application import commands
+from ledger.application import commands, readiness
 from ledger.application.commands import find_command
 from ledger.application.doctor.findings import State
 from ledger.application.doctor.standbys import BACKUP_SLOT, check_standbys
@@ -224,6 +224,38 @@ async def test_primary_that_crashed_before_the_standby_had_it_does_not_acknowled
     assert not future.done()
     pair.resume()
     assert (await future).position == 1
+
+
+async def test_recording_that_waits_for_its_standby_is_not_ready(
+    pair: Pair,
+    database: Database,
+    keks: KeyEncryptionKeys,
+    mapper: EventMapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def recording() -> tuple[bool, str]:
+        (part,) = [part for part in await readiness.read_readiness(ledger) if part.name == "recording"]
+        return part.ready, part.reason
+
+    async def goes_on() -> bool:
+        return (await recording())[0]
+
+    async def stands_still() -> bool:
+        return not await goes_on()
+
+    async with open_ledger(a_base(database, keks, mapper, tmp_path)) as ledger:
+        assert await recording() == (True, "")
+        pair.pause()
+        future = ledger.executor.submit(envelope(Enrol()))
+        await until(lambda: len(pair.waiting()) == 1)
+        assert await recording() == (True, "")
+        monkeypatch.setattr(readiness, "STALLED_S", 0.1)
+        await until(stands_still)
+        assert "synchronous standby" in (await recording())[1]
+        pair.resume()
+        await future
+        await until(goes_on)
 
 
 async def test_what_is_found_by_its_key_is_confirmed_before_it_is_told(
