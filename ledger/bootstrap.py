@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.aggregates.registry import EVENTS
 from ledger.application.cosigning import Cosigning, read_witnesses
 from ledger.application.ledger import Ledger
+from ledger.application.log import watch_seal
 from ledger.application.webhooks.dispatcher import Dispatcher
 from ledger.clock import school_calendar
 from ledger.errors import SettingsError
@@ -184,7 +185,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
         for name, watched in (("reader", pool), ("writer", keys)):
             base.telemetry.metrics.pools.watch(name, watched.get_stats)
         await executor.start()
-        tail = Tail(database)
+        tail, sealed = Tail(database), watch_seal(database, settings)
         try:
             yield Ledger(
                 base.id,
@@ -199,9 +200,11 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
                 pool,
                 keys,
                 tail,
+                sealed,
                 base.telemetry,
                 base.keks,
             )
         finally:
             await tail.close()
+            await sealed.close()
             await executor.stop()

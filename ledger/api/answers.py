@@ -20,7 +20,7 @@ from ledger.application.readiness import Part
 from ledger.application.tags import tag_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ledger.application.tags import Tags
     from ledger.store.commands import Recorded
@@ -54,11 +54,19 @@ class EventRecorded(msgspec.Struct):
     topic: str
 
 
+class EventReceipt(msgspec.Struct):
+    """The receipt of an event: the text of its `.tlog-proof`, which leads to a signed checkpoint."""
+
+    position: int
+    receipt: str
+
+
 class CommandRecorded(msgspec.Struct):
     """What a command recorded.
 
     `position` is that of its last event: a read with this `min_position` shows the effect. `id` names what was made;
-    it is null where a lesson made several marks (their ids are in `events`).
+    it is null where a lesson made several marks (their ids are in `events`). `receipt`, in answers to lines and where
+    receipts were waited for, is where the receipt of the last event is read; `receipts` has those of all its events.
     """
 
     position: int
@@ -66,6 +74,8 @@ class CommandRecorded(msgspec.Struct):
     recorded_at: datetime
     events: list[EventRecorded]
     id: UUID | None
+    receipt: str | msgspec.UnsetType = msgspec.UNSET
+    receipts: list[EventReceipt] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Alive(msgspec.Struct):
@@ -93,8 +103,31 @@ def made_by(recorded: Recorded) -> UUID | None:
     return first.stream_id if first.topic in _STREAMS else first.event_id
 
 
+def receipt_of(position: int) -> str:
+    """Returns where the receipt of an event is read."""
+    return f"/v1/events/{position}/receipt"
+
+
+def receipt_link(recorded: Recorded) -> str:
+    """Returns the Link header (RFC 8288) of the receipt of a command's last event."""
+    return f'<{receipt_of(recorded.position)}>; rel="receipt"'
+
+
+def recorded_line(recorded: Recorded) -> bytes:
+    """Returns the JSON of what was recorded where there is no header for the link to its receipt."""
+    return _body(recorded, receipt=receipt_of(recorded.position))
+
+
 def recorded_body(recorded: Recorded) -> bytes:
-    """Returns the JSON of what was recorded: the same bytes whenever it is asked for."""
+    """Returns the JSON of what was recorded: the same bytes whenever it is asked for, by whichever version."""
+    return _body(recorded)
+
+
+def _body(
+    recorded: Recorded,
+    receipt: str | msgspec.UnsetType = msgspec.UNSET,
+    receipts: list[EventReceipt] | msgspec.UnsetType = msgspec.UNSET,
+) -> bytes:
     return msgspec.json.encode(
         CommandRecorded(
             recorded.position,
@@ -102,29 +135,53 @@ def recorded_body(recorded: Recorded) -> bytes:
             recorded.recorded_at,
             [EventRecorded(*event[:5]) for event in recorded.events],
             made_by(recorded),
+            receipt,
+            receipts,
         )
     )
 
 
-def answer_command(recorded: Recorded, key: str, preferred: str | None = None) -> Response:
+def answer_command(
+    recorded: Recorded,
+    key: str,
+    preferred: str | None = None,
+    waited: int = 0,
+    receipts: Sequence[bytes] | None = None,
+) -> Response:
     """Returns the answer to a command.
 
     Args:
         recorded: what was recorded.
         key: its idempotency key.
         preferred: the client's `return` preference (RFC 7240 4.2); with `minimal` there is no body.
+        waited: the client's `wait` preference, as far as it was honoured.
+        receipts: of all its events, if they came meanwhile. They are proofs of today and no part of the answer that a
+            repetition gets again.
     """
-    headers = {"Ledger-Position": str(recorded.position), "Location": location_of(recorded, key)}
+    headers = {
+        "Ledger-Position": str(recorded.position),
+        "Location": location_of(recorded, key),
+        "Link": receipt_link(recorded),
+    }
     tag = tag_after(recorded)
     if tag is not None:
         headers["ETag"] = tag
     if recorded.repeated:
         headers["Idempotency-Replayed"] = "true"
-    if preferred is not None:
-        headers["Preference-Applied"] = f"return={preferred}"
+    applied = [f"return={preferred}"] if preferred is not None else []
+    if receipts is not None:
+        applied.append(f"wait={waited}")
+    if applied:
+        headers["Preference-Applied"] = ", ".join(applied)
     if preferred == "minimal":
         return Response(None, 204, headers)
-    return Response(recorded_body(recorded), 201, headers, "application/json")
+    if receipts is None:
+        return Response(recorded_body(recorded), 201, headers, "application/json")
+    proofs = [
+        EventReceipt(event.position, receipt.decode()) for event, receipt in zip(recorded.events, receipts, strict=True)
+    ]
+    body = _body(recorded, receipt_of(recorded.position), proofs)
+    return Response(body, 201, headers, "application/json")
 
 
 def location_of(recorded: Recorded, key: str) -> str:
@@ -144,7 +201,8 @@ def location_of(recorded: Recorded, key: str) -> str:
 
 def answer_recorded(recorded: Recorded) -> Response:
     """Returns what became of a command, to one who asks later: the body of the first answer."""
-    return Response(recorded_body(recorded), 200, {"Ledger-Position": str(recorded.position)}, "application/json")
+    headers = {"Ledger-Position": str(recorded.position), "Link": receipt_link(recorded)}
+    return Response(recorded_body(recorded), 200, headers, "application/json")
 
 
 def show(value: object, tag: str | None = None, known: Tags | None = None) -> Response:

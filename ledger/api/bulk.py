@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from ledger.api.answers import made_by, recorded_body
+from ledger.api.answers import made_by, recorded_line
 from ledger.api.calls import MAX_BODY
 from ledger.api.conditions import read_tags
 from ledger.api.framing import NDJSON, Lines
@@ -237,7 +237,7 @@ class BulkAnswer(Response):
         try:
             recorded = await future
             made = made_by(recorded)
-            return recorded_body(recorded)
+            return recorded_line(recorded)
         except LedgerError as error:
             return bytes(answer_error(self._request, error).body)
         except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer

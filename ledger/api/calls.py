@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from ledger.api.answers import answer_command, show
-from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH, preferred_return, tags_of
+from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH, preferred_return, preferred_wait, tags_of
 from ledger.api.problems import (
     BadRequest,
     FieldError,
@@ -26,12 +26,14 @@ from ledger.api.problems import (
 )
 from ledger.api.recordings import RECORDINGS
 from ledger.api.security import authenticate
-from ledger.api.service import correlation_of, request_id_of, service_of
+from ledger.api.service import correlation_of, request_id_of, service_of, without_time_limit
 from ledger.application.disclose.gate import Reader
+from ledger.application.log import wait_for_receipts
 from ledger.application.record.command import Request as RecordRequest
 from ledger.application.record.command import record
 from ledger.application.record.precondition import Precondition
-from ledger.errors import PreconditionFailed
+from ledger.errors import LedgerError, PreconditionFailed
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
     from ledger.application.tags import Tags
+    from ledger.store.commands import Recorded
+
+logger = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024
 KEY = "Idempotency-Key"
@@ -106,7 +111,20 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
         precondition=precondition,
     )
     recorded = await record(ledger, recording.make(ledger.id, ids, form), sent)
-    return answer_command(recorded, key, preferred_return(request))
+    seconds = preferred_wait(request)
+    receipts = await _receipts(request, recorded, seconds) if seconds else None
+    return answer_command(recorded, key, preferred_return(request), seconds, receipts)
+
+
+async def _receipts(request: Request, recorded: Recorded, seconds: int) -> list[bytes] | None:
+    """Returns the receipts of what was recorded, if they come in time. What was recorded is told in any case."""
+    without_time_limit(request)  # the waiting has its own bound
+    positions = [event.position for event in recorded.events]
+    try:
+        return await wait_for_receipts(service_of(request).ledger, positions, seconds)
+    except LedgerError as error:
+        logger.warning("What was recorded is answered without its receipts.", code=error.code)
+        return None
 
 
 def ask(request: Request) -> ReadingCall:

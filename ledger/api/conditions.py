@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 IF_MATCH, IF_NONE_MATCH = "If-Match", "If-None-Match"
 MAX_TAGS = 100
+MAX_WAIT_S = 10
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _BETWEEN = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _PREFERENCE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
-_RETURN = re.compile(
-    r'[ \t]*return[ \t]*=[ \t]*("?)(minimal|representation)\1[ \t]*(?:;.*)?', re.IGNORECASE | re.DOTALL
+_RETURN, _WAIT = (
+    re.compile(rf'[ \t]*{name}[ \t]*=[ \t]*("?)({values})\1[ \t]*(?:;.*)?', re.IGNORECASE | re.DOTALL)
+    for name, values in (("return", "minimal|representation"), ("wait", "[0-9]{1,9}"))
 )
-_NAMED_RETURN = re.compile(r"[ \t]*return[ \t]*(?:[=;]|$)", re.IGNORECASE)
+_NAME = re.compile(r"[ \t]*([^=; \t]*)")
 
 
 def tags_of(request: Request, header: str) -> Tags | None:
@@ -73,8 +75,24 @@ def preferred_return(request: Request) -> str | None:
 
 def read_return(value: str) -> str | None:
     """Returns the `return` preference of a Prefer header; the first one counts (RFC 7240 2), others are ignored."""
-    for preference in _PREFERENCE.findall(value):
-        if _NAMED_RETURN.match(preference):
-            found = _RETURN.fullmatch(preference)
+    return _first(value, "return", _RETURN)
+
+
+def preferred_wait(request: Request) -> int:
+    """Returns how many seconds the client would like a command's receipts to be waited for; 0: not at all."""
+    return read_wait(", ".join(request.headers.getlist("prefer")))
+
+
+def read_wait(value: str) -> int:
+    """Returns the `wait` preference of a Prefer header (RFC 7240 4.3), at most MAX_WAIT_S."""
+    return min(int(_first(value, "wait", _WAIT) or 0), MAX_WAIT_S)
+
+
+def _first(header: str, name: str, form: re.Pattern[str]) -> str | None:
+    """Returns the value of the first preference of a name, None where there is none that can be honoured."""
+    for preference in _PREFERENCE.findall(header):
+        called = _NAME.match(preference)
+        if called is not None and called[1].lower() == name:
+            found = form.fullmatch(preference)
             return found[2].lower() if found is not None else None
     return None

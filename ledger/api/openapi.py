@@ -199,8 +199,8 @@ _PREFER_PARAMETER: Mapping[str, Any] = {
     "in": "header",
     "required": False,
     "description": (
-        "`return=minimal`: ответ без тела / `return=minimal`: an answer without a body (RFC 7240). What else is"
-        " preferred is ignored."
+        "`return=minimal`: ответ без тела; `wait=5`: ждать квитанций до 5 с / `return=minimal`: an answer without a"
+        " body; `wait=5`: receipts are waited for, 5 seconds (at most 10). RFC 7240; what else is preferred is ignored."
     ),
     "schema": {"type": "string"},
     "example": "return=minimal",
@@ -214,13 +214,18 @@ _RECORDED: Mapping[str, Any] = {
         "description": "Where what was made or changed is read; else, what became of the request.",
         "schema": {"type": "string"},
     },
+    "Link": {
+        "description": 'Where the receipt of the last event is read: `</v1/events/42/receipt>; rel="receipt"`.',
+        "schema": {"type": "string"},
+    },
     "ETag": {
         "description": "The tag of the one thing that was set or changed, for the next If-Match.",
         "schema": {"type": "string"},
     },
     "Preference-Applied": {
-        "description": "Which preference was honoured.",
-        "schema": {"type": "string", "enum": ["return=minimal", "return=representation"]},
+        "description": "Which preferences were honoured; `wait` only if the receipts came in time.",
+        "schema": {"type": "string"},
+        "example": "return=minimal, wait=5",
     },
     "Idempotency-Replayed": {
         "description": "`true` where the key came before: the answer is the first one, byte for byte.",

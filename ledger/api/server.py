@@ -58,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that tells whoever waits for events to go home before it waits for open connections to end."""
+    """A server that tells whoever waits for events or seals to go home before it waits for open connections to end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops taking requests and lets those under way finish."""
@@ -66,6 +66,7 @@ class Server(uvicorn.Server):
         service: Service | None = getattr(application.state, "service", None)
         if service is not None:
             service.ledger.tail.stop()
+            service.ledger.sealed.stop()
         await super().shutdown(sockets)
 
 

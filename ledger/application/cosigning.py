@@ -161,6 +161,7 @@ class Cosigning:
         line, _ = read_cosignature(body, parse_note(stored.note).text, self._witness.key)
         parameters = (stored.size, str(self._witness.key), line.line().encode())
         connection.execute(self._database.bind(_KEEP), parameters)
+        connection.execute(self._database.bind("NOTIFY {schema}_log"))
         self._vouched = self._known = stored.size
         return True
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 class Ledger:
     """The parts of one ledger in one process.
 
-    `pool` is of the reader role (views), `keys` of the writer role (data keys, events); `tail` wakes
-    who waits for events. Executor, pools and tail belong to the event loop that opened them; the rest may be used
-    anywhere.
+    `pool` is of the reader role (views), `keys` of the writer role (data keys, events); `tail` wakes who waits for
+    events, `sealed` who waits for a checkpoint over them. Executor, pools and tails belong to the event loop that
+    opened them; the rest may be used anywhere.
     """
 
     id: UUID
@@ -48,6 +48,7 @@ class Ledger:
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     keys: AsyncConnectionPool[psycopg.AsyncConnection[Row]]
     tail: Tail
+    sealed: Tail
     telemetry: Telemetry
     keks: KeyEncryptionKeys
 

@@ -6,7 +6,6 @@ stored columns with their ciphertext, and go to those who may follow the feed.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from ledger.application.cosigning import read_witnesses
@@ -26,23 +25,39 @@ from ledger.store.log_files import (
     tile_keys,
     tiles_from,
 )
+from ledger.store.tail import LAST, Tail
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
     from ledger.application.disclose.gate import Reader
     from ledger.application.ledger import Ledger
     from ledger.seal.merkle import Nodes
-    from ledger.store.database import Row
+    from ledger.settings import Settings
+    from ledger.store.database import Database, Row
 
-POLL_S = 0.05
-
+_SEALED = "SELECT coalesce(max(size), 0) FROM {schema}.log_checkpoints"
 _VOUCHED = (
-    "SELECT size FROM {schema}.log_cosignatures WHERE witness = ANY(%b::text[]) GROUP BY size"
-    " HAVING count(*) >= %b ORDER BY size DESC LIMIT 1"
+    "SELECT coalesce((SELECT size FROM {schema}.log_cosignatures WHERE witness = ANY(%b::text[]) GROUP BY size"
+    " HAVING count(*) >= %b ORDER BY size DESC LIMIT 1), 0)"
 )
-_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
+
+
+def watch_seal(database: Database, settings: Settings) -> Tail:
+    """Returns what wakes those who wait for receipts: it follows the newest checkpoint that has its quorum."""
+    query, parameters = _look(settings)
+    return Tail(database, query, parameters, channel="{schema}_log")
+
+
+def _look(settings: Settings) -> tuple[str, tuple[object, ...]]:
+    """Returns the query, with its parameters, of the size for which receipts are handed out."""
+    if not settings.witness_quorum:
+        return _SEALED, ()
+    names = [str(witness.key) for witness in read_witnesses(settings.witness_file)]
+    return _VOUCHED, (names, settings.witness_quorum)
 
 
 async def read_checkpoint(ledger: Ledger) -> bytes:
@@ -59,13 +74,10 @@ async def read_checkpoint(ledger: Ledger) -> bytes:
 
 async def _vouched(ledger: Ledger, connection: psycopg.AsyncConnection[Row]) -> tuple[int, bytes]:
     """Returns the newest checkpoint for which enough witnesses vouch; size 0 where there is none."""
-    quorum = ledger.settings.witness_quorum
-    if not quorum:
-        return await _newest(ledger, connection)
-    names = [str(witness.key) for witness in read_witnesses(ledger.settings.witness_file)]
-    cursor = await connection.execute(ledger.database.bind(_VOUCHED), (names, quorum), prepare=True, binary=True)
+    query, parameters = _look(ledger.settings)
+    cursor = await connection.execute(ledger.database.bind(query), parameters, prepare=True, binary=True)
     row = await cursor.fetchone()
-    if row is None:
+    if row is None or not row[0]:
         return 0, b""
     cursor = await connection.execute(ledger.database.bind(SELECT_CHECKPOINT), (row[0],), binary=True)
     return await _with_cosignatures(ledger, connection, await cursor.fetchone())
@@ -158,39 +170,47 @@ async def read_receipt(ledger: Ledger, position: int, *, wait_s: float = 0) -> b
     Raises:
         NotFound: there is no such event. Busy: it has not been sealed yet.
     """
-    deadline = asyncio.get_running_loop().time() + wait_s
-    while True:
-        receipt = await _receipt(ledger, position)
-        if receipt is not None:
-            return receipt
-        if asyncio.get_running_loop().time() >= deadline:
-            quorum = ledger.settings.witness_quorum
-            if quorum:
-                raise Busy(
-                    f"The event is recorded; {quorum} witnesses must vouch for it, and have not yet.",
-                    help="Ask again later for its receipt; GET /log/checkpoint shows who has vouched.",
-                )
-            raise Busy(
-                "The event has been recorded and not been sealed yet.", help="Ask again in a second for its receipt."
-            )
-        await asyncio.sleep(POLL_S)
+    receipts = await _receipts(ledger, [position])
+    if receipts is None and wait_s:
+        receipts = await wait_for_receipts(ledger, [position], wait_s)
+    if receipts is not None:
+        return receipts[0]
+    quorum = ledger.settings.witness_quorum
+    if quorum:
+        raise Busy(
+            f"The event is recorded; {quorum} witnesses must vouch for it, and have not yet.",
+            help="Ask again later for its receipt; GET /log/checkpoint shows who has vouched.",
+        )
+    raise Busy("The event has been recorded and not been sealed yet.", help="Ask again in a second for its receipt.")
 
 
-async def _receipt(ledger: Ledger, position: int) -> bytes | None:
-    index = position - 1
+async def wait_for_receipts(ledger: Ledger, positions: Sequence[int], seconds: float) -> list[bytes] | None:
+    """Returns the receipts of recorded events once a checkpoint with its quorum covers them; None if none does in time.
 
-    def prove(nodes: Nodes, size: int) -> list[bytes]:
-        return inclusion_proof(nodes, index, size)
+    However many wait, the process looks for the next checkpoint once.
+
+    Args:
+        positions: ascending, at least one.
+        seconds: how long to wait.
+    """
+    if not await ledger.sealed.wait(positions[-1] - 1, seconds):
+        return None
+    return await _receipts(ledger, positions)
+
+
+async def _receipts(ledger: Ledger, positions: Sequence[int]) -> list[bytes] | None:
+    """Returns the receipts of events under one checkpoint, or None where none covers them all yet."""
+    last = positions[-1]
+
+    def prove(nodes: Nodes, size: int) -> list[list[bytes]]:
+        return [inclusion_proof(nodes, position - 1, size) for position in positions]
 
     with translated():
         async with ledger.keys.connection() as connection:
-            try:
-                size, note = await _vouched(ledger, connection)
-            except NotFound:
-                size, note = 0, b""
-            if index >= size:
-                row = await (await connection.execute(ledger.database.bind(_LAST))).fetchone()
-                if row is None or position > row[0]:
+            size, note = await _vouched(ledger, connection)
+            if last > size:
+                row = await (await connection.execute(ledger.database.bind(LAST))).fetchone()
+                if row is None or last > row[0]:
                     raise NotFound("There is no event at this position.", help="The newest one: GET /readyz.")
                 return None
             needed = tiles_needed(lambda nodes: prove(nodes, size), size)
@@ -198,4 +218,5 @@ async def _receipt(ledger: Ledger, position: int) -> bytes | None:
             if needed:
                 cursor = await connection.execute(ledger.database.bind(SELECT_TILES), tile_keys(needed), binary=True)
                 load = tiles_from(await cursor.fetchall())
-    return bytes(Receipt(index, tuple(prove(tiled_nodes(load, size), size)), note))
+    paths = prove(tiled_nodes(load, size), size)
+    return [bytes(Receipt(position - 1, tuple(path), note)) for position, path in zip(positions, paths, strict=True)]

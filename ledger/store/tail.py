@@ -1,4 +1,4 @@
-"""The end of the history: who waits for the next event is woken when it comes.
+"""The end of the history, or of its log: who waits for the next event, or for its seal, is woken when it comes.
 
 One connection of the process listens for all who wait; none of them holds one. NOTIFY is a hint that saves time;
 looking at the table at short intervals is the guarantee, so a lost notification or a lost connection costs a moment and
@@ -16,6 +16,8 @@ from ledger.store.database import translated
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
     from ledger.store.database import Database, Row
@@ -30,12 +32,21 @@ LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 
 
 class Tail:
-    """Wakes those who wait for the next event. Belongs to one event loop; `stop` wakes everybody for good."""
+    """Wakes those who wait for the next event. Belongs to one event loop; `stop` wakes everybody for good.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        query: returns how far that which is waited for has come; the newest event where nothing else is said.
+        parameters: of the query.
+        channel: on which NOTIFY tells that it may have moved.
+    """
+
+    def __init__(
+        self, database: Database, query: str = LAST, parameters: Sequence[object] = (), *, channel: str = "{schema}"
+    ) -> None:
         self._database = database
+        self._query, self._parameters, self._channel = query, tuple(parameters), channel
         self.position = 0
-        """The newest event that was seen; no more than a hint while nobody waits."""
+        """How far it was when looked at last; no more than a hint while nobody waits."""
         self._news = asyncio.Event()
         self.waiting = 0
         """How many wait."""
@@ -54,7 +65,7 @@ class Tail:
         return self._task is not None and not self._task.done()
 
     async def wait(self, after: int, seconds: float) -> bool:
-        """Returns whether an event after the position `after` has come within `seconds`."""
+        """Returns whether it has gone past the position `after` within `seconds`."""
         self.waiting += 1
         try:
             async with asyncio.timeout(seconds):
@@ -93,16 +104,16 @@ class Tail:
             try:
                 with translated():
                     async with await self._database.connect_async("writer") as connection:
-                        await connection.execute(self._database.bind("LISTEN {schema}"))
+                        await connection.execute(self._database.bind("LISTEN " + self._channel))
                         await self._look(connection)
             except LedgerError as error:
                 logger.warning("Whoever waits for events waits for the database.", code=error.code)
                 await asyncio.sleep(RECONNECT_S)
 
     async def _look(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        last = self._database.bind(LAST)
+        last = self._database.bind(self._query)
         while not self._stopped and self._wanted():
-            row = await (await connection.execute(last, prepare=True)).fetchone()
+            row = await (await connection.execute(last, self._parameters, prepare=True)).fetchone()
             position = int(row[0]) if row else 0
             if position != self.position:
                 self.position = position

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ledger.api.bulk import MAX_LINE, MAX_LINES
 from ledger.ids import new_id
 from ledger.policy.offices import Office
-from tests.support.api import BEGIN, BULK, YESTERDAY, AClass, Api, Json, Served, make_class, ndjson
+from tests.support.api import BEGIN, BULK, YESTERDAY, AClass, Api, Json, Served, as_line, make_class, ndjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,18 +69,18 @@ def test_line_and_single_route_are_the_same_command(director: Api, a_class: ACla
     here, there = str(uuid4()), str(uuid4())
     single = director.post("/v1/marks", a_class.mark(student), key=here)
     answer = director.http.post("/v1/bulk", content=ndjson(a_mark(a_class, student, key=here)), headers=BULK)
-    assert answer.content == single.content + b"\n"
+    assert answer.content == as_line(single.content)
     sent = director.http.post("/v1/bulk", content=ndjson(a_mark(a_class, student, key=there)), headers=BULK)
     again = director.post("/v1/marks", a_class.mark(student, comment=""), key=there)
     assert again.headers["idempotency-replayed"] == "true"
-    assert again.content + b"\n" == sent.content
-    assert director.get(f"/v1/commands/{there}").content + b"\n" == sent.content
+    assert as_line(again.content) == sent.content
+    assert as_line(director.get(f"/v1/commands/{there}").content) == sent.content
     mark = again.json()["id"]
     correction = {"course_id": a_class.course_id, "value": "4", "reason": "Проверено ещё раз"}
     in_bulk = line("CorrectMark", student_id=student, mark_id=mark, **correction)
     (corrected,) = director.bulk(in_bulk)
     path = f"/v1/students/{student}/marks/{mark}/corrections"
-    assert director.post(path, correction, key=in_bulk["key"]).json() == corrected
+    assert json.loads(as_line(director.post(path, correction, key=in_bulk["key"]).content)) == corrected
 
 
 def test_same_key_with_other_content_is_refused_on_its_line(director: Api, a_class: AClass) -> None:
@@ -180,7 +180,7 @@ def test_line_that_is_too_long_ends_the_request_and_what_was_answered_stands(dir
     answers = director.bulk(good, b" " * (MAX_LINE + 1), late)
     assert [answer.get("code") for answer in answers] == [None, "line-too-long"]
     assert answers[1]["status"] == 413
-    assert director.get(f"/v1/commands/{good['key']}").json() == answers[0]
+    assert json.loads(as_line(director.get(f"/v1/commands/{good['key']}").content)) == answers[0]
     assert director.get(f"/v1/commands/{late['key']}").status_code == 404
     assert director.reads("/v1/school")["name"]  # on the same connection: what was left of the body is no request
 
@@ -233,7 +233,7 @@ def test_what_was_sent_before_the_client_left_is_recorded_whole_lines_only(
     assert director.get(f"/v1/commands/{lines[-1]['key']}").status_code == 404
     answers_again = director.bulk(*lines)
     assert not [answer for answer in answers_again if "status" in answer]
-    assert director.get(f"/v1/commands/{lines[0]['key']}").json() == answers_again[0]
+    assert json.loads(as_line(director.get(f"/v1/commands/{lines[0]['key']}").content)) == answers_again[0]
     student = director.reads(f"/v1/students/{a_class.students[0]}/history", limit=50)["items"]
     assert [entry["topic"] for entry in student].count("marks.recorded") <= 50
 

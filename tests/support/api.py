@@ -46,6 +46,12 @@ def ndjson(*lines: Json | bytes) -> bytes:
     return b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
 
 
+def as_line(recorded: bytes) -> bytes:
+    """Returns the answer of a single route as a line of a bulk answer has it: with the way to its receipt."""
+    position = json.loads(recorded)["position"]
+    return recorded.removesuffix(b"}") + f',"receipt":"/v1/events/{position}/receipt"}}\n'.encode()
+
+
 @dataclass
 class Served:
     """A running service: where it is, and how tokens for it are made."""

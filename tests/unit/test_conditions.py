@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.aggregates import class_group, course, school
 from ledger.aggregates.registry import EVENTS
-from ledger.api.conditions import MAX_TAGS, read_return, read_tags
+from ledger.api.conditions import MAX_TAGS, MAX_WAIT_S, read_return, read_tags, read_wait
 from ledger.api.problems import BadRequest
 from ledger.application.tags import CHANGED_BY, Tags, Thing, strong, tag_after, weak
 from ledger.projections.rosters.projection import rosters
@@ -105,9 +105,30 @@ def test_first_return_preference_counts_and_others_are_ignored(value: str, wante
     assert read_return(value) == wanted
 
 
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("wait=5", 5),
+        ('return=minimal, WAIT="7"; and more', 7),
+        ("wait=3, wait=9", 3),
+        ("wait=999999999", 10),
+        ("wait=0", 0),
+        ("wait=-1", 0),
+        ("wait=1.5", 0),
+        ("wait=\u0665", 0),
+        ("wait, wait=5", 0),
+        ("waiting=5", 0),
+        ("", 0),
+    ],
+)
+def test_wait_preference_is_read_leniently_and_bounded(value: str, wanted: int) -> None:
+    assert read_wait(value) == wanted
+
+
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=40))
 def test_no_preference_is_ever_an_error(value: str) -> None:
     assert read_return(value) in {None, "minimal", "representation"}
+    assert 0 <= read_wait(value) <= MAX_WAIT_S
     assert read_return(f"return=minimal, {value}") == "minimal"
 
 

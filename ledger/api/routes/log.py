@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.api.calls import ask
+from ledger.api.conditions import MAX_WAIT_S
 from ledger.api.openapi import a_router
 from ledger.api.parameters import LAST_POSITION
 from ledger.api.service import service_of
@@ -18,7 +19,6 @@ router = a_router("log")
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
-MAX_WAIT_S = 10.0
 
 _FRESH = {"Cache-Control": "no-cache"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
