@@ -162,13 +162,16 @@ def _tables(connection: psycopg.Connection[Row], database: Database) -> list[sql
     return [sql.Identifier(*row) for row in rows if row[0] != f"{database.schema}_copy"]
 
 
+def _copy_of(database: Database, table: sql.Identifier) -> sql.Identifier:
+    return sql.Identifier(f"{database.schema}_copy", table.as_string(None).replace('"', "").replace(".", "_")[-60:])
+
+
 def _copy(database: Database) -> None:
     with database.connect("owner") as connection:
         schema = sql.Identifier(f"{database.schema}_copy")
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        for number, table in enumerate(_tables(connection, database)):
-            copy = sql.Identifier(f"{database.schema}_copy", f"t{number}")
-            connection.execute(sql.SQL("CREATE TABLE {} AS TABLE {}").format(copy, table))
+        for table in _tables(connection, database):
+            connection.execute(sql.SQL("CREATE TABLE {} AS TABLE {}").format(_copy_of(database, table), table))
 
 
 @pytest.fixture
@@ -179,8 +182,8 @@ def tampered(ground: Ground) -> Iterator[Ground]:
         tables = _tables(connection, ground.database)
         names = sql.SQL(", ").join(tables)
         connection.execute(sql.SQL("TRUNCATE {}").format(names))
-        for number, table in enumerate(tables):
-            copy = sql.Identifier(f"{ground.database.schema}_copy", f"t{number}")
+        for table in tables:
+            copy = _copy_of(ground.database, table)
             connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(table, copy))
 
 
@@ -252,7 +255,7 @@ def _restore_a_backup(ground: Ground, connection: psycopg.Connection[Row]) -> No
 
 def _forget_views(ground: Ground, connection: psycopg.Connection[Row]) -> None:
     connection.execute("DELETE FROM snapshots")
-    connection.execute("DELETE FROM tracking")
+    connection.execute("UPDATE tracking SET position = 0")
     for view in ground.base.views:
         schema = sql.Identifier(view.schema(ground.database.schema))
         for table in view.tables:
