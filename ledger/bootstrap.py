@@ -24,7 +24,7 @@ from ledger.store.database import Database, translated
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
-from ledger.store.log_keys import make_log_key, read_log_keys
+from ledger.store.log_keys import LogKeyFile, make_log_key, read_log_keys
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
 from ledger.store.sealer import Sealer
@@ -80,7 +80,8 @@ class Foundation:
 
     def sealer(self) -> Sealer:
         """Returns the sealer of the log."""
-        return Sealer(self.database, self.log_keys(), Anchor(self.settings.seal_path))
+        keys, path = self.log_keys(), self.settings.log_key_path
+        return Sealer(self.database, keys, Anchor(self.settings.seal_path), LogKeyFile(path))
 
     def cosigning(self) -> list[Cosigning]:
         """Returns who asks the witnesses to vouch, one for each of them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.aggregates import class_group, course, disclosures, school, webhooks
+from ledger.aggregates import class_group, course, disclosures, log_keys, school, webhooks
 from ledger.aggregates.student import achievements, marks, record
 from ledger.streams.base import LedgerEvent, OpeningEvent
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-_MODULES: tuple[ModuleType, ...] = (school, class_group, course, record, achievements, marks, disclosures, webhooks)
+_MODULES: tuple[ModuleType, ...] = (
+    school, log_keys, class_group, course, record, achievements, marks, disclosures, webhooks,
+)  # fmt: skip
 
 
 def _collect() -> dict[str, type[LedgerEvent]]:

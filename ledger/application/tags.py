@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates import class_group, course, school
+from ledger.aggregates import class_group, course, log_keys, school
 from ledger.aggregates.student import marks, record
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ _CHANGING: Mapping[Thing, tuple[type[LedgerEvent], ...]] = {
         school.PeriodClosed,
         school.SchoolYearClosed,
         school.LateEntryPermitted,
+        log_keys.LogKeyAdded,
+        log_keys.LogKeyRetired,
     ),
     Thing.CLASS_GROUP: (class_group.ClassGroupFormed, class_group.ClassTeacherAppointed),
     Thing.COURSE: (course.CourseOpened, course.TeacherAssigned, course.WorkAdded),

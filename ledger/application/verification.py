@@ -90,6 +90,8 @@ class LogVerifier:
     Args:
         keys: the log's verifier keys, as the one who verifies trusts them.
         outside: checkpoints that were kept outside the database.
+        retired: keys that signed the log once. They open what was kept outside, and never what is newest: whoever
+            stole one must not make a new history with it.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class LogVerifier:
         keks: KeyEncryptionKeys,
         keys: Sequence[VerifierKey],
         outside: Sequence[Outside] = (),
+        retired: Sequence[VerifierKey] = (),
     ) -> None:
         self._database = database
         self._mapper = mapper
@@ -106,6 +109,7 @@ class LogVerifier:
         self._reader = EventReader(database, mapper, self._keyring)
         self._keys = tuple(keys)
         self._outside = tuple(outside)
+        self._retired = tuple(retired)
         self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
 
     def verify(self, progress: Progress | None = None) -> LogReport:
@@ -167,7 +171,7 @@ class LogVerifier:
     def _check_outside(self, connection: psycopg.Connection[Row], report: LogReport, checkpoint: Checkpoint) -> None:
         for outside in self._outside:
             wrong = "No verifier key was given."
-            for key in self._keys:
+            for key in (*self._keys, *self._retired):
                 try:
                     older = open_checkpoint(outside.note, key).checkpoint
                     check_continues(self._loader(connection), older, checkpoint)

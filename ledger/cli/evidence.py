@@ -44,7 +44,8 @@ Checkpoint = Annotated[
     typer.Option("--checkpoint", exists=True, dir_okay=False, help="An older checkpoint of this log that you kept."),
 ]
 KeyOption = Annotated[
-    str | None, typer.Option("--key", metavar="VKEY", help="The log's verifier key, as you were given it elsewhere.")
+    list[str] | None,
+    typer.Option("--key", metavar="VKEY", help="The log's verifier key, as you were given it elsewhere; repeatable."),
 ]
 WitnessOption = Annotated[
     list[str] | None, typer.Option("--witness", metavar="VKEY", help="A witness's verifier key; may be repeated.")
@@ -99,7 +100,7 @@ def verify(
     with bars() as shown:
         report = verify_pack(
             folder,
-            key=VerifierKey.parse(key) if key else None,
+            trusted=[VerifierKey.parse(text) for text in key or ()],
             old=read_file(checkpoint),
             witnesses=[VerifierKey.parse(text) for text in witness or ()],
             quorum=quorum,

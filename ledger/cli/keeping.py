@@ -117,7 +117,7 @@ def reset(
 def _remove_keys(settings: Settings) -> None:
     """Removes what the ledger itself put into its home; a key that was named elsewhere is left alone."""
     keys = settings.home / "keys"
-    for name in ("kek", "token.pem", "log.key"):
+    for name in ("kek", "token.pem", "log.key", "log.key.next", "log.key.retired"):
         (keys / name).unlink(missing_ok=True)
     if keys.is_dir() and not any(keys.iterdir()):
         keys.rmdir()

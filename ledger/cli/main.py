@@ -8,6 +8,7 @@ from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, rea
 from ledger.cli.console import LedgerGroup
 from ledger.cli.evidence import evidence_app
 from ledger.cli.importing import import_app
+from ledger.cli.rotating import log_app
 from ledger.cli.witnessing import witness_app
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command()(auditing.views)
 app.command()(auditing.audit)
 app.command()(verifying.verify)
 app.add_typer(evidence_app, name="evidence")
+app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
 app.command()(doctoring.doctor)
 app.command()(bench.bench)

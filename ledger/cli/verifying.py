@@ -16,7 +16,7 @@ from ledger.cli.session import JsonOption, opened
 from ledger.errors import SettingsError
 from ledger.seal.note import VerifierKey
 from ledger.store.anchor import Anchor
-from ledger.store.log_keys import read_log_keys
+from ledger.store.log_keys import read_log_keys, read_retired
 
 if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
@@ -75,7 +75,8 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> Lo
     anchored = Anchor(base.settings.seal_path).read()
     if anchored is not None:
         outside.append(Outside("the sealer's file", anchored))
-    verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside)
+    retired = () if keys else read_retired(path)
+    verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside, retired)
     with bars() as shown:
         return verifier.verify(shown.follow("журнал / log"))
 

@@ -56,6 +56,7 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "awards": frozenset({Office.CLASS_TEACHER, Office.SECRETARY, *_LEADERS}),
     "credits": _OFFICE_WORK,
     "imports": frozenset({Office.DIRECTOR, Office.SYSTEM}),
+    "log_keys": frozenset({Office.DIRECTOR, Office.SYSTEM}),
     "webhooks": frozenset({Office.DIRECTOR, Office.SYSTEM}),
 }
 """Which offices may record under which capability. A permission for late entries is the deputy head's alone."""

@@ -62,16 +62,34 @@ def open_checkpoint(
     Raises:
         NotProven: another origin, no valid signature of the log, or fewer than `quorum` of the witnesses.
     """
+    return open_signed(data, [log], witnesses, quorum=quorum)
+
+
+def open_signed(
+    data: bytes, logs: Sequence[VerifierKey], witnesses: Sequence[VerifierKey] = (), *, quorum: int = 0
+) -> SignedCheckpoint:
+    """Returns a checkpoint that one of the log's keys signed: while keys change it has several.
+
+    A signature that says it is one of these keys' and is not is refused, also beside another one that is.
+
+    Args:
+        logs: verifier keys of the log, each trusted by itself: that two stand under one note does not make one of
+            them vouch for the other, since anybody can add a signature of his own.
+        witnesses: keys of witnesses, of which `quorum` must vouch.
+
+    Raises:
+        NotProven: as `open_checkpoint`.
+    """
     note = parse_note(data)
     checkpoint = Checkpoint.parse(note.text)
-    if checkpoint.origin != log.name:
+    if checkpoint.origin not in {log.name for log in logs}:
         raise NotProven(
             "The checkpoint is of another log than the verifier key.", help="Check which of the two you were given."
         )
-    signers = verified_by(note, (log, *witnesses))
-    if log not in signers:
+    signers = verified_by(note, (*logs, *witnesses))
+    if not any(log in signers and log.name == checkpoint.origin for log in logs):
         raise NotProven("The log's own signature is missing.", help="Check the verifier key and fetch it again.")
-    vouching = {key: seconds for key, seconds in signers.items() if key != log}
+    vouching = {key: seconds for key, seconds in signers.items() if key not in logs}
     if len(vouching) < quorum:
         raise NotProven(
             f"{len(vouching)} of the known witnesses vouch for the checkpoint; {quorum} must.",

@@ -25,8 +25,8 @@ import msgspec
 
 from ledger.errors import NotProven
 from ledger.seal.check import WrongAt, check_continues, check_entries, check_tiles
-from ledger.seal.checkpoint import Checkpoint, open_checkpoint
-from ledger.seal.note import VerifierKey, distinct
+from ledger.seal.checkpoint import Checkpoint, open_signed
+from ledger.seal.note import VerifierKey, distinct, verified_by
 from ledger.seal.proof import parse_receipt, verify_receipt
 from ledger.seal.tiles import ENTRIES, WIDTH, Tile, read_bundle, tile_at, tiles_of
 
@@ -88,7 +88,7 @@ def _files(folder: Path) -> list[str]:
 def verify_pack(
     folder: Path,
     *,
-    key: VerifierKey | None = None,
+    trusted: Sequence[VerifierKey] = (),
     old: bytes | None = None,
     witnesses: Sequence[VerifierKey] = (),
     quorum: int = 0,
@@ -97,8 +97,10 @@ def verify_pack(
     """Verifies a pack: sums, signature, older checkpoint, entries, tiles, receipts; each stands on what came before.
 
     Args:
-        key: the log's verifier key as it was handed out elsewhere; without it the pack's own is taken, and said so.
-        old: an older checkpoint of the same log that the inspector kept.
+        trusted: the log's verifier keys as they were handed out elsewhere (several where keys have changed); without
+            any the pack's own are taken, and said so.
+        old: an older checkpoint of the same log that the inspector kept. Signed by another key than the pack's
+            checkpoint, it proves something only if both keys are trusted: the pack may name any key as the older one.
         witnesses: keys of witnesses, of which `quorum` must vouch for the checkpoint.
         progress: called with (entries done, entries in all).
 
@@ -108,24 +110,22 @@ def verify_pack(
     names = _check_sums(folder)
     info = _info(folder)
     keys = distinct(VerifierKey.parse(line) for line in _lines(folder, "keys"))
-    if key is not None and key not in keys:
+    if trusted and not set(trusted) & set(keys):
         raise NotProven("The pack's log has another verifier key than the one given.", help="Ask which one is right.")
-    signer = key or (keys[0] if keys else None)
-    if signer is None:
-        raise NotProven("The pack names no verifier key.", help=_TAKE)
-    signed = open_checkpoint((folder / "checkpoint").read_bytes(), signer, witnesses, quorum=quorum)
+    signed = open_signed((folder / "checkpoint").read_bytes(), distinct(trusted or keys), witnesses, quorum=quorum)
+    signers = [key for key in trusted or keys if key in verified_by(signed.note, [key])]
     checkpoint = signed.checkpoint
     if (info.origin, info.size) != (checkpoint.origin, checkpoint.size):
         raise NotProven("The pack says it is of another checkpoint than the one in it.", help=_TAKE)
     load = lru_cache(maxsize=64)(lambda tile: _read_tile(folder, tile))
     continues = None
     if old is not None:
-        continues = _check_old(load, info, old, signer, checkpoint)
+        continues = _check_old(load, info, old, trusted or signers, checkpoint)
     if info.kind == "log":
         entries = _check_log(folder, load, names, info, checkpoint, progress)
     else:
         entries = _check_student(folder, names)
-    receipts = _check_receipts(folder, names, load, info, signer, progress)
+    receipts = _check_receipts(folder, names, load, info, signers[0], progress)
     if info.kind == "student" and receipts != entries:
         raise NotProven("An entry of the pack has no receipt.", help=_TAKE)
     positions = [int(name.partition("/")[2]) for name in names if name.startswith("entries/")]
@@ -141,15 +141,15 @@ def verify_pack(
         receipts,
         [witness.name for witness in signed.witnesses],
         continues,
-        _not_checked(key, old, witnesses, info),
+        _not_checked(trusted, old, witnesses, info),
     )
 
 
 def _not_checked(
-    key: VerifierKey | None, old: bytes | None, witnesses: Sequence[VerifierKey], info: PackInfo
+    trusted: Sequence[VerifierKey], old: bytes | None, witnesses: Sequence[VerifierKey], info: PackInfo
 ) -> list[str]:
     told = []
-    if key is None:
+    if not trusted:
         told.append("The verifier key is the pack's own: compare it with one that you were given elsewhere (--key).")
     if old is None:
         told.append("No older checkpoint was given: whether an earlier history was exchanged whole was not checked.")
@@ -212,14 +212,20 @@ def _read_tile(folder: Path, tile: Tile) -> bytes:
 
 
 def _check_old(
-    load: Callable[[Tile], bytes], info: PackInfo, old: bytes, signer: VerifierKey, checkpoint: Checkpoint
+    load: Callable[[Tile], bytes], info: PackInfo, old: bytes, keys: Sequence[VerifierKey], checkpoint: Checkpoint
 ) -> int:
     if info.kind != "log":
         raise NotProven(
             "A pack of one student has not the hashes that lead from an older checkpoint to its own.",
             help="Export the log without --student, or verify without --checkpoint.",
         )
-    older = open_checkpoint(old, signer).checkpoint
+    try:
+        older = open_signed(old, keys).checkpoint
+    except NotProven as error:
+        raise NotProven(
+            f"The older checkpoint: {error.detail}",
+            help="If the log's key has changed since, give both keys, each as you were given it: --key, repeated.",
+        ) from error
     check_continues(load, older, checkpoint)
     return older.size
 

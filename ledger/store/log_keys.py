@@ -1,8 +1,9 @@
 """The log's signing keys: a file outside the database, one key a line, all of one name (the log's origin).
 
-Several lines stand there only while keys change: every checkpoint is signed by all of them, so that whoever knows the
-old key can go on to the new one. Whoever has this file can sign in the name of the log; keep it apart from the
-database and from its backups.
+Several lines stand there only while keys change: every checkpoint is signed by all of them, so that nobody is left
+behind who knows one of them. Whoever has this file can sign in the name of the log; keep it apart from the database and
+from its backups. Beside it stand `.next`, a key that is being added and signs nothing yet, and `.retired`, the verifier
+keys of those that were taken out.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from ledger.errors import NotProven, SettingsError
 from ledger.ids import new_id
-from ledger.seal.note import ED25519, SignerKey, distinct
+from ledger.seal.note import ED25519, SignerKey, VerifierKey, distinct
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+_TOLD = "# Signs this log's checkpoints. Keep it secret, and apart from the database.\n"
 _HELP = "Each line is a key as `ledger keygen --log` writes it."
 
 
@@ -34,12 +37,7 @@ def make_log_key(path: Path, origin: str) -> None:
     fresh = path.with_name(f"{path.name}.{new_id().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write("# Signs this log's checkpoints. Keep it secret, and apart from the database.\n")
-            file.write(key.export() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _write(fresh, f"{_TOLD}{key.export()}\n")
         try:
             os.link(fresh, path)  # fails where another process was first; its key is the log's then
         except FileExistsError:
@@ -69,3 +67,131 @@ def read_log_keys(path: Path) -> tuple[SignerKey, ...]:
     if not keys or len({key.name for key in keys}) != 1 or any(key.kind != ED25519 for key in keys):
         raise SettingsError(f"The key file {path} must hold keys of one log.", help=_HELP)
     return keys
+
+
+class LogKeyFile:
+    """The key file as a running sealer follows it: read again when it was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def changed(self) -> tuple[SignerKey, ...] | None:
+        """Returns the keys if the file is another one than last time, else None.
+
+        Raises:
+            SettingsError: it cannot be read now; it is looked at again next time.
+        """
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise SettingsError(
+                f"The key file of the log {self._path} cannot be read.", help="Put it back; see `ledger doctor`."
+            ) from error
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if seen == self._seen:
+            return None
+        keys = read_log_keys(self._path)
+        self._seen = seen
+        return keys
+
+
+def make_next_key(path: Path) -> SignerKey:
+    """Returns the key that is being added to a key file: the one of an interrupted attempt, or a new one of its name.
+
+    Raises:
+        SettingsError: the files cannot be read or written.
+    """
+    waiting = _beside(path, "next")
+    if not waiting.exists():
+        make_log_key(waiting, read_log_keys(path)[0].name)
+    (key,) = read_log_keys(waiting)
+    return key
+
+
+def add_next_key(path: Path) -> None:
+    """Puts the key that is being added at the end of the file, where it signs from now on.
+
+    Raises:
+        SettingsError: the file cannot be replaced.
+    """
+    waiting = _beside(path, "next")
+    (key,) = read_log_keys(waiting)
+    keys = read_log_keys(path)
+    if key not in keys:
+        _replace(path, [*keys, key])
+    _remove(waiting)
+
+
+def take_out(path: Path, key: SignerKey) -> None:
+    """Takes a key out of the file for good; its verifier key is kept beside it.
+
+    Raises:
+        SettingsError: the files cannot be written.
+    """
+    known = _beside(path, "retired")
+    lines = dict.fromkeys([*(str(verifier) for verifier in read_retired(path)), str(key.verifier)])
+    _put(known, "# Verifier keys that signed this log once.\n" + "".join(f"{line}\n" for line in lines))
+    _replace(path, [other for other in read_log_keys(path) if other != key])
+
+
+def read_retired(path: Path) -> tuple[VerifierKey, ...]:
+    """Returns the verifier keys that were taken out of a key file; they open older checkpoints and no newer ones.
+
+    Raises:
+        SettingsError: their list cannot be read.
+    """
+    known = _beside(path, "retired")
+    try:
+        lines = known.read_text(encoding="ascii").splitlines() if known.exists() else []
+        return tuple(VerifierKey.parse(line) for line in lines if line and not line.startswith("#"))
+    except (OSError, UnicodeDecodeError, NotProven) as error:
+        raise SettingsError(f"The list {known} cannot be read.", help="Put it back as it was.") from error
+
+
+def is_adding(path: Path) -> bool:
+    """Tells whether a key is being added, or the attempt was interrupted."""
+    return _beside(path, "next").exists()
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.name}.{what}")
+
+
+def _replace(path: Path, keys: Sequence[SignerKey]) -> None:
+    _put(path, _TOLD + "".join(f"{key.export()}\n" for key in keys))
+
+
+def _put(path: Path, text: str) -> None:
+    """Replaces a file whole, readable by its owner only; after a crash the old one or the new one stands there."""
+    fresh = path.with_name(f"{path.name}.{new_id().hex}")
+    try:
+        _write(fresh, text)
+        fresh.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise SettingsError(
+            f"{path} cannot be written ({error.strerror}).", help="Do this where its owner may write."
+        ) from error
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be removed ({error.strerror}).", help="Remove it; its key is in use."
+        ) from error

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ledger.seal.note import SignerKey
     from ledger.store.anchor import Anchor
     from ledger.store.database import Database, Row
+    from ledger.store.log_keys import LogKeyFile
 
 logger = get_logger(__name__)
 
@@ -68,14 +69,18 @@ class Sealer:
     Args:
         signers: the log's keys, all of one name; each checkpoint is signed by all (more than one while keys change).
         anchor: the newest checkpoint outside the database.
+        key_file: where the keys come from, looked at again before each signature, so that keys change while it runs.
     """
 
-    def __init__(self, database: Database, signers: Sequence[SignerKey], anchor: Anchor) -> None:
+    def __init__(
+        self, database: Database, signers: Sequence[SignerKey], anchor: Anchor, key_file: LogKeyFile | None = None
+    ) -> None:
         if not signers or len({signer.name for signer in signers}) != 1:
             raise SettingsError("The keys of a log have one name.", help="Check the file of LEDGER_LOG_KEY_FILE.")
         self._database = database
         self._signers = tuple(signers)
         self._anchor = anchor
+        self._key_file = key_file
         self._select = database.bind(SELECT_SPAN)
         self._edge = LogEdge()
         self._sealed: Checkpoint | None = None
@@ -160,6 +165,7 @@ class Sealer:
         Raises:
             HistoryAlarm: a signature, a tile, the last events or the file outside do not agree.
         """
+        self._read_keys_again()
         with _alarming():
             stored = newest(connection, self._database)
             if stored is None:
@@ -175,6 +181,34 @@ class Sealer:
                     raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
                 self._check_last_events(connection, checkpoint.size)
             self._check_anchor(connection, checkpoint)
+        self._list_keys(connection)
+        connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
+        self._sealed = checkpoint
+        return checkpoint
+
+    def _read_keys_again(self) -> bool:
+        """Takes over the keys of a file that was replaced, and tells whether it did.
+
+        One that cannot be read now is no reason to stop: the keys in memory are the log's.
+
+        Raises:
+            HistoryAlarm: none of the keys that signed so far is among them, so that nobody could follow.
+        """
+        try:
+            keys = self._key_file.changed() if self._key_file is not None else None
+        except SettingsError as error:
+            logger.warning(error.detail, help=error.help)
+            return False
+        if keys is None or keys == self._signers:
+            return False
+        if not set(keys) & set(self._signers):
+            raise _alarm("The key file holds none of the keys that have signed this log.")
+        self._signers = keys
+        logger.info("The keys of the log have changed.", keys=[key.verifier.id.hex() for key in keys])
+        return True
+
+    def _list_keys(self, connection: psycopg.Connection[Row]) -> None:
+        """Lists the keys for those who ask."""
         verifiers = [str(signer.verifier) for signer in self._signers]
         connection.execute(
             self._database.bind(
@@ -182,9 +216,6 @@ class Sealer:
             ),
             (verifiers,),
         )
-        connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
-        self._sealed = checkpoint
-        return checkpoint
 
     def _check_last_events(self, connection: psycopg.Connection[Row], size: int) -> None:
         """Passes if the events of the last tile are those that were sealed; all others are `ledger verify`'s matter."""
@@ -238,6 +269,9 @@ class Sealer:
         entries = self._entries(connection, size, size + BATCH, complete=False)
         if not entries:
             return 0
+        # After the events were read: whatever covers the event of a key's retirement, that key has not signed.
+        if self._read_keys_again():
+            self._list_keys(connection)
         try:
             for entry in entries:
                 self._edge.append(leaf_hash(encode_entry(entry)))

@@ -12,7 +12,7 @@ import msgspec
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.entry import Entry, encode_entry
 from ledger.seal.merkle import Nodes, inclusion_proof, leaf_hash, node_hash, root
-from ledger.seal.note import ED25519, SignerKey
+from ledger.seal.note import ED25519, Note, SignerKey, sign
 from ledger.seal.pack import FORMAT, PackInfo, bundles_of, write_sums
 from ledger.seal.proof import Receipt
 from ledger.seal.tiles import ENTRIES, HEIGHT, WIDTH, Tile, tiles_of, write_bundle
@@ -70,18 +70,33 @@ def an_entry(position: int) -> bytes:
     )
 
 
-def checkpoint_of(entries: Sequence[bytes], signer: SignerKey = SIGNER) -> bytes:
-    """Returns the signed checkpoint over entries."""
+def checkpoint_of(entries: Sequence[bytes], *signers: SignerKey) -> bytes:
+    """Returns the checkpoint over entries, signed by all of these."""
     size = len(entries)
-    return bytes(Checkpoint(signer.name, size, root(nodes_of(entries), size)).signed_by(signer))
+    by = signers or (SIGNER,)
+    text = Checkpoint(by[0].name, size, root(nodes_of(entries), size)).text
+    return bytes(Note(text, tuple(sign(text, signer) for signer in by)))
 
 
-def write_pack(folder: Path, entries: Sequence[bytes], *, since: int = 1, student: Sequence[int] = ()) -> Path:
-    """Writes an evidence pack as the export does, of a log that never was in a database."""
+def write_pack(
+    folder: Path,
+    entries: Sequence[bytes],
+    *,
+    since: int = 1,
+    student: Sequence[int] = (),
+    signers: Sequence[SignerKey] = (SIGNER,),
+    named: Sequence[SignerKey] = (),
+) -> Path:
+    """Writes an evidence pack as the export does, of a log that never was in a database.
+
+    Args:
+        named: keys that the pack names besides those that sign.
+    """
     size, load, nodes = len(entries), files_of(entries), nodes_of(entries)
+    checkpoint = checkpoint_of(entries, *signers)
     files: dict[str, bytes] = {
-        "checkpoint": checkpoint_of(entries),
-        "keys": f"{SIGNER.verifier}\n".encode(),
+        "checkpoint": checkpoint,
+        "keys": "".join(f"{signer.verifier}\n" for signer in (*signers, *named)).encode(),
         "README.md": b"read me\n",
         "pack.json": msgspec.json.encode(PackInfo(FORMAT, "student" if student else "log", SIGNER.name, size, since)),
     }
@@ -90,7 +105,7 @@ def write_pack(folder: Path, entries: Sequence[bytes], *, since: int = 1, studen
     for position in student:
         path = tuple(inclusion_proof(nodes, position - 1, size))
         files[f"entries/{position}"] = entries[position - 1]
-        files[f"receipts/{position}.tlog-proof"] = bytes(Receipt(position - 1, path, checkpoint_of(entries)))
+        files[f"receipts/{position}.tlog-proof"] = bytes(Receipt(position - 1, path, checkpoint))
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates import class_group, course, school
+from ledger.aggregates import class_group, course, log_keys, school
 from ledger.aggregates.student import record
 from ledger.projections.view import VERSION, Column, Fact, Key, Reads, Row, Rows, Rule, Table, View, changed
 
@@ -257,6 +257,11 @@ def _permitted(event: school.LateEntryPermitted, body: SchoolBody) -> None:
     body.permits.append(PermitBody(event.event_id, event.year, event.course_id, event.until, event.reason))
 
 
+def _unshown(event: log_keys.LogKeyAdded | log_keys.LogKeyRetired, body: SchoolBody) -> None:
+    """Changes the version alone, which the school's tag is made of."""
+    del event, body
+
+
 def _formed(fact: Fact, rows: Rows) -> None:
     event = cast("class_group.ClassGroupFormed", fact.event)
     body = GroupBody(event.title, event.year, event.level, event.class_teacher)
@@ -398,6 +403,8 @@ def rosters(blind_index: Token) -> View:
             school.PeriodClosed: _school(_period_closed),
             school.SchoolYearClosed: _school(_year_closed),
             school.LateEntryPermitted: _school(_permitted),
+            log_keys.LogKeyAdded: _school(_unshown),
+            log_keys.LogKeyRetired: _school(_unshown),
             class_group.ClassGroupFormed: Rule(_formed),
             class_group.ClassTeacherAppointed: Rule(_appointed, _stream("groups")),
             course.CourseOpened: Rule(_course_opened),

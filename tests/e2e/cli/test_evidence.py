@@ -22,7 +22,7 @@ def test_pack_is_verified_without_database_and_what_was_not_checked_is_said(
     report = cli.works("evidence", "verify", str(pack), "--json").last
     assert report["entries"] == report["size"] == exported["size"]
     assert report["continues"] is None
-    key = (pack / "keys").read_text().strip()
+    key = (pack / "keys").read_text().splitlines()[0]
     told = cli.works("evidence", "verify", str(pack), "--key", key, "--checkpoint", str(pack / "checkpoint")).out
     assert "Всё сходится" in told
     assert "continues the older checkpoint" in told
@@ -81,3 +81,22 @@ def test_database_is_verified_against_its_log_and_an_older_checkpoint(
             owner.execute("SET LOCAL session_replication_role = replica")
             owner.execute("UPDATE events SET recorded_at = recorded_at + interval '1 s' WHERE position = 3")
     assert "Всё сходится" in tiny.cli.works("verify", "--checkpoint", old).out
+
+
+def test_key_of_the_log_is_changed_and_older_checkpoints_still_hold(tiny: Imported, cli: Cli, tmp_path: Path) -> None:
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "before"))
+    kept = str(tmp_path / "before" / "checkpoint")
+    old = (tmp_path / "before" / "keys").read_text().splitlines()[0]
+    old_id = old.split("+")[1]
+    new = tiny.cli.works("log", "rotate", "--reason", "плановая смена").out.splitlines()[0]
+    assert "Two keys" in tiny.cli.fails("log", "rotate", "--reason", "ещё раз").error
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "both"))
+    assert "less than 24 hours" in tiny.cli.fails("log", "retire", old_id, "--reason", "плановая смена").error
+    assert old in tiny.cli.works("log", "retire", old_id, "--reason", "плановая смена", "--grace-hours", "0").out
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "after"))
+    assert tiny.cli.works("verify", "--checkpoint", kept, "--hashes-only", "--json").last["sound"] is True
+    after = ("evidence", "verify", str(tmp_path / "after"), "--checkpoint", kept, "--key", new)
+    assert "older checkpoint" in cli.fails(*after).error
+    assert cli.works(*after, "--key", old, "--json").last["continues"]
+    both = ("evidence", "verify", str(tmp_path / "both"), "--checkpoint", kept, "--key", old)
+    assert cli.works(*both, "--json").last["continues"]

@@ -55,7 +55,7 @@ async def test_exported_log_verifies_and_continues_what_was_exported_before(
     info = export.export(tmp_path / "second", since=300, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
     old = (tmp_path / "first" / "checkpoint").read_bytes()
-    report = verify_pack(tmp_path / "second", key=SIGNER.verifier, old=old)
+    report = verify_pack(tmp_path / "second", trusted=[SIGNER.verifier], old=old)
     assert (report.size, report.first_position, report.continues) == (info.size, 257, 282)
     assert verify_pack(tmp_path / "first").entries == 282
 

@@ -42,6 +42,7 @@ MAY_RECORD = {
     "credits": "+ . . + + + . . . .",
     "imports": "+ . . . + . . . . .",
     "webhooks": "+ . . . + . . . . .",
+    "log_keys": "+ . . . + . . . . .",
 }
 
 # A row an office and its relations (own, teaches, class_teacher); a column a resource, in the order of RESOURCES.

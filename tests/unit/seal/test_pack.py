@@ -28,7 +28,7 @@ LOG = [an_entry(position) for position in range(1, 701)]
 def test_honest_pack_verifies_from_its_first_entry_to_its_last(tmp_path: Path, size: int) -> None:
     seen: list[int] = []
     report = verify_pack(
-        write_pack(tmp_path, LOG[:size]), key=SIGNER.verifier, progress=lambda done, _all: seen.append(done)
+        write_pack(tmp_path, LOG[:size]), trusted=[SIGNER.verifier], progress=lambda done, _all: seen.append(done)
     )
     assert (report.kind, report.size, report.entries) == ("log", size, size)
     assert (report.first_position, report.last_position, seen[-1]) == (1, size, size)
@@ -42,7 +42,7 @@ def test_pack_may_begin_later_and_says_what_it_lacks(tmp_path: Path) -> None:
 
 
 def test_pack_of_a_student_proves_each_entry(tmp_path: Path) -> None:
-    report = verify_pack(write_pack(tmp_path, LOG, student=[3, 256, 700]), key=SIGNER.verifier)
+    report = verify_pack(write_pack(tmp_path, LOG, student=[3, 256, 700]), trusted=[SIGNER.verifier])
     assert (report.kind, report.entries, report.receipts) == ("student", 3, 3)
     assert (report.first_position, report.last_position) == (3, 700)
 
@@ -74,10 +74,51 @@ def test_older_checkpoint_of_another_key_or_for_one_student_is_refused(tmp_path:
         verify_pack(write_pack(tmp_path / "one", LOG[:9], student=[3]), old=checkpoint_of(LOG[:5]))
 
 
+NEXT = SignerKey(SIGNER.name, ED25519, b"\x0a" * 32)
+"""The key that follows on SIGNER."""
+
+
+def test_pack_that_both_keys_signed_is_verified_with_either(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, LOG[:9], student=[3, 4], signers=[SIGNER, NEXT])
+    for key in (SIGNER, NEXT):
+        assert verify_pack(pack, trusted=[key.verifier]).receipts == 2
+
+
+def test_older_checkpoint_of_the_older_key_needs_both_keys_from_elsewhere(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, LOG[:300], signers=[NEXT], named=[SIGNER])
+    old = checkpoint_of(LOG[:200])
+    assert verify_pack(pack, trusted=[NEXT.verifier, SIGNER.verifier], old=old).continues == 200
+    for alone in ([NEXT.verifier], []):  # that the pack names the older key proves nothing
+        with pytest.raises(NotProven, match="older checkpoint: The log's own signature is missing"):
+            verify_pack(pack, trusted=alone, old=old)
+    with pytest.raises(NotProven, match="own signature is missing"):
+        verify_pack(pack, trusted=[SIGNER.verifier], old=old)
+
+
+def test_forger_who_names_the_real_key_beside_his_own_is_refused(tmp_path: Path) -> None:
+    """He continues the real log with events of his own: the older checkpoint holds, the signature is his alone."""
+    forged = [*LOG[:200], *(an_entry(position).replace(b"state", b"forge") for position in range(201, 301))]
+    pack = write_pack(tmp_path / "a", forged, signers=[NEXT], named=[SIGNER])
+    with pytest.raises(NotProven):
+        verify_pack(pack, trusted=[SIGNER.verifier], old=checkpoint_of(LOG[:200]))
+    with pytest.raises(NotProven):
+        verify_pack(pack, old=checkpoint_of(LOG[:200]))
+
+
+def test_false_signature_of_a_trusted_key_is_refused_beside_a_true_one(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, LOG[:9], signers=[SIGNER, NEXT])
+    other = checkpoint_of(LOG[:8], NEXT).splitlines()[-1]
+    lines = (pack / "checkpoint").read_bytes().splitlines()
+    (pack / "checkpoint").write_bytes(b"\n".join([*lines[:-1], other]) + b"\n")
+    write_sums(pack)
+    with pytest.raises(NotProven, match="is not its own"):
+        verify_pack(pack, trusted=[SIGNER.verifier, NEXT.verifier])
+
+
 def test_key_from_elsewhere_must_be_the_packs(tmp_path: Path) -> None:
     stranger = SignerKey(SIGNER.name, ED25519, b"\x09" * 32)
     with pytest.raises(NotProven, match="another verifier key"):
-        verify_pack(write_pack(tmp_path, LOG[:9]), key=stranger.verifier)
+        verify_pack(write_pack(tmp_path, LOG[:9]), trusted=[stranger.verifier])
 
 
 def test_witness_that_did_not_sign_is_missed(tmp_path: Path) -> None:
