@@ -35,6 +35,9 @@ SWAP_PATIENCE_MS = 100
 """How long a swap waits for readers: as long can it keep further ones from beginning."""
 SWAP_PAUSE_S = 0.4
 ROW_PATIENCE_S = 10
+GAINING = 3
+"""Times as many events as are recorded meanwhile that a rebuild must apply to be free to rest."""
+LONGEST_REST_S = 0.5
 MAX_GAP = 16
 """Batches by which a shadow may be behind when it is swapped in; it begins with one and grows only if need be."""
 LINGER_S = 0.25
@@ -54,6 +57,31 @@ class Swapped(NamedTuple):
     position: int
     held_ms: float
     paused_ms: float
+
+
+class Pace:
+    """Leaves half of the time to those who record meanwhile, as long as the rebuild gains on them all the same.
+
+    Args:
+        newest: position of the newest event when the rebuild begins.
+    """
+
+    def __init__(self, newest: int) -> None:
+        self._newest = newest
+
+    def rest(self, done: int, seconds: float, newest: int) -> float:
+        """Rests after a batch as long as it took, if somebody recorded meanwhile; returns for how long.
+
+        Args:
+            done: events of the batch, and how many `seconds` they took.
+            newest: position of the newest event now.
+        """
+        recorded, self._newest = newest - self._newest, newest
+        if not recorded or done < GAINING * recorded:
+            return 0.0
+        pause = min(seconds, LONGEST_REST_S)
+        time.sleep(pause)
+        return pause
 
 
 class Rebuild:

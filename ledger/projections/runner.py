@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.errors import StoreUnavailable
 from ledger.projections.follower import Follower
 from ledger.projections.reader import EventReader
-from ledger.projections.rebuild import Rebuild, Swapped, drop_alone
+from ledger.projections.rebuild import Pace, Rebuild, Swapped, drop_alone
 from ledger.projections.store import ViewFailed, ViewStore
 from ledger.projections.tracking import Tracked, Tracking, try_lock, unlock
 from ledger.projections.view import schema_of
@@ -232,8 +232,11 @@ class ProjectionRunner:
             for view in sorted(views, key=lambda view: view.name):  # in one order, so that two never wait crosswise
                 rebuild.begin(connection, view, waiting=True)
             last = self._reader.last_position(connection)
+            pace = Pace(last)
             while len(rebuild):
+                began = time.perf_counter()
                 done = rebuild.advance(connection)
+                pace.rest(done, time.perf_counter() - began, self._reader.last_position(connection))
                 if progress is not None:
                     progress(min(rebuild.position(), last), last)
                 swapped = rebuild.swap(connection)
