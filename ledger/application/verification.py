@@ -126,8 +126,8 @@ class LogVerifier:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             with connection.transaction():
-                for what, how in broken_guards(connection, self._database):
-                    report.add("guards", what, how)
+                for guard in broken_guards(connection, self._database):
+                    report.add("guards", guard.what, f"It {guard.how}.")
                 last = self._reader.last_position(connection)
                 checkpoint = self._checkpoint(connection, report, last)
                 if checkpoint is not None:

@@ -7,7 +7,7 @@ matter. But a guard that is off, gone or reworded says that somebody was here, o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ledger.store.migrate import migrations
 
@@ -26,26 +26,34 @@ _TRIGGERS = (
 _FUNCTIONS = "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = %s::regnamespace"
 
 
-def broken_guards(connection: psycopg.Connection[Row], database: Database) -> list[tuple[str, str]]:
-    """Returns what is not as the migrations made it, as (what, how); empty where everything stands."""
+class Broken(NamedTuple):
+    """A guard that is not as the migrations made it: `what` (trigger … on …, function …) and `how`, a predicate."""
+
+    kind: Literal["trigger", "function"]
+    what: str
+    how: str
+
+
+def broken_guards(connection: psycopg.Connection[Row], database: Database) -> list[Broken]:
+    """Returns what is not as the migrations made it; empty where everything stands."""
     text = "\n".join(sql for _, _, sql in migrations())
-    found: list[tuple[str, str]] = []
+    found: list[Broken] = []
     triggers = {
         (name, table): enabled for name, table, enabled in connection.execute(_TRIGGERS, (database.schema,)).fetchall()
     }
     for name, table in _TRIGGER.findall(text):
         enabled = triggers.get((name, table))
         if enabled is None:
-            found.append((f"trigger {name} on {table}", "It is missing."))
+            found.append(Broken("trigger", f"trigger {name} on {table}", "is missing"))
         elif _code(enabled) not in ("O", "A"):
-            found.append((f"trigger {name} on {table}", "It is switched off."))
+            found.append(Broken("trigger", f"trigger {name} on {table}", "is switched off"))
     bodies: dict[str, str] = dict(connection.execute(_FUNCTIONS, (database.schema,)).fetchall())
     wanted = {name: body for name, _, body in _FUNCTION.findall(text)}
     for name, body in wanted.items():
         if name not in bodies:
-            found.append((f"function {name}", "It is missing."))
+            found.append(Broken("function", f"function {name}", "is missing"))
         elif bodies[name] != body.replace("{schema}", database.schema):
-            found.append((f"function {name}", "It is not as the migrations wrote it."))
+            found.append(Broken("function", f"function {name}", "is not as the migrations wrote it"))
     return found
 
 

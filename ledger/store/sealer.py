@@ -56,7 +56,7 @@ _REFUSED = frozenset({"LG001", "23505", "23514"})
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 _LOOK = "Compare the database with its backups, the published checkpoints and the witnesses."
 
-_LEADER = (
+LEADER = (
     "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_sealer'::regrole::oid::bigint & 4294967295))"
 )
 _PUBLISH = "INSERT INTO {schema}.log_checkpoints (size, root, note) VALUES (%b, %b, %b)"
@@ -102,7 +102,7 @@ class Sealer:
         while not stop.is_set():
             try:
                 with translated(), self._database.connect("sealer") as connection:
-                    row = connection.execute(self._database.bind(_LEADER)).fetchone()
+                    row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
                         stop.wait(1.0)
                         continue
@@ -127,7 +127,7 @@ class Sealer:
                 if not last:
                     break
                 if not leads:
-                    row = connection.execute(self._database.bind(_LEADER)).fetchone()
+                    row = connection.execute(self._database.bind(LEADER)).fetchone()
                     leads = bool(row and row[0])
                     if leads:
                         self.recover(connection)

@@ -13,6 +13,7 @@ Every name in it is synthetic.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -22,23 +23,27 @@ import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import ledger
+from ledger.application.rotation import retire_log_key, rotate_log_key
+from ledger.bootstrap import open_ledger
 from ledger.ids import new_id
-from ledger.policy.offices import Office
+from ledger.policy.offices import Actor, Office
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.executor import ExecutorSettings
+from ledger.store.log_keys import make_log_key, read_log_keys
 from ledger.store.migrate import migrations
 from tests.support.api import Api, Served, a_foundation, projecting, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ledger.bootstrap import Foundation
     from ledger.store.database import Database
 
 SCHEMA = "ledger_as_released"
@@ -195,6 +200,23 @@ def read(story: Story, group: str, course: str, students: list[str]) -> None:
             story.reads("auditor", f"/v1/students/{student}/{page}")
 
 
+def change_keys(base: Foundation) -> None:
+    """Seals the history and changes the log's key, which nobody does by HTTP."""
+    path, by = base.settings.log_key_path, Actor(new_id(), Office.SYSTEM)
+    make_log_key(path, "log.example/released")
+    base.sealer().catch_up()
+    old = read_log_keys(path)[0].verifier.id.hex()
+
+    async def rotate() -> None:
+        async with open_ledger(base) as ledger:
+            await rotate_log_key(ledger, path, by, "Плановая смена")
+            await asyncio.to_thread(base.sealer().catch_up)
+            await retire_log_key(ledger, path, by, old, "Плановая смена", grace=timedelta())
+
+    asyncio.run(rotate())
+    base.sealer().catch_up()
+
+
 @contextmanager
 def on_the_day(database: Database) -> Iterator[None]:
     """Has the database record as on TODAY while the block runs.
@@ -248,6 +270,7 @@ def main(folder: Path) -> None:
             story = Story(served)
             group, course, work = found(story)
             read(story, group, course, teach(story, group, course, work))
+            change_keys(base)
             base.runner().catch_up()
         text = dump(server, server.url)
     people = {name: {"office": office.value, "id": person} for name, (office, person) in story.people.items()}

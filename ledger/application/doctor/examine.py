@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.application.doctor import keys, progress, rights, server, standbys
+from ledger.application.doctor import keys, log, progress, rights, server, standbys
 from ledger.application.doctor.findings import Finding, State, ok, problem, unknown
 from ledger.clock import utc_now
 from ledger.errors import LedgerError
@@ -57,7 +57,10 @@ def _examine(
         ("functions", lambda: rights.check_functions(connection, database)),
         ("clock", lambda: server.check_clock(connection, database, utc_now)),
         ("views", lambda: progress.check_views(connection, database, views)),
-        ("seal", lambda: progress.check_seal(connection, database)),
+        ("seal", lambda: log.check_seal(connection, database)),
+        ("log keys", lambda: log.check_keys(database, settings)),
+        ("seal file", lambda: log.check_anchor(database, settings)),
+        ("witnesses", lambda: log.check_witnesses(database, settings)),
     ]
     if keks is not None:
         looks.append(("key-encryption key", lambda: keys.check_kek(database, keks)))

@@ -1,4 +1,4 @@
-"""Whether views and seal follow the history, and whether somebody is at it."""
+"""Whether the views follow the history, and whether somebody is at it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_views(connection: psycopg.Connection[Row], database: Database, views: 
         check = f"view {view.name}"
         row = standing.views.get(view.name)
         schema = schema_of(database.schema, view.name, view.version)
-        led = _held(connection, LOCK_KEY.replace("%s", "%(schema)s"), schema=schema)
+        led = held(connection, LOCK_KEY.replace("%s", "%(schema)s"), schema=schema)
         lag = standing.position - row.position if row else standing.position
         if row is not None and row.stopped:
             todo = f"See the projector's log. Run `ledger audit`, mend the cause, or `ledger rebuild {view.name}`."
@@ -50,29 +50,7 @@ def check_views(connection: psycopg.Connection[Row], database: Database, views: 
             yield ok(check, f"at position {standing.position - lag:,}")
 
 
-def check_seal(connection: psycopg.Connection[Row], database: Database) -> Iterator[Finding]:
-    """Yields whether the sealer runs and has met nothing that contradicts what was signed."""
-    with database.connect("sealer") as reading:
-        row = reading.execute(
-            "SELECT (SELECT reason FROM log_alarm LIMIT 1), (SELECT coalesce(max(size), 0) FROM log_checkpoints),"
-            " (SELECT coalesce(max(position), 0) FROM events)"
-        ).fetchone()
-    reason, size, last = row or (None, 0, 0)
-    key = "((1279543122::bigint << 32) | (%(role)s::regrole::oid::bigint & 4294967295))"
-    led = _held(connection, key, role=f"{database.schema}_sealer")
-    if reason is not None:
-        todo = "The history contradicts what was signed. Keep everything as it is; compare it with older checkpoints."
-        yield problem("seal", reason, todo)
-    elif size < last and not led:
-        said = f"{last - size:,} events are not sealed, and no sealer runs."
-        yield problem("seal", said, "Start `ledger serve`, or see in its log why the sealer does not run.")
-    elif not led:
-        yield warning("seal", "No sealer runs.", "Nothing is missing yet; `ledger serve` starts one.")
-    else:
-        yield ok("seal", f"{size:,} events sealed")
-
-
-def _held(connection: psycopg.Connection[Row], key: str, **parameters: str) -> bool:
+def held(connection: psycopg.Connection[Row], key: str, **parameters: str) -> bool:
     """Tells whether somebody holds an advisory lock."""
     row = connection.execute((_HELD + key).encode(), parameters).fetchone()
     return bool(row and row[0])

@@ -6,12 +6,12 @@ tables can do anything, which is what the seal is for.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ledger.application.doctor.findings import Finding, ok, problem
 from ledger.errors import SettingsError
-from ledger.store.migrate import migrations, pending
+from ledger.store.guards import broken_guards
+from ledger.store.migrate import pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +43,7 @@ SELECT r.rolname, r.rolsuper, r.rolbypassrls OR r.rolcreaterole OR r.rolreplicat
     pg_has_role(current_user, r.oid, 'MEMBER')
 FROM pg_roles r WHERE r.rolname = ANY(%(roles)s)
 """
-_TRIGGERS = """
-SELECT c.relname, t.tgname, t.tgenabled::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-WHERE c.relnamespace = %(schema)s::regnamespace AND NOT t.tgisinternal
-"""
+_COMPARE = "Find out who did this, and compare the history with checkpoints kept elsewhere: `ledger verify`."
 _UNTRIGGERED = """
 SELECT coalesce(d.datname, 'every database'), coalesce(r.rolname, 'every login') FROM pg_db_role_setting s
 LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole,
@@ -113,28 +110,15 @@ def check_roles(connection: psycopg.Connection[Row], database: Database) -> Iter
 
 def check_triggers(connection: psycopg.Connection[Row], database: Database) -> Iterator[Finding]:
     """Yields whether the triggers that refuse changes are there and on."""
-    found = {
-        (table, name): state
-        for table, name, state in connection.execute(_TRIGGERS, {"schema": database.schema}).fetchall()
-    }
-    wrong: list[Finding] = []
-    expected = [
-        (table, name)
-        for migration in migrations()
-        for name, table in re.findall(r"CREATE TRIGGER (\w+)\s[^;]*? ON \{schema\}\.(\w+)", migration.text)
+    wrong = [
+        problem("triggers", f"The {guard.what} {guard.how}.", _COMPARE)
+        for guard in broken_guards(connection, database)
+        if guard.kind == "trigger"
     ]
-    compare = "Find out who did this and compare the history with its receipts: `ledger audit`, `ledger log`."
-    for table, name in expected:
-        state = found.get((table, name))
-        if state is None:
-            wrong.append(problem("triggers", f"The trigger {name} on {table} is gone.", compare))
-        elif state not in ("O", "A"):
-            todo = f"ALTER TABLE {database.schema}.{table} ENABLE TRIGGER {name}; {compare}"
-            wrong.append(problem("triggers", f"The trigger {name} on {table} is switched off.", todo))
     for where, who in connection.execute(_UNTRIGGERED).fetchall():
-        todo = f"ALTER ROLE or ALTER DATABASE … RESET session_replication_role. {compare}"
+        todo = f"ALTER ROLE or ALTER DATABASE … RESET session_replication_role. {_COMPARE}"
         wrong.append(problem("triggers", f"session_replication_role switches triggers off for {who} in {where}.", todo))
-    yield from wrong or [ok("triggers", f"{len(expected)} there and on")]
+    yield from wrong or [ok("triggers", "all there and on")]
 
 
 def check_functions(connection: psycopg.Connection[Row], database: Database) -> Iterator[Finding]:
@@ -145,7 +129,11 @@ def check_functions(connection: psycopg.Connection[Row], database: Database) -> 
         "path": SAFE_PATH,
         "writer": f"{database.schema}_writer",
     }
-    wrong: list[Finding] = []
+    wrong = [
+        problem("functions", f"The {guard.what} {guard.how}.", _COMPARE)
+        for guard in broken_guards(connection, database)
+        if guard.kind == "function"
+    ]
     rows = connection.execute(_FUNCTIONS, parameters).fetchall()
     for name, definer, pinned, owned, others in rows:
         qualified = f"{database.schema}.{name}"
@@ -158,6 +146,6 @@ def check_functions(connection: psycopg.Connection[Row], database: Database) -> 
         if others:
             todo = f"REVOKE EXECUTE ON FUNCTION {qualified} FROM {others} (or PUBLIC);"
             wrong.append(problem("functions", f"{name} may be executed by {others}.", todo))
-    if not any(row[0] == "append" and row[1] for row in rows):
-        wrong.append(problem("functions", "The append function is gone, or not its owner's.", "Restore the schema."))
+        if name == "append" and not definer:
+            wrong.append(problem("functions", "append runs as its caller, who may not write.", "Restore the schema."))
     yield from wrong or [ok("functions", f"{len(rows)} there, as they were made")]

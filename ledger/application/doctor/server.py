@@ -24,7 +24,7 @@ BEHIND_PROBLEM_S = 60.0
 FREE_WARNING, FREE_PROBLEM = 0.10, 256 * 1024**2
 
 OF_A_WORKER, OF_OTHERS = 8 + 4 + 2 + 2, 8
-"""Connections of an API worker at most (pools of readers and writers, executor, tails), and of all processes."""
+"""Connections of an API worker at most (pools of readers and writers, executor, tails), and of all others."""
 
 _SETTINGS: tuple[tuple[str, str, str, bool, str], ...] = (
     ("fsync", "off", "an acknowledged event could be lost; the ledger refuses to record", True, "on"),

@@ -169,7 +169,7 @@ def test_triggers_that_are_off_gone_or_circumvented_are_found(ledger_db: Databas
     told = problems(examined(ledger_db, tmp_path))["triggers"]
     assert "The trigger events_refuse_change on events is switched off." in told
     assert "The trigger events_refuse_truncate on events is switched off." in told
-    assert "The trigger commands_refuse_truncate on commands is gone." in told
+    assert "The trigger commands_refuse_truncate on commands is missing." in told
     assert f"session_replication_role switches triggers off for {ledger_db.schema}_writer" in told
 
 
@@ -186,8 +186,16 @@ def test_functions_that_were_opened_up_are_found(ledger_db: Database, tmp_path: 
     assert "append runs as its owner with the caller's search_path." in told
     assert f"append may be executed by {name}_reader." in told
     assert "refuse_change does not belong to the owner of the history." in told
+    run(
+        ledger_db,
+        "CREATE OR REPLACE FUNCTION {schema}.only_grow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    )
+    assert (
+        "The function only_grow is not as the migrations wrote it."
+        in problems(examined(ledger_db, tmp_path))["functions"]
+    )
     run(ledger_db, "DROP FUNCTION {schema}.append")
-    assert "The append function is gone" in problems(examined(ledger_db, tmp_path))["functions"]
+    assert "The function append is missing." in problems(examined(ledger_db, tmp_path))["functions"]
 
 
 # --- migrations ------------------------------------------------------------------------------------------------------
