@@ -75,6 +75,17 @@ def a_sealer(database: Database, kek_text: str, home: Path) -> subprocess.Popen[
     return subprocess.Popen([sys.executable, "-m", "ledger.cli.worker", "sealer"], env=settings, stdin=subprocess.PIPE)
 
 
+def a_ledger(server: Server, keks: KeyEncryptionKeys) -> Database:
+    """Returns a ledger without events on a server that is started for it."""
+    server.create()
+    server.start()
+    server.run_sql("CREATE DATABASE ledger")
+    database = Database(server.url, "ledger")
+    migrate(database)
+    ensure_secrets(database, keks)
+    return database
+
+
 def wait_for_more(database: Database) -> None:
     """Returns when one more checkpoint has been published."""
     with database.connect("reader") as connection:
@@ -100,12 +111,7 @@ async def test_killed_sealer_and_database_leave_one_log_and_every_receipt_valid(
     dice = random.Random(SEED)  # noqa: S311 - a drill, not a secret
     with a_folder() as folder:
         server = Server(folder, "a")
-        server.create()
-        server.start()
-        server.run_sql("CREATE DATABASE ledger")
-        database = Database(server.url, "ledger")
-        migrate(database)
-        ensure_secrets(database, keks)
+        database = a_ledger(server, keks)
         base = a_base(database, keks, mapper, tmp_path)
         make_log_key(base.settings.log_key_path, "log.example/soak")
         [signer] = read_log_keys(base.settings.log_key_path)
@@ -157,7 +163,7 @@ async def test_killed_sealer_and_database_leave_one_log_and_every_receipt_valid(
 
 
 def holding(database: Database, receipts: list[Receipt], key: VerifierKey) -> int:
-    """Passes if every receipt proves its entry and the newest checkpoint continues its own; returns how many those were."""
+    """Returns how many checkpoints the receipts name; each proves its entry and is continued by the newest."""
     with database.connect("sealer") as connection:
         stored = newest(connection, database)
         assert stored is not None
