@@ -16,7 +16,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench test lint lint-api format reset lock clean $(VENV)
+.PHONY: help demo serve bench test soak lint lint-api format reset lock clean $(VENV)
 
 help: ## Show the targets
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
@@ -26,6 +26,7 @@ help: ## Show the targets
 	@echo "make format          let ruff format and fix what it can"
 	@echo "make serve           serve the API (PORT=9000 instead of 8000)"
 	@echo "make bench           compare with the stock event store, both measured in one run"
+	@echo "make soak            faults and load for an hour or more (PYTEST_ARGS='-k failover' for some of it)"
 	@echo "make reset           delete the data of the demo and start over"
 	@echo "make lock            write requirements/*.txt anew (UPGRADE=1 takes newer versions)"
 	@echo "make clean           delete .venv and the tools' caches (data stays; see reset)"
@@ -63,6 +64,9 @@ test: $(STAMP) $(TOOLS_STAMP) ## Run the tests with branch coverage
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95
 	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
+
+soak: $(STAMP) $(TOOLS_STAMP) ## Faults and load, seeded; each prints its seed and its figures
+	$(BIN)/pytest -n 0 -s -m soak $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter, squawk
 	$(BIN)/ruff check .

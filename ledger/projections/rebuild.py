@@ -180,7 +180,7 @@ class Rebuild:
         """Puts a shadow into its place; returns None where too much is missing for a short transaction.
 
         What is missing of what is served already is applied under the lock, one batch at most. While it is more, the
-        rebuild goes on outside; each time twice as much is allowed, so that it ends however much is recorded. Only
+        rebuild goes on outside; each time twice as much is allowed, so that it ends sooner under load. Only
         the view's freshness waits for that: its rows can be read until the tables are locked.
 
         Raises:
