@@ -115,6 +115,8 @@ def verify(
     out.print(
         f"Проверено / verified: записи / entries {report.entries:,} ({span}), квитанции / receipts {report.receipts:,}"
     )
+    if report.student is not None:
+        out.print(f"Ученик / student: {report.student}")
     if report.continues is not None:
         out.print(f"Продолжает старую контрольную точку / continues the older checkpoint: {report.continues:,}")
     if report.witnesses:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ledger.errors import NotProven
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.entry import MAGIC
-from ledger.seal.merkle import consistency_proof, leaf_hash, root, verify_consistency
+from ledger.seal.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, root, verify_consistency
 from ledger.seal.tiles import HEIGHT, WIDTH, Tile, split_tile, tile_at, tile_root, tiled_nodes, tiles_of
 
 Load = Callable[[Tile], bytes]
@@ -60,8 +60,13 @@ def wrong_tiles(
 
     The last, partial tile of each level stands under the checkpoint itself: if its root cannot be made of them, all of
     them are named.
+
+    Raises:
+        NotProven: the log is empty, and the checkpoint says something else.
     """
     size = checkpoint.size
+    if not size and checkpoint.root != EMPTY_ROOT:
+        raise NotProven("The checkpoint has no events, and not the root of the empty tree.", help="Ask the operator.")
     partial = [tile for tile in tiles_of(size) if tile.width < WIDTH or (tile.number, tile.level) == (0, _top(size))]
     try:
         fits = root(tiled_nodes(load, size), size) == checkpoint.root

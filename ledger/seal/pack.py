@@ -20,12 +20,14 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
-from ledger.errors import NotProven
+from ledger.errors import InvalidInput, NotProven
 from ledger.seal.check import WrongAt, check_continues, check_entries, check_tiles
 from ledger.seal.checkpoint import Checkpoint, open_signed
+from ledger.seal.entry import decode_entry
 from ledger.seal.note import VerifierKey, distinct, verified_by
 from ledger.seal.proof import parse_receipt, verify_receipt
 from ledger.seal.tiles import ENTRIES, WIDTH, Tile, read_bundle, tile_at, tiles_of
@@ -60,6 +62,8 @@ class PackReport(msgspec.Struct):
     witnesses: list[str]
     continues: int | None
     not_checked: list[str]
+    student: UUID | None = None
+    """Whose events a pack of kind `student` holds, as its entries say."""
 
 
 def bundles_of(size: int, since: int) -> list[Tile]:
@@ -117,15 +121,17 @@ def verify_pack(
     checkpoint = signed.checkpoint
     if (info.origin, info.size) != (checkpoint.origin, checkpoint.size):
         raise NotProven("The pack says it is of another checkpoint than the one in it.", help=_TAKE)
+    if not 1 <= info.since <= max(info.size, 1):
+        raise NotProven("The pack's `since` is no position that its checkpoint covers.", help=_TAKE)
     load = lru_cache(maxsize=64)(lambda tile: _read_tile(folder, tile))
-    continues = None
+    continues = student = None
     if old is not None:
         continues = _check_old(load, info, old, trusted or signers, checkpoint)
     if info.kind == "log":
         entries = _check_log(folder, load, names, info, checkpoint, progress)
     else:
-        entries = _check_student(folder, names)
-    receipts = _check_receipts(folder, names, load, info, signers[0], progress)
+        entries, student = _check_student(folder, names)
+    receipts = _check_receipts(folder, names, load, info, signers[0], checkpoint, progress)
     if info.kind == "student" and receipts != entries:
         raise NotProven("An entry of the pack has no receipt.", help=_TAKE)
     positions = [int(name.partition("/")[2]) for name in names if name.startswith("entries/")]
@@ -142,6 +148,7 @@ def verify_pack(
         [witness.name for witness in signed.witnesses],
         continues,
         _not_checked(trusted, old, witnesses, info),
+        student,
     )
 
 
@@ -157,6 +164,11 @@ def _not_checked(
         told.append("No witness's key was given: their cosignatures were not checked.")
     if info.kind == "log" and info.since > 1:
         told.append(f"Entries before position {bundles_of(info.size, info.since)[0].number * WIDTH + 1} are not in it.")
+    if info.kind == "student":
+        told.append(
+            f"Whether these are all events of the student from position {info.since} on: only a pack of the whole log"
+            " tells."
+        )
     told.append("What the records say needs the database and its keys: `ledger verify` there.")
     return told
 
@@ -259,13 +271,26 @@ def _check_log(
     return done
 
 
-def _check_student(folder: Path, names: Sequence[str]) -> int:
+def _check_student(folder: Path, names: Sequence[str]) -> tuple[int, UUID | None]:
+    """Returns how many entries there are and whose; that they are in the log is the receipts' matter."""
     for name in names:
         if not re.fullmatch(r"(?:entries/[1-9][0-9]{0,17}|receipts/[1-9][0-9]{0,17}\.tlog-proof)", name) and (
             "/" in name or not (folder / name).is_file()
         ):
             raise NotProven(f"{name} does not belong into a pack of one student.", help=_TAKE)
-    return sum(name.startswith("entries/") for name in names)
+    positions = sorted(int(name.partition("/")[2]) for name in names if name.startswith("entries/"))
+    student: UUID | None = None
+    for position in positions:
+        try:
+            entry = decode_entry((folder / "entries" / str(position)).read_bytes())
+        except InvalidInput as error:
+            raise WrongAt(position, error.detail) from error
+        if entry.position != position:
+            raise WrongAt(position, "the entry says that it stands elsewhere.")
+        if student not in (None, entry.subject_id):
+            raise WrongAt(position, "the entry is about another student than the ones before it.")
+        student = entry.subject_id
+    return len(positions), student
 
 
 def _check_receipts(
@@ -274,15 +299,18 @@ def _check_receipts(
     load: Callable[[Tile], bytes],
     info: PackInfo,
     signer: VerifierKey,
+    checkpoint: Checkpoint,
     progress: Callable[[int, int], None] | None,
 ) -> int:
+    """Verifies receipts under the pack's own checkpoint: that is the one that witnesses vouch for."""
     receipts = sorted((int(Path(name).name.partition(".")[0]), name) for name in names if name.startswith("receipts/"))
     for done, (position, name) in enumerate(receipts, 1):
         try:
             receipt = parse_receipt((folder / name).read_bytes())
             if receipt.leaf != position - 1:
                 raise NotProven("it is the receipt of another position.")  # noqa: TRY301 - said with its position below
-            verify_receipt(receipt, _entry(folder, load, info, position), signer)
+            if verify_receipt(receipt, _entry(folder, load, info, position), signer).checkpoint != checkpoint:
+                raise NotProven("the receipt leads to another checkpoint than the pack's.")  # noqa: TRY301 - likewise
         except NotProven as error:
             raise WrongAt(position, error.detail) from error
         if progress is not None:

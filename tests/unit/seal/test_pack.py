@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from ledger.errors import NotProven
 from ledger.seal.check import WrongAt, check_tiles
 from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.entry import decode_entry, encode_entry
 from ledger.seal.merkle import root
-from ledger.seal.note import COSIGNATURE, ED25519, SignerKey
+from ledger.seal.note import COSIGNATURE, ED25519, SignerKey, parse_note, sign
 from ledger.seal.pack import verify_pack, write_sums
 from ledger.seal.tiles import ENTRIES, Tile, tiled_nodes
 from tests.support.log import SIGNER, an_entry, checkpoint_of, files_of, nodes_of, write_pack
@@ -229,6 +232,58 @@ def test_receipt_of_another_position_is_named(tmp_path: Path) -> None:
     with pytest.raises(WrongAt, match="another position") as refused:
         verify_pack(pack)
     assert refused.value.position == 3
+
+
+def test_receipt_under_another_checkpoint_than_the_packs_is_refused(tmp_path: Path) -> None:
+    """The witnesses vouch for the pack's checkpoint: a receipt under one that only the log signed goes past them."""
+    witness = SignerKey("witness.example", COSIGNATURE, b"\x07" * 32)
+    forged = [*LOG[:2], an_entry(3).replace(b"state 3", b"state 4"), *LOG[3:9]]
+    pack = write_pack(tmp_path, forged, student=[3])
+    note = parse_note(checkpoint_of(LOG[:9]))
+    (pack / "checkpoint").write_bytes(bytes(note.signed(sign(note.text, witness, seconds=1))))
+    write_sums(pack)
+    with pytest.raises(WrongAt, match="another checkpoint") as refused:
+        verify_pack(pack, key=SIGNER.verifier, witnesses=[witness.verifier], quorum=1)
+    assert refused.value.position == 3
+
+
+def test_pack_of_a_student_holds_nobody_elses_entries(tmp_path: Path) -> None:
+    theirs = encode_entry(decode_entry(an_entry(4))._replace(subject_id=UUID(int=10)))
+    pack = write_pack(tmp_path / "mixed", [*LOG[:3], theirs, *LOG[4:9]], student=[3, 4])
+    with pytest.raises(WrongAt, match="about another student") as refused:
+        verify_pack(pack)
+    assert refused.value.position == 4
+    elsewhere = write_pack(tmp_path / "elsewhere", [*LOG[:3], LOG[6], *LOG[4:9]], student=[4])
+    with pytest.raises(WrongAt, match="stands elsewhere"):
+        verify_pack(elsewhere)
+    no_entry = write_pack(tmp_path / "none", [*LOG[:3], b"no entry"], student=[4])
+    with pytest.raises(WrongAt):
+        verify_pack(no_entry)
+    honest = verify_pack(write_pack(tmp_path / "honest", LOG[:9], student=[3]))
+    assert honest.student == UUID(int=9)
+    assert any("all events of the student" in told for told in honest.not_checked)
+
+
+@pytest.mark.parametrize("since", [0, -1, 10, 10_000])
+@pytest.mark.parametrize("student", [(), (3,)])
+def test_pack_that_begins_behind_its_end_is_refused(tmp_path: Path, since: int, student: tuple[int, ...]) -> None:
+    pack = write_pack(tmp_path, LOG[:9], student=student)
+    info = json.loads((pack / "pack.json").read_bytes())
+    (pack / "pack.json").write_text(json.dumps(info | {"since": since}))
+    if since > 0 and not student:
+        shutil.rmtree(pack / "tile" / "entries")
+    write_sums(pack)
+    with pytest.raises(NotProven, match="since"):
+        verify_pack(pack)
+
+
+def test_empty_log_has_the_root_of_the_empty_tree(tmp_path: Path) -> None:
+    assert verify_pack(write_pack(tmp_path / "honest", [])).size == 0
+    pack = write_pack(tmp_path / "forged", [])
+    (pack / "checkpoint").write_bytes(bytes(Checkpoint(SIGNER.name, 0, b"\x05" * 32).signed_by(SIGNER)))
+    write_sums(pack)
+    with pytest.raises(NotProven, match="empty"):
+        verify_pack(pack)
 
 
 def test_folder_that_is_no_pack_is_said(tmp_path: Path) -> None:
