@@ -5,11 +5,11 @@ Three lines and no more: extension lines are refused, because witnesses refuse t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ledger.errors import NotProven
-from ledger.seal.note import Note, SignerKey, VerifierKey, parse_note, sign, verified_by
+from ledger.seal.note import COSIGNATURE, Note, SignerKey, VerifierKey, parse_note, sign, verified_by
 from ledger.seal.strict import read_hash, read_number, write_base64
 
 _LINES = 3
@@ -89,10 +89,20 @@ def open_signed(
     signers = verified_by(note, (*logs, *witnesses))
     if not any(log in signers and log.name == checkpoint.origin for log in logs):
         raise NotProven("The log's own signature is missing.", help="Check the verifier key and fetch it again.")
-    vouching = {key: seconds for key, seconds in signers.items() if key not in logs}
-    if len(vouching) < quorum:
+    own = {log.public for log in logs}
+    vouching = {key: time for key, time in signers.items() if key.kind == COSIGNATURE and key.public not in own}
+    if (independent := _independent(vouching)) < quorum:
         raise NotProven(
-            f"{len(vouching)} of the known witnesses vouch for the checkpoint; {quorum} must.",
+            f"{independent} of the known witnesses vouch for the checkpoint; {quorum} must.",
             help="Wait for their cosignatures, or ask the operator why they are missing.",
         )
     return SignedCheckpoint(checkpoint, note, vouching)
+
+
+def _independent(keys: Iterable[VerifierKey]) -> int:
+    """Returns how many witnesses the keys are of: one with several keys, or several names, vouches once."""
+    counted, seen = 0, set[str | bytes]()
+    for key in keys:
+        counted += seen.isdisjoint((key.name, key.public))
+        seen |= {key.name, key.public}
+    return counted

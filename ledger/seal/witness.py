@@ -127,7 +127,7 @@ def read_cosignature(data: bytes, text: str, witness: VerifierKey) -> tuple[Sign
         NotProven: its signature over the checkpoint is not there, or is not its own.
     """
     note = parse_note(text.encode() + b"\n" + data)
-    signed = verified_by(note, [witness])
+    signed = verified_by(note, [witness]) if note.text == text else {}  # an answer with an empty line adds to the text
     if witness not in signed:
         raise NotProven("The witness's answer has no signature of its own.", help="Check its verifier key.")
     line = next(found for found in note.signatures if (found.name, found.key_id) == (witness.name, witness.id))

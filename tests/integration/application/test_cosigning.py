@@ -113,6 +113,38 @@ async def test_witness_that_knows_more_than_the_database_is_an_alarm(desk: Desk,
             sealer.seal(connection)
 
 
+async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk: Desk, tmp_path: Path) -> None:
+    """Two hosts ask the same witness: while one is asking, the log grows and the other was faster."""
+    seal(desk, tmp_path)
+    with serving(a_witness(ONE, tmp_path)) as url:
+        slow, fast = (Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier)) for _ in range(2))
+        loop = asyncio.get_running_loop()
+        overtaken: list[None] = []
+
+        async def grow() -> None:
+            await desk.enrols(1)
+            await asyncio.to_thread(seal, desk, tmp_path)
+            await asyncio.to_thread(step, desk, fast)
+
+        def overtake(_request: httpx.Request) -> None:
+            if not overtaken:
+                overtaken.append(asyncio.run_coroutine_threadsafe(grow(), loop).result(30))
+
+        def ask() -> tuple[bool, bool, bool]:
+            with (
+                desk.base.database.connect("sealer") as connection,
+                httpx.Client(event_hooks={"request": [overtake]}) as client,
+            ):
+                return slow.step(connection, client), slow.step(connection, client), slow.step(connection, client)
+
+        assert await asyncio.to_thread(ask) == (True, True, False)
+    opened = open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
+    with desk.base.database.connect("sealer") as connection:
+        last = connection.execute("SELECT max(position) FROM events").fetchone()
+        assert last == (opened.checkpoint.size,)
+        assert connection.execute("SELECT count(*) FROM log_alarm").fetchone() == (0,)
+
+
 @pytest.mark.parametrize("signer", [TWO, SignerKey(ONE.name, COSIGNATURE, b"\x11" * 32)])
 async def test_cosignature_of_another_key_is_not_kept(desk: Desk, tmp_path: Path, signer: SignerKey) -> None:
     seal(desk, tmp_path)
@@ -186,6 +218,8 @@ async def test_running_cosigner_goes_on_when_its_witness_comes_back(desk: Desk, 
         f"ftp://127.0.0.1 {ONE.verifier}",
         f"https://witness.example {SIGNER.verifier}",
         f"https://a.example {ONE.verifier}\nhttps://b.example {ONE.verifier}",
+        f"https://a.example {ONE.verifier}\nhttps://b.example {SignerKey(ONE.name, COSIGNATURE, TWO.seed).verifier}",
+        f"https://a.example {ONE.verifier}\nhttps://b.example {SignerKey(TWO.name, COSIGNATURE, ONE.seed).verifier}",
     ],
 )
 def test_unusable_list_of_witnesses_is_refused(tmp_path: Path, line: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.api.witness import Witness
 from ledger.errors import NotProven
-from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.checkpoint import Checkpoint, open_checkpoint
 from ledger.seal.merkle import consistency_proof, root
 from ledger.seal.note import COSIGNATURE, ED25519, Note, SignerKey, parse_note, sign
 from ledger.seal.witness import Denied, Known, Request, Verdict, judge_request, parse_request, read_cosignature
@@ -172,3 +172,30 @@ def test_answer_of_another_key_is_no_cosignature() -> None:
         read_cosignature(sign(text, other, seconds=5).line().encode(), text, WITNESS.verifier)
     with pytest.raises(NotProven):
         read_cosignature(b"", text, WITNESS.verifier)
+
+
+def test_cosignature_of_another_text_than_the_checkpoints_is_none() -> None:
+    text = asks(0, 3).note.text
+    other = text + "\nmore\n"
+    answer = "more\n\n" + sign(other, WITNESS, seconds=5).line()
+    assert parse_note(text.encode() + b"\n" + answer.encode()).text == other
+    with pytest.raises(NotProven):
+        read_cosignature(answer.encode(), text, WITNESS.verifier)
+
+
+def test_quorum_counts_witnesses_and_not_keys() -> None:
+    second_key = SignerKey(WITNESS.name, COSIGNATURE, b"\x08" * 32)
+    second_name = SignerKey("witness.example/w2", COSIGNATURE, WITNESS.seed)
+    own = SignerKey("witness.example/w3", COSIGNATURE, SIGNER.seed)
+    plain = SignerKey("witness.example/w4", ED25519, b"\x09" * 32)
+    note = parse_note(checkpoint_of(LOG))
+    several = (WITNESS, second_key, second_name, own, plain)
+    signed = bytes(note.signed(*(sign(note.text, signer, seconds=5) for signer in several)))
+    for signer in several:
+        keys = [WITNESS.verifier, signer.verifier]
+        assert open_checkpoint(signed, SIGNER.verifier, keys, quorum=1)
+        with pytest.raises(NotProven, match="1 of the known witnesses"):
+            open_checkpoint(signed, SIGNER.verifier, keys, quorum=2)
+    independent = SignerKey("witness.example/w5", COSIGNATURE, b"\x0a" * 32)
+    signed = bytes(note.signed(*(sign(note.text, signer, seconds=5) for signer in (WITNESS, independent))))
+    assert open_checkpoint(signed, SIGNER.verifier, [WITNESS.verifier, independent.verifier], quorum=2)
