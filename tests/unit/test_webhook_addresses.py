@@ -11,9 +11,10 @@ from ledger.application.webhooks.sending import _retry_after, may_talk_to
 PRIVATE = [
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1",
-    "2002:7f00:1::", "2002:a00:1::1",
+    "2002:7f00:1::", "2002:a00:1::1", "64:ff9b::10.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::10.0.0.1", "::10.0.0.1",
+    "::ffff:0:10.0.0.1", "fec0::1", "4000::1", "5f00::1",
 ]  # fmt: skip
-PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "::ffff:8.8.8.8"]
+PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -40,7 +41,8 @@ def test_named_network_is_talked_to_and_unencrypted_only_on_this_machine() -> No
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [("", 0, 0), ("5", 5, 5), ("soon", 0, 0), ("-1", 0, 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
-     ("Wed, 21 Oct 2090 07:28:00 GMT", 10**9, 10**10), ("9" * 400, 10**8, 10**9)],
+     ("Wed, 21 Oct 2090 07:28:00 GMT", 10**9, 10**10), ("9" * 400, 10**8, 10**9),
+     ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", 0, 0), (f"{'9' * 20} Oct 2015 07:28:00 GMT", 0, 0)],
 )  # fmt: skip
 def test_wish_to_be_left_alone_is_read_where_it_can_be(value: str, least: float, most: float) -> None:
     assert least <= _retry_after(value) <= most

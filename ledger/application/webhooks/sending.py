@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that IANA gives out as public addresses; `is_global` also takes what nobody has been given."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""An IPv4 address in its last bits, which a gateway of our own network leads to (RFC 6052)."""
+
 TIMEOUT_S = 15.0
 """For a whole message; Standard Webhooks recommends 15 to 30 seconds."""
 MAX_ANSWER = 16 * 1024
@@ -61,11 +66,15 @@ def may_talk_to(address: Address, networks: Sequence[Network], *, encrypted: boo
     """
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             address = inner
     named = any(address in network for network in networks)
     if not encrypted:
         return named and address.is_loopback
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return named
     return named or (address.is_global and not address.is_multicast)
 
 
@@ -168,7 +177,7 @@ def _retry_after(value: str) -> float:
         return float(value[:9])
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max((when - datetime.now(UTC)).total_seconds(), 0.0)
