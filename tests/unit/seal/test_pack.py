@@ -243,7 +243,7 @@ def test_receipt_under_another_checkpoint_than_the_packs_is_refused(tmp_path: Pa
     (pack / "checkpoint").write_bytes(bytes(note.signed(sign(note.text, witness, seconds=1))))
     write_sums(pack)
     with pytest.raises(WrongAt, match="another checkpoint") as refused:
-        verify_pack(pack, key=SIGNER.verifier, witnesses=[witness.verifier], quorum=1)
+        verify_pack(pack, trusted=[SIGNER.verifier], witnesses=[witness.verifier], quorum=1)
     assert refused.value.position == 3
 
 
