@@ -69,9 +69,10 @@ def show_audit(report: AuditReport) -> None:
     more = len(report.findings) + report.unlisted - listed
     if more:
         out.print(f"... ещё / and {more:,} more; --json lists up to {len(report.findings):,}")
-    erased = f", {report.erased:,} of them erased" if report.erased else ""
-    verdict = "Equal: every view is what the history says." if report.equal else "Not equal."
-    out.print(f"{report.events:,} events replayed{erased}. {verdict}")
+    erased = f", из них уничтожено / of them erased {report.erased:,}" if report.erased else ""
+    out.print(f"Событий повторено / events replayed: {report.events:,}{erased}.")
+    equal = "Равно: каждое представление таково, как говорит история. / Equal: every view is what the history says."
+    out.print(equal if report.equal else "НЕ РАВНО. / NOT EQUAL.")
 
 
 def _view_name(name: str | None) -> str | None:
@@ -106,11 +107,11 @@ def rebuild(
             print_json({"view": done.view, "position": done.position, "seconds": seconds, **held})
         else:
             out.print(
-                f"{done.view}: rebuilt up to position {done.position:,} in {seconds:.1f} seconds;"
-                f" readers were held for {done.held_ms:.0f} ms"
+                f"{done.view}: перестроено / rebuilt up to position {done.position:,} in {seconds:.1f} seconds;"
+                f" читатели ждали / readers were held for {done.held_ms:.0f} ms"
             )
     if not swapped and not as_json:
-        out.print("Every view is served in this version: nothing to do.")
+        out.print("Всё уже есть. / Every view is served in this version: nothing to do.")
 
 
 STAGES: Mapping[Stage, str] = {

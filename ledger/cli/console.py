@@ -57,6 +57,11 @@ def tell(error: LedgerError) -> None:
         typer.echo(f"  {error.help}", err=True)
 
 
+def example(line: str) -> str:
+    """Returns the last line of a command's help: one call of it that works as it stands, with values of one's own."""
+    return f"Пример / example: {line}"
+
+
 def print_json(value: object) -> None:
     """Prints one line of JSON."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")

@@ -23,7 +23,7 @@ from ledger.cli import tamper
 from ledger.cli.auditing import run_audit
 from ledger.cli.console import out, print_json
 from ledger.cli.importing import package_of, run_import
-from ledger.cli.serving import PortOption, children, door, ready, until_told
+from ledger.cli.serving import FOLLOWERS, PortOption, children, door, ready, until_told
 from ledger.cli.session import CHANNEL, catch_up, opened, operator_id, with_ledger
 from ledger.cli.story import Story, must
 from ledger.cli.supervisor import supervise
@@ -76,7 +76,11 @@ def demo(
         raise NotFound(f"The example package {EXAMPLE} is not here.", help="Run the demo from a clone of the project.")
     if once and port is None:
         port = 0
-    with door(settings, "127.0.0.1", port) as entrance, package_of(EXAMPLE) as package, opened(settings) as base:
+    with (
+        door(settings, "127.0.0.1", port) as entrance,
+        package_of(EXAMPLE) as package,
+        opened(settings, making=True) as base,
+    ):
         load_token_key(settings)
         report, shown = _prepare(base, package)
         if once:
@@ -205,7 +209,7 @@ def _say(line: str) -> None:
 async def _serve_and_tell(base: Foundation, entrance: Door, shown: Shown) -> Told:
     async def tell() -> Told:
         await ready(entrance.url)
-        out.print(f"сервер / service: {entrance.url}, {base.settings.workers} workers and a projector")
+        out.print(f"сервер / service: {entrance.url}, {base.settings.workers} workers and {', '.join(FOLLOWERS)}")
         story = Story(base, entrance.url, operator_id(base.settings), shown.student_id, _say)
         return await asyncio.to_thread(story.run)
 

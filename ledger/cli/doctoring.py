@@ -11,11 +11,11 @@ from rich.table import Table
 
 from ledger.api.tokens import load_token_key
 from ledger.application.doctor.examine import examine
-from ledger.application.doctor.findings import Finding, State, ok, problem
+from ledger.application.doctor.findings import Finding, State, ok, problem, warning
 from ledger.application.doctor.keys import check_file
 from ledger.bootstrap import database_of, read_keys
 from ledger.cli.console import out, print_json
-from ledger.cli.session import JsonOption
+from ledger.cli.session import JsonOption, check_there
 from ledger.errors import LedgerError
 from ledger.settings import read_settings
 from ledger.store.log_keys import read_log_keys
@@ -52,7 +52,7 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         out.print(table)
         out.print(
-            f"{len(findings)} проверок / checks: {problems} неисправно / problems, {warnings} внимание / warnings."
+            f"Проверок / checks: {len(findings)}; неисправно / problems: {problems}; внимание / warnings: {warnings}."
         )
     if problems:
         raise typer.Exit(1)
@@ -66,12 +66,17 @@ def diagnose() -> Iterator[Finding]:
         yield problem("settings", error.detail, error.help)
         return
     configure("error", settings.log_format)
-    yield ok("settings", f"{sum(name.startswith('LEDGER_') for name in os.environ)} set, all usable")
+    known = {f"LEDGER_{name.upper()}" for name in type(settings).model_fields}
+    named = {name for name in os.environ if name.startswith("LEDGER_")}
+    if unknown := ", ".join(sorted(named - known)):
+        yield warning("settings", f"Not settings of this ledger: {unknown}.", "Mistyped? The README lists them all.")
+    else:
+        yield ok("settings", f"{len(named)} set, all usable")
     embedded = settings.database_url is None
-    if embedded and not (settings.home / "postgres").is_dir():
-        yield problem(
-            "database", f"There is no ledger in {settings.home}.", "`ledger serve` or `ledger demo` makes one."
-        )
+    try:
+        check_there(settings)
+    except LedgerError as error:
+        yield problem("database", error.detail, error.help)
         return
     keks = yield from _keys(settings, embedded=embedded)
     try:

@@ -11,7 +11,7 @@ import typer
 from ledger.application.disclose.feed import admit
 from ledger.application.disclose.gate import open_access
 from ledger.application.evidence import EvidenceExport
-from ledger.cli.console import LedgerGroup, bars, out, print_json
+from ledger.cli.console import LedgerGroup, bars, example, out, print_json
 from ledger.cli.session import (
     ActorOption,
     JsonOption,
@@ -52,7 +52,7 @@ WitnessOption = Annotated[
 ]
 
 
-@evidence_app.command("export")
+@evidence_app.command("export", epilog=example("ledger evidence export --out pack-2026-01 --since 1"))
 def export(
     folder: Annotated[Path, typer.Option("--out", file_okay=False, metavar="DIR", help="A folder that is not there.")],
     student: Annotated[
@@ -87,7 +87,9 @@ async def _allowed(ledger: Ledger, reader: Reader, student: StudentName | None) 
     return found
 
 
-@evidence_app.command("verify")
+@evidence_app.command(
+    "verify", epilog=example("ledger evidence verify pack-2026-01 --checkpoint checkpoint-of-last-year")
+)
 def verify(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="DIR", help="The pack.")],
     checkpoint: Checkpoint = None,

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.application.record.oneroster.package import import_package
-from ledger.cli.console import bars, out, print_json
+from ledger.cli.console import bars, example, out, print_json
 from ledger.cli.session import JsonOption, catch_up, opened, operator_id, with_ledger
 from ledger.interchange.oneroster import open_package
 from ledger.policy.offices import Actor, Office
@@ -35,7 +35,7 @@ def importing() -> None:
     """Import what another system exported."""
 
 
-@import_app.command()
+@import_app.command(epilog=example("ledger import oneroster class.zip"))
 def oneroster(
     file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="A OneRoster 1.2 CSV package.")],
     source: Annotated[
@@ -53,7 +53,7 @@ def oneroster(
     if apply_changes != (reason is not None):
         message = "--apply-changes and --reason go together: a change is recorded with the reason for it."
         raise typer.BadParameter(message)
-    with package_of(file, source) as package, opened() as base:
+    with package_of(file, source) as package, opened(making=True) as base:
         report = run_import(base, package, operator_id(base.settings), reason=reason)
         catch_up(base)
     if as_json:

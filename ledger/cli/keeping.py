@@ -40,7 +40,7 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=MAX_HOURS, help="How long it is valid.")] = 12,
 ) -> None:
     """Print a signed token for the API, and nothing else."""
-    with opened() as base:
+    with opened(making=True) as base:
         bearer = Actor(actor or operator_id(base.settings), office, frozenset(student or ()))
         signed = issue_token(load_token_key(base.settings), base.id, bearer, lifetime=timedelta(hours=hours))
     typer.echo(signed)
@@ -105,13 +105,13 @@ def reset(
         )
     home = settings.home
     if not home.is_dir():
-        typer.echo(f"There is nothing in {home}.")
+        typer.echo(f"Ничего нет / there is nothing in {home}.")
         return
     if not yes:
         typer.confirm(f"Delete the ledger in {home} with its keys? It cannot be brought back.", abort=True)
     EmbeddedPostgres(home).remove()
     _remove_keys(settings)
-    typer.echo(f"The ledger in {home} was deleted.")
+    typer.echo(f"Удалено / the ledger in {home} was deleted.")
 
 
 def _remove_keys(settings: Settings) -> None:

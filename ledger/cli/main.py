@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, serving, verifying
-from ledger.cli.console import LedgerGroup
+from ledger.cli.console import LedgerGroup, example
 from ledger.cli.evidence import evidence_app
 from ledger.cli.importing import import_app
 from ledger.cli.rotating import log_app
@@ -21,23 +21,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.command()(serving.serve)
-app.command()(demo.demo)
-app.command()(keeping.token)
+app.command(epilog=example("ledger serve --port 9000"))(serving.serve)
+app.command(epilog=example("ledger demo --once"))(demo.demo)
+app.command(epilog=example("ledger token --office teacher --hours 8"))(keeping.token)
 app.add_typer(import_app, name="import")
-app.command()(reading.replay)
-app.command()(differing.diff)
-app.command()(reading.disclosures)
-app.command()(auditing.rebuild)
-app.command()(auditing.views)
-app.command()(auditing.audit)
-app.command()(verifying.verify)
+app.command(epilog=example("ledger replay OULAD:student-11391 --at 2000"))(reading.replay)
+app.command(epilog=example("ledger diff OULAD:student-11391 --from 2000 --to 3000"))(differing.diff)
+app.command(epilog=example("ledger disclosures OULAD:student-11391"))(reading.disclosures)
+app.command(epilog=example("ledger rebuild journals"))(auditing.rebuild)
+app.command(epilog=example("ledger views --json"))(auditing.views)
+app.command(epilog=example("ledger audit --json"))(auditing.audit)
+app.command(epilog=example("ledger verify --checkpoint checkpoint-of-last-year"))(verifying.verify)
 app.add_typer(evidence_app, name="evidence")
 app.add_typer(log_app, name="log")
 app.add_typer(witness_app, name="witness")
-app.command()(doctoring.doctor)
-app.command()(bench.bench)
-app.command()(keeping.migrate)
-app.command()(keeping.keygen)
-app.command()(keeping.reset)
-app.command()(keeping.version)
+app.command(epilog=example("ledger doctor --json"))(doctoring.doctor)
+app.command(epilog=example("ledger bench --rounds 3 --seconds 1"))(bench.bench)
+app.command(epilog=example("LEDGER_DATABASE_URL=postgresql://owner@db1/ledger ledger migrate"))(keeping.migrate)
+app.command(epilog=example("ledger keygen --log --origin school.example/ledger"))(keeping.keygen)
+app.command(epilog=example("ledger reset --yes"))(keeping.reset)
+app.command(epilog=example("ledger version"))(keeping.version)

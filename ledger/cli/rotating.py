@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.application.rotation import GRACE, retire_log_key, rotate_log_key
-from ledger.cli.console import LedgerGroup, out
+from ledger.cli.console import LedgerGroup, example, out
 from ledger.cli.session import ActorOption, opened, operator_id, with_ledger
 from ledger.policy.offices import Actor, Office
 
@@ -24,7 +24,7 @@ log_app = typer.Typer(
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the event.")]
 
 
-@log_app.command("rotate")
+@log_app.command("rotate", epilog=example('ledger log rotate --reason "Смена ключа раз в год"'))
 def rotate(reason: ReasonOption, actor: ActorOption = None) -> None:
     """Add a new key to the log's key file and record it; from then on both keys sign. Prints the new verifier key."""
     with opened() as base:
@@ -38,7 +38,7 @@ def rotate(reason: ReasonOption, actor: ActorOption = None) -> None:
     )
 
 
-@log_app.command("retire")
+@log_app.command("retire", epilog=example('ledger log retire c1f3be8d --reason "Смена ключа раз в год"'))
 def retire(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="The eight digits in the middle of a verifier key.")],
     reason: ReasonOption,

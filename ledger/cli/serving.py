@@ -80,12 +80,16 @@ def serve(
     ] = None,
     migrate: Annotated[bool, typer.Option(help="Bring the database up to date first (takes its owner).")] = True,
 ) -> None:
-    """Serve the API: workers, projector and sealer, watched over; Ctrl-C or SIGTERM stops everything."""
+    """Serve the API: workers, projector, sealer and dispatcher, watched over; Ctrl-C or SIGTERM stops everything."""
     settings = read_settings()
-    with door(settings, host, port) as entrance, opened(settings, migrating=migrate, process=SUPERVISOR) as base:
+    with (
+        door(settings, host, port) as entrance,
+        opened(settings, making=True, migrating=migrate, process=SUPERVISOR) as base,
+    ):
         load_token_key(settings)  # makes it once, before several workers look for it
         base.log_keys()
-        out.print(f"Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs). Ctrl-C stops everything.")
+        where = f"Реестр / Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs)."
+        out.print(f"{where} Ctrl-C останавливает всё / stops everything.")
         with watched(base, children(entrance, workers or settings.workers)) as (kept, url):
             if url is not None:
                 out.print(f"Metrics on {url}.")

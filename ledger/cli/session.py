@@ -36,12 +36,13 @@ SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 
 @contextmanager
 def opened(
-    settings: Settings | None = None, *, migrating: bool | None = None, process: str = "cli"
+    settings: Settings | None = None, *, making: bool = False, migrating: bool | None = None, process: str = "cli"
 ) -> Iterator[Foundation]:
     """Yields the foundation.
 
     Args:
         settings: from the environment unless given.
+        making: make an embedded ledger where there is none yet.
         process: what this process is called in its log.
         migrating: an embedded database is migrated on the way unless told otherwise; one on a server is not, because
             that takes its owner (`ledger migrate`, `ledger serve`).
@@ -51,10 +52,25 @@ def opened(
     """
     settings = settings or read_settings()
     configure(settings.log_level, settings.log_format, process=process)
+    if not making:
+        check_there(settings)
     if migrating is None:
         migrating = settings.database_url is None
     with foundation(settings, migrating=migrating, process=process) as base:
         yield base
+
+
+def check_there(settings: Settings) -> None:
+    """Refuses to look at a ledger that is not there: in a new one, made by a mistyped LEDGER_HOME, all would be well.
+
+    Raises:
+        SettingsError: the settings mean an embedded ledger, and there is none in the home.
+    """
+    if settings.database_url is None and not (settings.home / "postgres").is_dir():
+        raise SettingsError(
+            f"There is no ledger in {settings.home}.",
+            help="`ledger serve` or `ledger demo` makes one; LEDGER_HOME names the folder of another.",
+        )
 
 
 def with_ledger(base: Foundation, work: Callable[[Ledger], Awaitable[T]]) -> T:

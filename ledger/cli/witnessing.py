@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from ledger.cli.console import LedgerGroup, out
+from ledger.cli.console import LedgerGroup, example, out
 from ledger.errors import Conflict, NotProven, SettingsError
 from ledger.seal.note import COSIGNATURE, SignerKey, VerifierKey
 from ledger.settings import read_settings
@@ -23,7 +23,7 @@ witness_app = typer.Typer(
 KeyFile = Annotated[Path, typer.Option("--key-file", dir_okay=False, help="The witness's own key.")]
 
 
-@witness_app.command("keygen")
+@witness_app.command("keygen", epilog=example("ledger witness keygen witness.example/w1 --key-file witness.key"))
 def keygen(
     name: Annotated[str, typer.Argument(help="The witness's name for ever, such as `witness.example/w1`.")],
     key_file: KeyFile,
@@ -47,7 +47,10 @@ def keygen(
     out.print(str(signer.verifier), markup=False)
 
 
-@witness_app.command("serve")
+@witness_app.command(
+    "serve",
+    epilog=example('ledger witness serve --key-file witness.key --state witness.sqlite --log "$(cat log.vkey)"'),
+)
 def serve(
     key_file: KeyFile,
     state: Annotated[Path, typer.Option(dir_okay=False, help="SQLite file of what was vouched for: never lose it.")],

@@ -62,7 +62,7 @@ def test_altered_event_is_named_by_position_and_id(tiny: Imported, owner: psycop
         shown = tiny.cli.fails("audit")
         *findings, last = tiny.cli.fails("audit", "--json").lines
     assert f"events: position {position} (event {event_id}, marks.recorded" in shown.out
-    assert "Not equal." in shown.out
+    assert "NOT EQUAL." in shown.out
     assert not last["equal"]
     assert findings[0]["where"] == "events"
     assert findings[0]["record"].startswith(f"position {position} (event {event_id}")
@@ -116,7 +116,7 @@ def test_missing_and_invented_rows_are_named_and_a_rebuild_restores_the_view(
 def test_rebuild_of_all_views_leaves_them_equal_to_the_history(tiny: Imported) -> None:
     shown = tiny.cli.works("rebuild")
     for view in ("rosters", "journals", "portfolios", "retention", "disclosures"):
-        assert f"{view}: rebuilt up to position" in shown.out
+        assert f"{view}: перестроено / rebuilt up to position" in shown.out
     tiny.cli.works("audit")
 
 

@@ -53,3 +53,9 @@ def test_bad_settings_and_a_database_that_is_away_are_findings(cli: Cli) -> None
     told = _by_state(away.lines, "problem")
     assert set(told) == {"key file", "token key", "log key", "database"}
     assert "canary" not in away.out + away.err
+
+
+def test_mistyped_setting_is_a_warning_that_names_it_without_its_value(cli: Cli) -> None:
+    shown = cli.fails("doctor", "--json", LEDGER_WORKER="canary")
+    assert "LEDGER_WORKER" in _by_state(shown.lines, "warning")["settings"]
+    assert "canary" not in shown.out

@@ -6,6 +6,8 @@ import stat
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
+
 from ledger.api.tokens import TokenVerifier, load_token_key
 from ledger.bootstrap import foundation
 from ledger.policy.offices import Actor, Office
@@ -41,6 +43,12 @@ def test_bad_setting_is_named_without_its_value_and_nothing_is_started(cli: Cli)
     assert "LEDGER_PORT" in failed.err
     assert "LEDGER_TIMEZONE" in failed.err
     assert "canary" not in failed.err
+    assert list(cli.home.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["audit", "verify", "views", "rebuild"])
+def test_who_only_looks_makes_no_ledger_where_there_is_none(cli: Cli, command: str) -> None:
+    assert cli.fails(command).error == f"There is no ledger in {cli.home}."
     assert list(cli.home.iterdir()) == []
 
 
