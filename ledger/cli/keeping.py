@@ -105,7 +105,7 @@ def reset(
         )
     home = settings.home
     if not home.is_dir():
-        typer.echo(f"Ничего нет / there is nothing in {home}.")
+        typer.echo(f"Ничего нет. / There is nothing in {home}.")
         return
     if not yes:
         typer.confirm(f"Delete the ledger in {home} with its keys? It cannot be brought back.", abort=True)
