@@ -47,10 +47,6 @@ class Hasher:
         """Returns the search token of a value, for finding a row by what is sealed in it."""
         return self._digest(b"blind index", field.encode(), value.encode())
 
-    def derive(self, purpose: str) -> bytes:
-        """Returns a key for another purpose of the service, such as signing cursors."""
-        return self._digest(b"derived key", purpose.encode())
-
 
 def load_hasher(database: Database, keks: KeyEncryptionKeys, *, role: str = "writer") -> Hasher:
     """Returns the ledger's hasher; proves at the same time that the key-encryption key is the right one.

@@ -27,8 +27,6 @@ from ledger.streams.base import Context, Lanes, Proposal
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
 
-CHANNELS: tuple[str, ...] = ("api", "cli", "page")
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.application.webhooks.registered import RegisteredWebhook
 
-STATES: tuple[str, ...] = ("working", "failing", "given_up")
-
 
 @dataclass(frozen=True, slots=True)
 class WebhookShown:

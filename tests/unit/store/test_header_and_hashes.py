@@ -63,7 +63,6 @@ def _all(hasher: Hasher) -> list[bytes]:
         hasher.command(CLIENT, "text"),
         hasher.request(b"text"),
         hasher.blind_index("text", "text"),
-        hasher.derive("text"),
     ]
 
 
@@ -74,7 +73,7 @@ def test_hash_is_the_same_for_the_same_key_and_differs_for_another() -> None:
 
 def test_purposes_clients_and_fields_are_kept_apart() -> None:
     hasher = Hasher(bytes(32))
-    assert len(set(_all(hasher))) == 4
+    assert len(set(_all(hasher))) == len(_all(hasher)) == 3
     assert hasher.command(CLIENT, "key") != hasher.command(UUID(int=2), "key")
     assert hasher.blind_index("name", "ab") != hasher.blind_index("namea", "b")
 
