@@ -98,6 +98,8 @@ class OpenAccess(RecordingCommand):
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group = lanes.get(self.group_ref(course.state.group_id))
             leads = group is not None and group.state.class_teacher == actor.id
+            if len(self.students) == 1:  # named by who asks, perhaps; those of a page come from the views
+                student(lanes, self.students[0])
             return Relation(own, course.taught_by(actor.id, context.today), leads)
         if self.group_id is not None:
             group = existing(lanes, self.group_ref(self.group_id), "class group")

@@ -17,6 +17,7 @@ from ledger.application.disclose.differences import read_difference
 from ledger.application.disclose.gate import open_access
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.marks import read_period_marks
 from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.register import read_disclosures
@@ -178,6 +179,9 @@ async def test_what_does_not_exist_is_not_found_and_nothing_is_recorded(
         await list_students(desk.ledger, reads(), uuid4(), after=None, limit=50)
     with pytest.raises(NotFound):
         await find_student(desk.ledger, reads(), "register", "nobody")
+    for nobody in (uuid4(), desk.ledger.id, desk.group):
+        with pytest.raises(NotFound):
+            await read_period_marks(desk.ledger, reads(TEACHER), nobody, desk.course)
     assert owner.execute("SELECT count(*) FROM events").fetchone() == before
 
 
