@@ -306,7 +306,9 @@ def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
     }
 
 
-def reading(operation_id: str, summary: str, *answers: str, tagged: bool = False) -> dict[str, Any]:
+def reading(
+    operation_id: str, summary: str, *answers: str, tagged: bool = False, recorded: bool = False
+) -> dict[str, Any]:
     """Returns what describes a GET that reads.
 
     Args:
@@ -314,6 +316,7 @@ def reading(operation_id: str, summary: str, *answers: str, tagged: bool = False
         summary: in Russian and English.
         answers: names of answers.
         tagged: whether the answer has an ETag, and so If-None-Match a meaning.
+        recorded: whether it is what a command recorded, with the way to its receipt.
     """
     refs = [{"$ref": f"{REF}{name}"} for name in answers]
     schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
@@ -324,6 +327,8 @@ def reading(operation_id: str, summary: str, *answers: str, tagged: bool = False
         "response_model": None,
         "responses": {200: shown_as},
     }
+    if recorded:
+        shown_as["headers"] = {name: _RECORDED[name] for name in ("Ledger-Position", "Link")}
     if tagged:
         shown_as["headers"] = {"ETag": {"description": _ETAG, "schema": {"type": "string"}}}
         described["responses"][304] = dict(_NOT_MODIFIED)

@@ -17,7 +17,8 @@ router = a_router("commands")
 
 
 @router.get(
-    "/v1/commands/{key:path}", **reading("readCommand", "Что стало с запросом / What became of it", "CommandRecorded")
+    "/v1/commands/{key:path}",
+    **reading("readCommand", "Что стало с запросом / What became of it", "CommandRecorded", recorded=True),
 )
 async def get_command(request: Request, key: CommandKey) -> Response:
     """Что записано под своим ключом / What was recorded under one's own key; the body is that of the first answer."""
