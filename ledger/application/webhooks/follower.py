@@ -80,8 +80,7 @@ class Follower:
         async with self._progress.pool.connection() as connection:
             secrets = [await secret_of(connection, database, self._keks, webhook.id, one) for one in generations]
             with translated():
-                kept = [one.id for one in generations]
-                await connection.execute(database.bind(FORGET), (webhook.id, kept))
+                await connection.execute(database.bind(FORGET), (webhook.id, list(webhook.former)))
         self._secret, self._previous = secrets[0], secrets[1] if len(secrets) > 1 else ""
 
     def _secrets(self) -> list[str]:

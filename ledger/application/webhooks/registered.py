@@ -46,6 +46,7 @@ class RegisteredWebhook:
         secret: what it signs with; `previous` is the secret before.
         changed: position of its last event.
         resumed: position of its last resumption, 0 where there was none.
+        former: the secrets before those two. They are named one by one, since a newer one than these may be in use.
     """
 
     id: UUID
@@ -58,6 +59,7 @@ class RegisteredWebhook:
     changed: int
     previous: Generation | None = None
     resumed: int = 0
+    former: tuple[UUID, ...] = ()
 
     def wants(self, topic: str) -> bool:
         """Tells whether events of a topic are announced."""
@@ -115,7 +117,9 @@ class Registry:
             return
         known = replace(self.webhooks[entry.stream_id], changed=entry.position)
         if isinstance(event, WebhookSecretRotated):
-            known = replace(known, secret=Generation(entry.event_id, entry.recorded_at), previous=known.secret)
+            former = (*known.former, known.previous.id) if known.previous else ()
+            secret = Generation(entry.event_id, entry.recorded_at)
+            known = replace(known, secret=secret, previous=known.secret, former=former)
         elif isinstance(event, WebhookResumed):
             known = replace(known, resumed=entry.position)
         self.webhooks[entry.stream_id] = known

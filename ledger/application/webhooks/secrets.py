@@ -30,7 +30,7 @@ _INSERT = (
     "INSERT INTO {schema}.webhook_secrets (webhook_id, generation, epoch, wrapped) VALUES (%s, %s, %s, %s)"
     " ON CONFLICT DO NOTHING"
 )
-FORGET = "DELETE FROM {schema}.webhook_secrets WHERE webhook_id = %s AND generation <> ALL(%s::uuid[])"
+FORGET = "DELETE FROM {schema}.webhook_secrets WHERE webhook_id = %s AND generation = ANY(%s::uuid[])"
 
 
 def _name(webhook_id: UUID, generation: UUID) -> bytes:

@@ -17,10 +17,14 @@ from ledger.application.record.webhooks import RegisterWebhook, RemoveWebhook, R
 from ledger.application.webhooks import dispatcher as dispatching
 from ledger.application.webhooks import follower, progress
 from ledger.application.webhooks.dispatcher import Dispatcher
+from ledger.application.webhooks.registered import Registry
+from ledger.application.webhooks.sending import Sender
 from ledger.application.webhooks.shown import list_webhooks, look_at_webhooks, read_webhook_secret
 from ledger.errors import Forbidden, NotFound, Refused
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
+from ledger.store.keyring import Keyring
+from ledger.store.tail import Tail
 from tests.support.desk import DIRECTOR, Desk, reads
 from tests.support.proxy import Proxy
 from tests.support.receiver import TAKEN, Receiver, receiving
@@ -213,6 +217,37 @@ async def test_rotated_secret_signs_beside_the_old_one_for_a_day(
     await desk.enrols(1)
     await caught_up(desk)
     assert len(receiver.signatures[-1].split(" ")) == 1
+
+
+async def test_secret_that_was_shown_outlives_a_follower_that_has_not_heard_of_it(
+    desk: Desk, receiver: Receiver, owner: psycopg.Connection[Row]
+) -> None:
+    webhook_id = await registers(desk, receiver)
+
+    async def rotates() -> str:
+        await desk.does(RotateWebhookSecret(school=desk.school, webhook_id=webhook_id, reason="Проверка"))
+        return (await read_webhook_secret(desk.ledger, reads(), webhook_id)).secret
+
+    base, sender = desk.base, Sender(receiver.url, LOOPBACK)
+    registry = Registry(base.id, base.database, base.mapper, Keyring(base.keks))
+
+    async def loads_secrets() -> None:
+        told = progress.Progress(base.database, pool)
+        known = registry.webhooks[webhook_id]
+        await follower.Follower(known, "", told, base.keks, Tail(base.database), sender)._load_secrets()
+
+    async with base.database.pool("projector", 1) as pool:
+        await rotates()
+        async with pool.connection() as connection:
+            await registry.refresh(connection)
+        shown = await rotates()
+        await loads_secrets()
+        assert (await read_webhook_secret(desk.ledger, reads(), webhook_id)).secret == shown
+        async with pool.connection() as connection:
+            await registry.refresh(connection)
+        await loads_secrets()
+    assert (await read_webhook_secret(desk.ledger, reads(), webhook_id)).secret == shown
+    assert owner.execute("SELECT count(*) FROM webhook_secrets").fetchone() == (2,)  # and the one before
 
 
 async def test_removed_webhook_hears_nothing_and_leaves_no_secret(
