@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from ledger.application.doctor.rights import NEEDED
 from ledger.cli.main import app
 from ledger.settings import Settings
 
@@ -56,3 +57,8 @@ def test_every_link_leads_somewhere() -> None:
     for document in (ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (ROOT / target).exists(), target
+
+
+def test_production_names_every_role_that_the_service_works_as() -> None:
+    told = README[README.index("## Production") : README.index("## More")]
+    assert set(re.findall(r"_([a-z]+)`", told)) == set(NEEDED)
