@@ -54,9 +54,20 @@ def test_every_promise_names_tests_that_are_there() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for document in (ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (ROOT / target).exists(), target
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
+    assert len(documents) > 20
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_glossary_names_what_is_in_the_code() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ledger").rglob("*.py"))
+    rows = (ROOT / "docs" / "glossary" / "README.md").read_text(encoding="utf-8").splitlines()
+    names = [name for row in rows if row.startswith("|") for name in re.findall(r"`(\w+)`", row.split("|")[3])]
+    assert len(names) > 30
+    for name in names:
+        assert re.search(rf"\b{name}\b", code), name
 
 
 def test_production_names_every_role_that_the_service_works_as() -> None:
