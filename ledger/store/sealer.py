@@ -34,6 +34,7 @@ from ledger.telemetry.logs import get_logger
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from ledger.seal.note import SignerKey
     from ledger.store.anchor import Anchor
@@ -85,6 +86,8 @@ class Sealer:
         self._edge = LogEdge()
         self._sealed: Checkpoint | None = None
         """The checkpoint that this process knows to be the newest, after `recover`."""
+        self._begun: datetime | None = None
+        """When it began to run, by the database's clock."""
 
     @property
     def origin(self) -> str:
@@ -102,10 +105,14 @@ class Sealer:
         while not stop.is_set():
             try:
                 with translated(), self._database.connect("sealer") as connection:
+                    if self._begun is None:
+                        (self._begun,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
                         stop.wait(1.0)
                         continue
+                    # A new start may end an alarm; who only waited for the lead, or lost the connection, may not.
+                    self._check_alarm(connection, since=self._begun)
                     self._follow(connection, stop)
             except StoreUnavailable as error:
                 logger.warning("The sealer lost the database.", reason=error.detail)
@@ -130,15 +137,25 @@ class Sealer:
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     leads = bool(row and row[0])
                     if leads:
+                        self._check_alarm(connection)
                         self.recover(connection)
                 if leads:
                     self.seal(connection)
                     continue
-                row = connection.execute(self._database.bind("SELECT reason FROM {schema}.log_alarm")).fetchone()
-                if row is not None:
-                    raise HistoryAlarm(row[0], help=_LOOK)
+                self._check_alarm(connection)
                 time.sleep(POLL_S)
         return last
+
+    def _check_alarm(self, connection: psycopg.Connection[Row], *, since: datetime | None = None) -> None:
+        """Passes if no alarm stands, or none that was sounded after a time.
+
+        Raises:
+            HistoryAlarm: one does.
+        """
+        query = "SELECT reason FROM {schema}.log_alarm WHERE raised_at >= coalesce(%b::timestamptz, '-infinity')"
+        row = connection.execute(self._database.bind(query), (since,)).fetchone()
+        if row is not None:
+            raise HistoryAlarm(row[0], help=_LOOK)
 
     def _follow(self, connection: psycopg.Connection[Row], stop: threading.Event) -> None:
         try:
@@ -292,9 +309,7 @@ class Sealer:
         grown = self._edge.take_grown()
         levels, numbers = [level for level, _ in grown], [number for _, number in grown]
         with _alarming(), connection.transaction():
-            row = connection.execute(self._database.bind("SELECT reason FROM {schema}.log_alarm")).fetchone()
-            if row is not None:
-                raise HistoryAlarm(row[0], help=_LOOK)
+            self._check_alarm(connection)
             stored = newest(connection, self._database)
             if previous is not None and (stored.size if stored else 0) != previous.size:
                 raise _alarm("Another sealer has published a checkpoint of this log.")

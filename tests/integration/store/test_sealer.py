@@ -22,11 +22,12 @@ from ledger.store.anchor import Anchor
 from ledger.store.database import translated
 from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.store.log_files import load_nodes, newest
-from ledger.store.sealer import Sealer
+from ledger.store.sealer import LEADER, Sealer
 from tests.support.commands import Enrol, Mark, envelope
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from ledger.store.database import Database, Row
@@ -219,6 +220,40 @@ async def test_alarm_is_over_once_a_start_finds_everything_right(
     owner.execute("INSERT INTO log_alarm (reason) VALUES ('of before')")
     _seal_all(sealer, ledger_db)
     assert owner.execute("SELECT count(*) FROM log_alarm").fetchone() == (0,)
+
+
+async def test_alarm_is_not_over_because_another_host_leads_or_a_command_seals(
+    executor: CommandExecutor, ledger_db: Database, owner: psycopg.Connection[Row], anchor: Anchor, tmp_path: Path
+) -> None:
+    """One host finds the database set back; the other's file is older, so all alone it would find nothing wrong."""
+    await _record(executor, 5)
+    _seal_all(Sealer(ledger_db, [SIGNER], anchor), ledger_db)
+    anchor.write(bytes(Checkpoint(SIGNER.name, 500, b"\x01" * 32).signed_by(SIGNER)))
+    await _record(executor, 5)
+    size = owner.execute("SELECT max(size) FROM log_checkpoints").fetchone()
+    stop, waiting = threading.Event(), Sealer(ledger_db, [SIGNER], Anchor(tmp_path / "other host"))
+    with ledger_db.connect("sealer") as leader:
+        leader.execute(ledger_db.bind(LEADER))
+        running = asyncio.create_task(asyncio.to_thread(waiting.run, stop))
+        await until(waiting_since(waiting))
+        with pytest.raises(HistoryAlarm, match="500 have been published"):
+            Sealer(ledger_db, [SIGNER], anchor)._follow(leader, stop)
+    try:
+        with pytest.raises(HistoryAlarm, match="500 have been published"):
+            await asyncio.wait_for(running, 30)
+    finally:
+        stop.set()
+    with pytest.raises(HistoryAlarm, match="500 have been published"):
+        Sealer(ledger_db, [SIGNER], Anchor(tmp_path / "command")).catch_up()
+    assert owner.execute("SELECT max(size) FROM log_checkpoints").fetchone() == size
+    assert owner.execute("SELECT count(*) FROM log_alarm").fetchone() == (1,)
+
+
+def waiting_since(sealer: Sealer) -> Callable[[], Awaitable[bool]]:
+    async def begun() -> bool:
+        return sealer._begun is not None
+
+    return begun
 
 
 async def test_log_signed_by_another_key_is_not_continued(
