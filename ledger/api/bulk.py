@@ -138,11 +138,7 @@ class BulkAnswer(Response):
             async with aclosing(self._lines(receive)) as lines:
                 async for line in lines:
                     number += 1
-                    if number > MAX_LINES:
-                        raise TooManyLines(
-                            f"The request has more than {MAX_LINES} lines.",
-                            help="What was answered before this stands; send the rest in another request.",
-                        )
+                    _check_number(number)
                     clients.owe(self._actor.id, LINE_COST)
                     size = len(line) + OVERHEAD
                     await self._under_way.take(size)
@@ -166,6 +162,7 @@ class BulkAnswer(Response):
                 raise ClientDisconnect
             for line in lines.feed(message.get("body", b"")):
                 yield line
+            _check_number(lines.blank)  # nobody pays for them, so they must end, too
             more = message.get("more_body", False)
             await asyncio.sleep(0)  # others have their turn, too, where a client is faster than we are
         last = lines.end()
@@ -264,6 +261,14 @@ class BulkAnswer(Response):
             except TimeoutError:
                 raise ClientDisconnect from None
             self._unsent.give_back(len(piece))
+
+
+def _check_number(lines: int) -> None:
+    if lines > MAX_LINES:
+        raise TooManyLines(
+            f"The request has more than {MAX_LINES} lines.",
+            help="What was answered before this stands; send the rest in another request.",
+        )
 
 
 def _look_at(future: asyncio.Future[Recorded]) -> None:

@@ -28,6 +28,8 @@ class Lines:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.blank = 0
+        """How many blank lines were left out."""
         self._begun: list[bytes] = []
         self._size = 0
 
@@ -44,6 +46,8 @@ class Lines:
             self._begun, self._size = [], 0
             if line.strip():
                 yield line
+            else:
+                self.blank += 1
             self._begin(other)
 
     def end(self) -> bytes | None:

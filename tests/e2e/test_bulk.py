@@ -192,6 +192,12 @@ def test_more_lines_than_allowed_end_the_request(director: Api) -> None:
     assert (answers[-1]["status"], answers[-1]["code"]) == (413, "too-many-lines")
 
 
+def test_more_blank_lines_than_allowed_end_the_request(director: Api) -> None:
+    assert director.bulk(b"\n" * (MAX_LINES - 1)) == []
+    (answer,) = director.bulk(b" \n" * MAX_LINES)
+    assert (answer["status"], answer["code"]) == (413, "too-many-lines")
+
+
 def test_answers_come_while_the_request_is_still_being_sent(served: Served, director: Api, a_class: AClass) -> None:
     address = httpx.URL(served.url)
     token = director.http.headers["authorization"]
