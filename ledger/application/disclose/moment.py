@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ledger.aggregates.student.marks import MarkCorrected, MarkVoided, PeriodMarkCorrected
 from ledger.aggregates.student.record import StudentEnrolled
+from ledger.application.disclose.opening import check_recorded
 from ledger.errors import InvalidInput
 from ledger.projections.query import lowest
 from ledger.projections.retention.projection import happened_on
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.streams.base import LedgerEvent
 
-_LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 
 _TIME = "SELECT recorded_at FROM {schema}.events WHERE position = %s"
 
@@ -104,12 +104,8 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
         return Moment(position, as_of.effective_on)
     if as_of.known_at is not None:
         return Moment(await _number(ledger, _BY_TIME, {"time": as_of.known_at}), as_of.effective_on)
-    last = await _number(ledger, _LAST)
+    last = await check_recorded(ledger, as_of.position or 0)
     position = last if as_of.position is None else as_of.position
-    if not 0 <= position <= last:
-        raise InvalidInput(
-            f"Nothing has been recorded at position {position} yet.", help=f"The last position is {last}."
-        )
     return Moment(position, as_of.effective_on)
 
 
@@ -122,7 +118,7 @@ async def show_moment(ledger: Ledger, moment: Moment) -> MomentShown:
     return MomentShown(moment.position, row[0] if row else None, moment.effective_on)
 
 
-async def _number(ledger: Ledger, query: str, parameters: dict[str, object] | None = None) -> int:
+async def _number(ledger: Ledger, query: str, parameters: dict[str, object]) -> int:
     with translated():
         async with ledger.keys.connection() as connection:
             cursor = await connection.execute(ledger.database.bind(query), parameters, prepare=True)

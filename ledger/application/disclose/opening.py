@@ -9,7 +9,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from ledger.clock import utc_now
-from ledger.errors import Busy, Erased, UndisclosedAccess
+from ledger.errors import Busy, Erased, InvalidInput, UndisclosedAccess
 from ledger.projections.query import last_position, not_served, tracked, wait_for
 from ledger.projections.tables import TableStore
 from ledger.store.database import translated
@@ -44,6 +44,7 @@ async def snapshot(
 
     Raises:
         Busy: a view is behind, or is being made.
+        InvalidInput: nothing has been recorded at `min_position` yet, so that waiting would be in vain.
     """
     wanted = [view for view in ledger.views if view.name in views]
     names = sql.SQL(", ").join(
@@ -54,6 +55,7 @@ async def snapshot(
     lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
     with translated():
         if min_position:
+            await check_recorded(ledger, min_position)
             await wait_for(ledger.pool, ledger.database, wanted, min_position, ledger.settings.wait_seconds)
         try:
             async with ledger.pool.connection() as connection:
@@ -66,6 +68,22 @@ async def snapshot(
                     await connection.set_isolation_level(None)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise await _not_served(ledger, wanted) from None
+
+
+async def check_recorded(ledger: Ledger, position: int) -> int:
+    """Returns the last position recorded, if the one that somebody speaks of is not beyond it.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    with translated():
+        async with ledger.keys.connection() as connection:
+            last = await last_position(connection, ledger.database)
+    if not 0 <= position <= last:
+        raise InvalidInput(
+            f"Nothing has been recorded at position {position} yet.", help=f"The last position is {last}."
+        )
+    return last
 
 
 async def _not_served(ledger: Ledger, views: Sequence[View]) -> Busy:

@@ -150,10 +150,18 @@ async def test_read_waits_for_its_own_write_and_says_so_when_it_takes_too_long(d
 async def test_wait_that_is_vain_names_the_view_that_has_stopped(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     await desk.enrols(1)
     last = await desk.catches_up()
+    await desk.enrols(1)
     owner.execute("UPDATE tracking SET failed_position = %s, failure = 'x' WHERE view = 'journals'", (last,))
     with pytest.raises(Busy) as busy:
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=last + 1)
     assert "journals" in f"{busy.value.detail} {busy.value.help}"
+
+
+async def test_wait_for_what_nobody_has_recorded_is_refused_at_once(desk: Desk) -> None:
+    await desk.enrols(1)
+    last = await desk.catches_up()
+    with pytest.raises(InvalidInput, match=f"position {last + 1} yet. The last position is {last}"):
+        await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=last + 1)
 
 
 async def test_reads_before_the_first_projector_are_told_to_wait(desk: Desk) -> None:
