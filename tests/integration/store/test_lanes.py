@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ledger.aggregates.school import School
 from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.marks import PeriodMarkSet, StudentMarks
 from ledger.errors import Erased, InvalidInput, Unreadable
@@ -126,7 +127,9 @@ async def test_snapshot_that_cannot_be_saved_does_not_fail_the_command(
     assert owner.execute("SELECT count(*) FROM snapshots").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("change", ["algorithm = 9", "version = version + 1", "sealed = '\\x00'", "kind = 'school/1'"])
+@pytest.mark.parametrize(
+    "change", ["algorithm = 9", "version = version + 1", "sealed = '\\x00'", f"kind = '{School.shape()}'"]
+)
 async def test_altered_snapshot_is_not_believed(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row], load: Load, change: str
 ) -> None:
