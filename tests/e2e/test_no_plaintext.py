@@ -41,7 +41,7 @@ FOREIGN, KEY_NAME, LATIN = "snils-zq-77-canary", "klyuch-Tsyplukharkova-enrol", 
 CANARIES = (FAMILY, GIVEN, COMMENT, REASON, OFF_SCALE, AWARD, FOREIGN, KEY_NAME, LATIN)
 PLANTED = "Подсаднойканарейкин"
 
-pytestmark = pytest.mark.xdist_group("cli-long")
+pytestmark = pytest.mark.xdist_group("no-plaintext")  # one worker makes the ledger that is searched
 
 
 def spellings(text: str) -> dict[str, bytes]:

@@ -32,14 +32,14 @@ GROUPS = {
     "test_auditing.py": "short",
     "test_evidence.py": "short",
 }
-"""Two workers share the load; those in a group share its homes."""
+"""Files of one group share its homes, so they run in one worker; every other file is a group of its own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(f"cli-{GROUPS.get(item.path.name, 'long')}"))
+            item.add_marker(pytest.mark.xdist_group(f"cli-{GROUPS.get(item.path.name, item.path.stem)}"))
 
 
 @dataclass(frozen=True)
