@@ -35,6 +35,7 @@ GROUPS = {
 """Files of one group share its homes, so they run in one worker; every other file is a group of its own."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of its own, and after it they would be too late
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
