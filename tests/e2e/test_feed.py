@@ -173,8 +173,9 @@ async def test_ended_and_left_streams_leave_nothing_behind(
     assert f"id: {after}\n" in text
     monkeypatch.setattr(stream, "LIFE_S", 300)
     with director.http.stream("GET", "/v1/events", headers={"Accept": STREAM}) as answer:
-        next(answer.iter_lines())
-        assert streams.open == 1
+        lines = answer.iter_lines()  # held: a generator that is dropped closes the connection
+        next(lines)
+        await until(lambda: streams.open == 1)
     await until(lambda: streams.open == 0)
     monkeypatch.setattr(stream, "MAX_STREAMS", 0)
     full = director.http.get("/v1/events", headers={"Accept": STREAM})

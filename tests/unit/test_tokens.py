@@ -133,6 +133,7 @@ def test_ledger_on_a_server_wants_its_key_given(tmp_path: Path) -> None:
         OKPKey.generate_key("X25519").as_pem(private=True),
         KEY.as_pem(private=False),
     ],
+    ids=["nothing", "nonsense", "another curve", "another use", "public"],
 )
 def test_file_that_is_no_ed25519_private_key_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token.pem"

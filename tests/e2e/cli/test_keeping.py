@@ -79,6 +79,7 @@ def test_migrate_makes_the_ledger_and_then_has_nothing_to_do(cli: Cli) -> None:
 
 
 def test_version_and_help_need_no_ledger(cli: Cli) -> None:
+    assert cli.works("version") == cli.from_nothing("version")
     assert cli.works("version").out.startswith("ledger ")
     assert "import" in cli.works("--help").out
     assert list(cli.home.iterdir()) == []

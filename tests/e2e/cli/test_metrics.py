@@ -119,10 +119,13 @@ def test_no_label_names_anybody_or_has_endless_values(scraped: Scraped) -> None:
     assert words["process"] == PROCESSES
 
 
-def test_other_format_of_prometheus_is_valid_by_its_strict_parser(scraped: Scraped) -> None:
-    answer = httpx.get(scraped.url, headers={"Accept": "application/openmetrics-text; version=1.0.0"}, timeout=30)
-    assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    names = [family.name for family in strict_families(answer.text)]  # type: ignore[no-untyped-call]  # the library's
+async def test_other_format_of_prometheus_is_valid_by_its_strict_parser(scraped: Scraped) -> None:
+    def answer() -> httpx.Response:
+        return httpx.get(scraped.url, headers={"Accept": "application/openmetrics-text; version=1.0.0"}, timeout=30)
+
+    await until(lambda: "ledger_batch_events" in answer().text, seconds=PATIENCE_S)  # the workers have started
+    assert answer().headers["content-type"].startswith("application/openmetrics-text")
+    names = [family.name for family in strict_families(answer().text)]  # type: ignore[no-untyped-call]  # the library's
     assert len(names) == len(set(names))
     assert "ledger_batch_events" in names
 
