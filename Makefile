@@ -16,11 +16,12 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench test soak lint lint-api format reset lock clean $(VENV)
+.PHONY: help demo serve bench test coverage soak lint lint-api format reset lock clean $(VENV)
 
 help: ## Show the targets
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
 	@echo "make test            run the tests with branch coverage"
+	@echo "make coverage        the same, and the processes that tests start are traced too (the command line, workers)"
 	@echo "make lint            ruff, mypy --strict, import-linter, squawk"
 	@echo "make lint-api        redocly and spectral on the OpenAPI document (needs npm)"
 	@echo "make format          let ruff format and fix what it can"
@@ -64,6 +65,9 @@ test: $(STAMP) $(TOOLS_STAMP) ## Run the tests with branch coverage
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95
 	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
+
+coverage: ## Run the tests and trace the processes that they start as well
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(MAKE) test
 
 soak: $(STAMP) $(TOOLS_STAMP) ## Faults and load, seeded; each prints its seed and its figures
 	$(BIN)/pytest -n 0 -s -m soak $(PYTEST_ARGS)
