@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PORT ?=
 ONCE ?=
+ONLY ?=
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -26,7 +27,7 @@ help: ## Show the targets
 	@echo "make lint-api        redocly and spectral on the OpenAPI document (needs npm)"
 	@echo "make format          let ruff format and fix what it can"
 	@echo "make serve           serve the API (PORT=9000 instead of 8000)"
-	@echo "make bench           compare with the stock event store, both measured in one run"
+	@echo "make bench           compare with the stock event store, both measured in one run (ONLY=sealing_cost measures one figure)"
 	@echo "make soak            faults and load for an hour or more (PYTEST_ARGS='-k failover' for some of it)"
 	@echo "make reset           delete the data of the demo and start over"
 	@echo "make lock            write requirements/*.txt anew (UPGRADE=1 takes newer versions)"
@@ -57,8 +58,8 @@ demo: $(STAMP) ## Import the example class and serve it
 serve: $(STAMP) ## Serve the API
 	@exec $(BIN)/ledger serve $(if $(PORT),--port $(PORT))
 
-bench: $(STAMP) ## Compare with the stock event store
-	@exec $(BIN)/ledger bench
+bench: $(STAMP) ## Compare with the stock event store, and sealing with not sealing
+	@exec $(BIN)/ledger bench $(if $(ONLY),--only $(ONLY))
 
 test: $(STAMP) $(TOOLS_STAMP) ## Run the tests with branch coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)

@@ -6,14 +6,15 @@ import asyncio
 import os
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from psycopg import sql
 
 from ledger.application.record.oneroster.package import import_package
-from ledger.benchmarks import ours
+from ledger.benchmarks import ours, sealing
+from ledger.benchmarks.figures import Measurement
 from ledger.benchmarks.stock import StockBench
 from ledger.bootstrap import Foundation, open_ledger
 from ledger.ids import new_id
@@ -24,37 +25,15 @@ from ledger.store.migrate import migrate
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
 LESSON = 30
 
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One figure: medians of the rounds, and how far they spread (smallest to largest)."""
-
-    name: str
-    value: float
-    unit: str
-    stock: float | None
-    ratio: float | None
-    spread: tuple[float, float]
-    stock_spread: tuple[float, float] | None
-    rounds: int
-
-    def plain(self) -> dict[str, object]:
-        """Returns the figure as a line of `--json`."""
-        return {
-            "name": self.name,
-            "value": round(self.value, 1),
-            "unit": self.unit,
-            "stock": round(self.stock, 1) if self.stock is not None else None,
-            "ratio": round(self.ratio, 2) if self.ratio is not None else None,
-            "spread": [round(bound, 1) for bound in self.spread],
-            "stock_spread": [round(bound, 1) for bound in self.stock_spread] if self.stock_spread else None,
-            "rounds": self.rounds,
-        }
+STOCK = ("single_mark_64", "lesson_30")
+IMPORT = "import_full"
+FIGURES = (*STOCK, IMPORT, sealing.COST, sealing.RECEIPTS)
+"""Names of all figures, in the order in which they are measured."""
 
 
 def busy() -> float:
@@ -87,50 +66,75 @@ def drop(database: Database) -> None:
             connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
-def measure(base: Foundation, *, rounds: int, seconds: float, package: Path | None) -> Iterator[Measurement]:
+def measure(
+    base: Foundation,
+    *,
+    rounds: int,
+    seconds: float,
+    package: Path | None,
+    sealer: Sequence[str],
+    only: Collection[str] = FIGURES,
+) -> Iterator[Measurement]:
     """Yields each measurement as soon as it is made; what was made for it in the database is removed again.
 
     Args:
-        rounds: of ours and stock in turn.
+        rounds: of ours and what it is compared with in turn.
         seconds: of each side in each round.
         package: OneRoster package for `import_full`; None to leave it out.
+        sealer: the command of a sealer process (see `sealing.measure_sealing`).
+        only: names of the figures to measure.
     """
+    if wanted := set(STOCK) & set(only):
+        yield from _beside_stock(base, rounds, seconds, wanted)
+    if package is not None and IMPORT in only:
+        yield _import(base, package)
+    if wanted := {sealing.COST, sealing.RECEIPTS} & set(only):
+        ledger = fresh(base)
+        try:
+            yield from sealing.measure_sealing(ledger, sealer, rounds=rounds, seconds=seconds, wanted=wanted)
+        finally:
+            drop(ledger.database)
+
+
+def _beside_stock(base: Foundation, rounds: int, seconds: float, wanted: Collection[str]) -> list[Measurement]:
     ledger = fresh(base)
     stock_schema = f"{ledger.database.schema}_stock"
     with translated(), ledger.database.connect("owner") as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(stock_schema)))
     stock = StockBench(ledger.database.url, stock_schema)
     try:
-        yield from asyncio.run(_compare(ledger, stock, rounds, seconds))
+        return asyncio.run(_compare(ledger, stock, rounds, seconds, wanted))
     finally:
         stock.close()
         drop(ledger.database)
-    if package is not None:
-        yield _import(base, package)
 
 
-async def _compare(base: Foundation, stock: StockBench, rounds: int, seconds: float) -> list[Measurement]:
+async def _compare(
+    base: Foundation, stock: StockBench, rounds: int, seconds: float, wanted: Collection[str]
+) -> list[Measurement]:
+    found = []
     async with open_ledger(base) as ledger:
         world = await ours.build(ledger)
         course_id, work_id = world.courses[0]
         await ours.single_marks(ledger, world, 64, seconds / 2)  # warms caches and plans
 
-        single = await _rounds(
-            "single_mark_64",
-            rounds,
-            lambda: ours.single_marks(ledger, world, 64, seconds),
-            [lambda: stock.single_marks(64, seconds, course_id, work_id)],
-        )
-        lesson = await _rounds(
-            "lesson_30",
-            rounds,
-            lambda: ours.lessons(ledger, world, 8, seconds, LESSON),
-            [
-                lambda: stock.lessons(1, seconds, course_id, work_id, LESSON),
-                lambda: stock.lessons(8, seconds, course_id, work_id, LESSON),
-            ],
-        )
-    return [single, lesson]
+        ways: dict[str, tuple[Callable[[], Awaitable[float]], list[Callable[[], float]]]] = {
+            "single_mark_64": (
+                lambda: ours.single_marks(ledger, world, 64, seconds),
+                [lambda: stock.single_marks(64, seconds, course_id, work_id)],
+            ),
+            "lesson_30": (
+                lambda: ours.lessons(ledger, world, 8, seconds, LESSON),
+                [
+                    lambda: stock.lessons(1, seconds, course_id, work_id, LESSON),
+                    lambda: stock.lessons(8, seconds, course_id, work_id, LESSON),
+                ],
+            ),
+        }
+        for name, (mine, stocks) in ways.items():
+            if name in wanted:
+                found.append(await _rounds(name, rounds, mine, stocks))
+    return found
 
 
 async def _rounds(
@@ -146,7 +150,14 @@ async def _rounds(
     best = max(theirs, key=statistics.median)
     value, other = statistics.median(own), statistics.median(best)
     return Measurement(
-        name, value, "events/s", other, value / other, (min(own), max(own)), (min(best), max(best)), rounds
+        name,
+        value,
+        "events/s",
+        (min(own), max(own)),
+        rounds,
+        other=other,
+        other_spread=(min(best), max(best)),
+        ratio=value / other,
     )
 
 
@@ -159,7 +170,7 @@ def _import(base: Foundation, path: Path) -> Measurement:
         value = events / (time.perf_counter() - began)
     finally:
         drop(ledger.database)
-    return Measurement("import_full", value, "events/s", None, None, (value, value), None, 1)
+    return Measurement(IMPORT, value, "events/s", (value, value), 1)
 
 
 async def _import_package(base: Foundation, path: Path) -> int:

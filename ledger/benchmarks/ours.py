@@ -72,23 +72,46 @@ async def build(ledger: Ledger) -> World:
     return World(actor, day, courses, [command.student_id for command in enrolments])
 
 
-async def single_marks(ledger: Ledger, world: World, producers: int, seconds: float) -> float:
-    """Returns events per second of producers that record one mark each at a time, each with its own key."""
+def a_mark(ledger: Ledger, world: World, chooser: random.Random) -> RecordMark:
+    """Returns the command that records a mark of somebody in some course."""
+    course_id, work_id = chooser.choice(world.courses)
+    return RecordMark(
+        school=ledger.id,
+        course_id=course_id,
+        student_id=chooser.choice(world.students),
+        work_id=work_id,
+        value="5",
+        effective_on=world.day,
+    )
+
+
+async def single_marks(
+    ledger: Ledger,
+    world: World,
+    producers: int,
+    seconds: float,
+    acknowledged: Callable[[int], None] | None = None,
+) -> float:
+    """Returns events per second of producers that record one mark each at a time, each with its own key.
+
+    Args:
+        acknowledged: called with the position of each mark as soon as it is answered.
+    """
 
     async def produce(chooser: random.Random) -> int:
-        course_id, work_id = chooser.choice(world.courses)
-        command = RecordMark(
-            school=ledger.id,
-            course_id=course_id,
-            student_id=chooser.choice(world.students),
-            work_id=work_id,
-            value="5",
-            effective_on=world.day,
-        )
+        command = a_mark(ledger, world, chooser)
         recorded = await record(ledger, command, Request(world.actor, key=new_id().hex, content=b"mark"))
+        if acknowledged is not None:
+            acknowledged(recorded.position)
         return recorded.count
 
     return await _run(producers, seconds, produce)
+
+
+async def one_mark(ledger: Ledger, world: World) -> int:
+    """Records one mark and returns its position, which is the last where nobody else records."""
+    command = a_mark(ledger, world, random.Random(0))  # noqa: S311 - choosing students for a measurement
+    return (await record(ledger, command, Request(world.actor))).position
 
 
 async def lessons(ledger: Ledger, world: World, producers: int, seconds: float, size: int) -> float:
