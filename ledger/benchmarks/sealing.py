@@ -1,7 +1,7 @@
 """What the seal costs those who record, and how soon their receipts are there.
 
-The sealer is the service's own process beside the one that records, as in service. What it seals is a ledger of its own,
-with a key made for it and without the witnesses of the settings: they must not be asked about a log that is thrown away.
+The sealer is the service's own process beside the one that records, as in service. It seals a ledger of its own, with a
+key made for it and without the witnesses of the settings: they must not be asked about a log that is thrown away.
 """
 
 from __future__ import annotations
