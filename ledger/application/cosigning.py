@@ -2,11 +2,16 @@
 
 One thread a witness, so that a slow one holds up neither sealing nor the others. A checkpoint that was overtaken while
 a witness did not answer is never sent: the newest one vouches for all before it. What a witness says is verified before
-it is stored; a witness that knows more of the log than the database does is an alarm, because then history was cut off.
+it is stored.
+
+That a witness says that it knows another history (409 with a size that the log has not reached, or 422) proves nothing,
+since the protocol has no signature for it: a broken witness could stop the log. So it is that witness's trouble, kept
+in the database and shown until the witness vouches again or an operator has looked into it (`store/log_troubles.py`).
 """
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +26,7 @@ from ledger.seal.strict import read_number
 from ledger.seal.witness import SIZE_TYPE, Request, Verdict, read_cosignature
 from ledger.store.database import translated
 from ledger.store.log_files import load_nodes, newest
-from ledger.store.sealer import sound_seal_alarm
+from ledger.store.log_troubles import end_trouble, note_trouble
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 ANSWER_S = 10.0
 MAX_ANSWER = 64 * 1024
+TRIES = 3
+"""Questions in one step: each is another only because the witness named a size that its log does have."""
 
 _KNOWN = "SELECT coalesce(max(size), 0) FROM {schema}.log_cosignatures WHERE witness = %b"
 _KEEP = "INSERT INTO {schema}.log_cosignatures (size, witness, line) VALUES (%b, %b, %b) ON CONFLICT DO NOTHING"
@@ -102,6 +109,10 @@ def _usable(url: str) -> bool:
         return False
 
 
+class Contradicted(NotProven):
+    """A witness says that what it knows of the log is not what the database has, and shows no proof."""
+
+
 class Cosigning:
     """Follows the checkpoints for one witness; belongs to one thread."""
 
@@ -125,47 +136,67 @@ class Cosigning:
                                 stop.wait(LOOK_S)
                             pause = FIRST_PAUSE_S
                 except (StoreUnavailable, NotProven, httpx.HTTPError) as error:
-                    logger.warning(
-                        "A witness does not vouch.", witness=self._witness.key.name, reason=type(error).__name__
-                    )
+                    reason = error.detail if isinstance(error, Contradicted) else type(error).__name__
+                    level = logging.ERROR if isinstance(error, Contradicted) else logging.WARNING
+                    logger.log(level, "A witness does not vouch.", witness=self._witness.key.name, reason=reason)
                     stop.wait(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def step(self, connection: psycopg.Connection[Row], client: httpx.Client) -> bool:
-        """Asks for the newest checkpoint's cosignature if it is missing; tells whether anything was asked.
+        """Asks for the newest checkpoint's cosignature if it is missing; tells whether the witness has vouched.
 
         Raises:
-            NotProven: the answer is not the witness's. HistoryAlarm: it knows more of the log than the database.
+            Contradicted: it says that it knows another history; that is noted. NotProven: its answer is not its own.
             httpx.HTTPError: there is no answer, or one that says that it cannot vouch.
         """
-        stored = newest(connection, self._database)
         if self._vouched is None:
             row = connection.execute(self._database.bind(_KNOWN), (str(self._witness.key),)).fetchone()
             self._vouched = self._known = int(row[0]) if row else 0
-        if stored is None or stored.size == self._vouched:
-            return False
-        status, kind, body = self._ask(connection, client, stored)
-        if status == Verdict.CONFLICT and kind.startswith(SIZE_TYPE):
+        status = 0
+        for _ in range(TRIES):
+            stored = newest(connection, self._database)
+            if stored is None or stored.size == self._vouched:
+                return False
+            status, kind, body = self._ask(connection, client, stored)
+            if status == Verdict.COSIGNED:
+                self._keep(connection, stored, body)
+                return True
+            if status == Verdict.UNPROVEN:
+                raise self._contradicted(connection, _another(self._known))
+            if status != Verdict.CONFLICT or not kind.startswith(SIZE_TYPE):
+                break
             known = read_number(body.decode("ascii", "replace").removesuffix("\n"), "size that the witness knows")
             # While it was asked, the log may have grown and another host's question have come first.
             there = newest(connection, self._database)
             if known > (there.size if there else 0):
-                raise sound_seal_alarm(
-                    connection,
-                    self._database,
-                    f"The witness {self._witness.key.name} has vouched for {known} events; the log has {stored.size}.",
-                )
+                raise self._contradicted(connection, f"it has vouched for {known} events; there are not so many")
+            if known == self._known:
+                raise self._contradicted(connection, _another(known))
             self._known = known
-            return True
-        if status != Verdict.COSIGNED:
-            message = f"HTTP status {status}"
-            raise httpx.ProtocolError(message)
+        message = f"HTTP status {status}"
+        raise httpx.ProtocolError(message)
+
+    def _contradicted(self, connection: psycopg.Connection[Row], said: str) -> Contradicted:
+        """Notes what the witness says, for everybody and across restarts, and returns it for raising."""
+        told = f"The witness {self._witness.key.name} says: {said}."
+        note_trouble(connection, self._database, str(self._witness.key), told)
+        return Contradicted(told, help="It shows no proof. Ask for the checkpoint that it signed; see docs/log.md.")
+
+    def _keep(self, connection: psycopg.Connection[Row], stored: StoredCheckpoint, body: bytes) -> None:
+        """Keeps a cosignature after verifying it; whatever the witness said before is over with it.
+
+        Raises:
+            NotProven: it is not the witness's.
+        """
+        witness = str(self._witness.key)
         line, _ = read_cosignature(body, parse_note(stored.note).text, self._witness.key)
-        parameters = (stored.size, str(self._witness.key), line.line().encode())
-        connection.execute(self._database.bind(_KEEP), parameters)
-        connection.execute(self._database.bind("NOTIFY {schema}_log"))
+        with connection.transaction():
+            connection.execute(self._database.bind(_KEEP), (stored.size, witness, line.line().encode()))
+            over = end_trouble(connection, self._database, witness)
+            connection.execute(self._database.bind("NOTIFY {schema}_log"))
+        if over:
+            logger.info("A witness that contradicted the log vouches for it.", witness=self._witness.key.name)
         self._vouched = self._known = stored.size
-        return True
 
     def _ask(
         self, connection: psycopg.Connection[Row], client: httpx.Client, stored: StoredCheckpoint
@@ -182,3 +213,7 @@ class Cosigning:
                     message = "The answer is too long."
                     raise httpx.ProtocolError(message)
             return answer.status_code, answer.headers.get("content-type", ""), body
+
+
+def _another(size: int) -> str:
+    return f"the log does not continue the {size} events for which it has vouched"

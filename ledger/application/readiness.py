@@ -12,6 +12,7 @@ from ledger.errors import LedgerError
 from ledger.projections.query import last_position
 from ledger.projections.states import read_states
 from ledger.store.database import translated
+from ledger.store.log_troubles import SEALER, SELECT_TROUBLES, troubles_from
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
@@ -64,7 +65,7 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
     try:
         async with asyncio.timeout(PATIENCE_S):
             last, states = await _states(ledger)
-            seal = await _look_at_the_seal(ledger, last)
+            seal, *witnesses = await _look_at_the_seal(ledger, last)
             webhooks = await _look_at_webhooks(ledger, last)
     except TimeoutError:
         return [Part("database", ready=False, reason="The database does not answer in time."), recording]
@@ -74,6 +75,7 @@ async def read_readiness(ledger: Ledger) -> list[Part]:
         Part("database", ready=True, position=last),
         recording,
         seal,
+        *witnesses,
         *(_part(state, ledger.settings.lag_limit) for state in states),
         *webhooks,
     ]
@@ -97,8 +99,12 @@ async def _look_at_webhooks(ledger: Ledger, last: int) -> list[Part]:
     ]
 
 
-async def _look_at_the_seal(ledger: Ledger, last: int) -> Part:
-    """Returns how far the log is; not ready after an alarm, which says that history was altered."""
+async def _look_at_the_seal(ledger: Ledger, last: int) -> list[Part]:
+    """Returns how far the log is, and each witness that contradicts it.
+
+    It is not ready after an alarm, or while a sealer refuses to start. What a witness says is told and changes nothing:
+    else a broken one could take the ledger out of service.
+    """
     with translated():
         async with ledger.pool.connection(PATIENCE_S) as connection:
             cursor = await connection.execute(
@@ -108,8 +114,14 @@ async def _look_at_the_seal(ledger: Ledger, last: int) -> Part:
                 )
             )
             row = await cursor.fetchone()
+            rows = await (await connection.execute(ledger.database.bind(SELECT_TROUBLES))).fetchall()
     reason, size = row or (None, 0)
-    return Part("seal", reason is None, reason or "", size, max(last - size, 0))
+    troubles = troubles_from(rows)
+    reason = reason or next((trouble.said for trouble in troubles if trouble.name == SEALER), "")
+    return [
+        Part("seal", not reason, reason, size, max(last - size, 0)),
+        *(Part(f"witness {name}", ready=True, reason=said) for name, said in troubles if name != SEALER),
+    ]
 
 
 def _part(state: ViewState, limit: int) -> Part:

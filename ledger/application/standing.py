@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from ledger.errors import LedgerError
 from ledger.projections.tracking import Tracking
 from ledger.store.database import translated
+from ledger.store.log_troubles import read_troubles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +33,8 @@ class Standing:
     views: Mapping[str, Tracked]
     sealed: int
     alarmed: bool
+    troubles: tuple[str, ...] = ()
+    """Who contradicts the log without proof (a witness), or does not start (the sealer)."""
 
 
 def read_standing(database: Database, views: Iterable[View]) -> Standing:
@@ -52,11 +55,13 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
                 " EXISTS (SELECT FROM {schema}.log_alarm)"
             )
         ).fetchone()
+        troubles = tuple(trouble.name for trouble in read_troubles(connection, database))
     sealed, alarmed = seal or (0, False)
     versions = {view.name: view.version for view in views}
     own = [row for row in rows if versions.get(row.view) == row.version]
     made = {row.view: row for row in own if row.shadow}
-    return Standing(last[0] if last else 0, made | {row.view: row for row in own if not row.shadow}, sealed, alarmed)
+    served = {row.view: row for row in own if not row.shadow}
+    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles)
 
 
 class HistoryCollector(Collector):
@@ -89,13 +94,20 @@ class HistoryCollector(Collector):
         )
         sealed = GaugeMetricFamily("ledger_sealed_events", "Events under the newest checkpoint.")
         alarm = GaugeMetricFamily("ledger_seal_alarm", "1 after the history contradicted what was signed.")
+        trouble = GaugeMetricFamily(
+            "ledger_log_trouble",
+            "1 while a witness contradicts the log without proof, or the sealer refuses to start.",
+            labels=["source"],
+        )
         up.add_metric([], float(standing is not None))
         if standing is not None:
             sealed.add_metric([], standing.sealed)
             alarm.add_metric([], standing.alarmed)
+            for source in standing.troubles:
+                trouble.add_metric([source], 1)
             last.add_metric([], standing.position)
             for name, view in standing.views.items():
                 position.add_metric([name], view.position)
                 lag.add_metric([name], max(standing.position - view.position, 0))
                 failed.add_metric([name], view.failed_position or 0)
-        return [up, last, position, lag, failed, sealed, alarm]
+        return [up, last, position, lag, failed, sealed, alarm, trouble]

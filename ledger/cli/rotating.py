@@ -1,4 +1,7 @@
-"""`ledger log`: changing the key that signs the log. Needs the key file, so its owner does it."""
+"""`ledger log`: changing the key that signs the log, and what only an operator may say of it.
+
+Most of it needs the key file, so its owner does it.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,23 @@ import typer
 from ledger.application.rotation import GRACE, retire_log_key, rotate_log_key
 from ledger.cli.console import LedgerGroup, example, out
 from ledger.cli.session import ActorOption, opened, operator_id, with_ledger
+from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
+from ledger.store.log_troubles import settle_trouble
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.bootstrap import Foundation
 
+logger = get_logger(__name__)
+
 log_app = typer.Typer(
-    cls=LedgerGroup, no_args_is_help=True, help="Change the key that signs the log.", pretty_exceptions_enable=False
+    cls=LedgerGroup,
+    no_args_is_help=True,
+    help="Look after the log: its keys and what contradicts it.",
+    pretty_exceptions_enable=False,
 )
 
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the event.")]
@@ -54,6 +65,20 @@ def retire(
             base, lambda ledger: retire_log_key(ledger, path, _operator(base, actor), key_id, reason, grace=grace)
         )
     out.print(f"Больше не подписывает / signs nothing any more: {key}", markup=False, soft_wrap=True)
+
+
+@log_app.command("dismiss", epilog=example('ledger log dismiss witness.example/w1 --reason "Диск свидетеля сломан"'))
+def dismiss(
+    witness: Annotated[str, typer.Argument(metavar="WITNESS", help="The witness's name, as `/readyz` tells it.")],
+    reason: Annotated[str, typer.Option(help="What you found out; it is kept.")],
+) -> None:
+    """Say that what a witness claims against the log was looked into; it is shown no more until it claims another."""
+    with opened() as base, base.database.connect("sealer") as connection:
+        said = settle_trouble(connection, base.database, witness, reason)
+    if said is None:
+        raise NotFound(f"The witness {witness} claims nothing.", help="`/readyz` names those that do.")
+    logger.warning("What a witness claims against the log was dismissed.", witness=witness, said=said)
+    out.print(f"Рассмотрено / looked into: {said}", markup=False, soft_wrap=True)
 
 
 def _operator(base: Foundation, actor: UUID | None) -> Actor:

@@ -87,7 +87,7 @@ def _watch() -> None:
 def _seal(base: Foundation, stop: threading.Event) -> None:
     """Seals, and asks the witnesses meanwhile."""
     asking = [
-        threading.Thread(target=_until_alarm, args=(cosigning.run, stop), name=f"witness-{number}")
+        threading.Thread(target=cosigning.run, args=(stop,), name=f"witness-{number}")
         for number, cosigning in enumerate(base.cosigning(), 1)
     ]
     for thread in asking:

@@ -336,14 +336,6 @@ class Sealer:
         return entries
 
 
-def sound_seal_alarm(connection: psycopg.Connection[Row], database: Database, detail: str) -> HistoryAlarm:
-    """Notes the alarm where `/readyz` and the sealer see it, and returns it for raising."""
-    alarm = _alarm(detail)
-    logger.critical(alarm.detail, help=alarm.help)
-    connection.execute(database.bind(_ALARM), (alarm.detail,))
-    return alarm
-
-
 @contextmanager
 def _alarming() -> Iterator[None]:
     """Turns what cannot be proven, and what the log's own triggers refuse, into an alarm."""

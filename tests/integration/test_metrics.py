@@ -126,6 +126,7 @@ async def test_views_and_their_failures_are_counted(desk: Desk) -> None:
     assert shown["ledger_view_failed_position", "journals"] == failed
     assert shown["ledger_view_failed_position", "rosters"] == 0
     assert (shown["ledger_sealed_events", None], shown["ledger_seal_alarm", None]) == (0, 0)
+    assert ("ledger_log_trouble", None) not in shown
     with desk.base.database.connect("owner") as owner:
         owner.execute("INSERT INTO log_alarm (reason) VALUES ('The log does not continue what was signed.')")
     assert read_standing(desk.base.database, desk.base.views).alarmed

@@ -13,6 +13,7 @@ from ledger.seal.note import parse_note, verified_by
 from ledger.store.anchor import Anchor
 from ledger.store.log_files import SELECT_CHECKPOINT, newest
 from ledger.store.log_keys import is_adding, read_log_keys, read_retired
+from ledger.store.log_troubles import SEALER, read_troubles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +48,15 @@ def check_seal(connection: psycopg.Connection[Row], database: Database) -> Itera
     """Yields whether the sealer runs, keeps up, and has met nothing that contradicts what was signed."""
     with database.connect("sealer") as reading:
         row = reading.execute(_STANDING).fetchone()
+        refuses = [said for name, said in read_troubles(reading, database) if name == SEALER]
     reason, size, last, waits = row or (None, 0, 0, None)
     key = "((1279543122::bigint << 32) | (%(role)s::regrole::oid::bigint & 4294967295))"
     led = held(connection, key, role=f"{database.schema}_sealer")
     if reason is not None:
         todo = "The history contradicts what was signed. Keep everything as it is; docs/log.md says what to do."
         yield problem("seal", reason, todo)
+    elif refuses:
+        yield problem("seal", refuses[0], "See docs/log.md, `ledger log anchor`.")
     elif size < last and not led:
         said = f"{last - size:,} events are not sealed, and no sealer runs."
         yield problem("seal", said, "Start `ledger serve`, or see in its log why the sealer does not run.")
@@ -141,7 +145,12 @@ def _no_anchor(stored: StoredCheckpoint | None, settings: Settings) -> Iterator[
 
 
 def check_witnesses(database: Database, settings: Settings) -> Iterator[Finding]:
-    """Yields which witnesses do not vouch, and whether enough do for receipts to be handed out."""
+    """Yields which witnesses contradict the log or do not vouch, and whether enough do for receipts."""
+    with database.connect("sealer") as reading:
+        contradicting = {name: said for name, said in read_troubles(reading, database) if name != SEALER}
+    for said in contradicting.values():
+        todo = "Ask for the checkpoint that it signed: `ledger verify --checkpoint` decides; docs/log.md says how."
+        yield problem("witnesses", said, todo)
     witnesses = read_witnesses(settings.witness_file)
     if not witnesses:
         if settings.witness_quorum:
@@ -153,14 +162,15 @@ def check_witnesses(database: Database, settings: Settings) -> Iterator[Finding]
     silent: list[Finding] = []
     with database.connect("sealer") as reading:
         for witness in witnesses:
+            if witness.key.name in contradicting:
+                continue
             row = reading.execute(_VOUCHED, (str(witness.key),)).fetchone()
             since = reading.execute(_SINCE, (row[0] if row else 0,)).fetchone()
             if since and (since[0] or 0) > SILENT_S:
                 said = f"{witness.key.name} has not vouched for {since[0] / 60:.0f} minutes."
                 silent.append(warning("witnesses", said, "Ask who runs it; the sealer's log says what it answers."))
-    if len(witnesses) - len(silent) < settings.witness_quorum:
-        said = (
-            f"{len(witnesses) - len(silent)} of {settings.witness_quorum} witnesses vouch: newer events get no receipt."
-        )
+    vouch = sum(witness.key.name not in contradicting for witness in witnesses) - len(silent)
+    if vouch < settings.witness_quorum:
+        said = f"{vouch} of {settings.witness_quorum} witnesses vouch: newer events get no receipt."
         yield problem("witnesses", said, "Bring the silent ones back, or lower LEDGER_WITNESS_QUORUM and say so.")
-    yield from silent or [ok("witnesses", f"{len(witnesses)} vouch")]
+    yield from silent or ([ok("witnesses", f"{vouch} vouch")] if vouch else [])

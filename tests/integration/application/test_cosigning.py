@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from starlette.responses import Response
 
 from ledger.api.server import listen
 from ledger.api.witness import Witness, create_witness
-from ledger.application.cosigning import Cosigning, WitnessAddress, read_witnesses
+from ledger.application.cosigning import Contradicted, Cosigning, WitnessAddress, read_witnesses
 from ledger.application.log import read_checkpoint, read_receipt
-from ledger.errors import Busy, HistoryAlarm, NotProven, SettingsError
+from ledger.application.readiness import read_readiness
+from ledger.application.standing import read_standing
+from ledger.errors import Busy, NotProven, SettingsError
 from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.merkle import root
 from ledger.seal.note import COSIGNATURE, SignerKey
 from ledger.seal.proof import parse_receipt
-from ledger.seal.witness import Known
+from ledger.seal.witness import SIZE_TYPE, Known
 from ledger.store.anchor import Anchor
 from ledger.store.log_files import newest
+from ledger.store.log_troubles import read_troubles, settle_trouble
 from ledger.store.sealer import Sealer
 from ledger.store.witness_state import WitnessState
 from tests.support.log import SIGNER, an_entry, nodes_of
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ledger.store.log_troubles import Trouble
     from tests.support.desk import Desk
 
 ONE = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
@@ -39,10 +46,10 @@ TWO = SignerKey("witness.example/w2", COSIGNATURE, b"\x08" * 32)
 
 
 @contextmanager
-def serving(witness: Witness) -> Iterator[str]:
+def serving(app: FastAPI) -> Iterator[str]:
     """Serves a witness on a free port beside the block."""
     with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_witness(witness), access_log=False, log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -60,13 +67,24 @@ def seal(desk: Desk, folder: Path) -> None:
     Sealer(desk.base.database, [SIGNER], Anchor(folder / "anchor")).catch_up()
 
 
+def sealed(desk: Desk) -> int:
+    with desk.base.database.connect("reader") as connection:
+        stored = newest(connection, desk.base.database)
+    return stored.size if stored else 0
+
+
+def claims(desk: Desk) -> list[Trouble]:
+    with desk.base.database.connect("reader") as connection:
+        return read_troubles(connection, desk.base.database)
+
+
 def step(desk: Desk, cosigning: Cosigning) -> bool:
     with desk.base.database.connect("sealer") as connection, httpx.Client() as client:
         return cosigning.step(connection, client)
 
 
 async def test_witness_vouches_for_each_new_checkpoint_once(desk: Desk, tmp_path: Path) -> None:
-    with serving(a_witness(ONE, tmp_path)) as url:
+    with serving(create_witness(a_witness(ONE, tmp_path))) as url:
         cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
         assert not await asyncio.to_thread(step, desk, cosigning)
         for _ in range(3):
@@ -87,36 +105,94 @@ async def test_cosignature_that_was_lost_on_the_way_is_asked_for_again(desk: Des
         stored = newest(connection, desk.base.database)
     assert stored is not None
     assert witness.state.replace(SIGNER.name, Known(), Known(stored.size, stored.root), stored.note)
-    with serving(witness) as url:
+    with serving(create_witness(witness)) as url:
         cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
-        assert await asyncio.to_thread(step, desk, cosigning)  # told that the witness knows this size
-        assert await asyncio.to_thread(step, desk, cosigning)
+        assert await asyncio.to_thread(step, desk, cosigning)  # told that the witness knows this size, it asks again
         assert not await asyncio.to_thread(step, desk, cosigning)
     assert open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
 
 
-async def test_witness_that_knows_more_than_the_database_is_an_alarm(desk: Desk, tmp_path: Path) -> None:
-    witness = a_witness(ONE, tmp_path)
+async def test_what_a_witness_claims_without_proof_stops_nothing_and_is_shown_until_it_vouches(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """The witness has seen 499 events of the log, it says; nobody can tell from that who is right."""
+    witness, address = a_witness(ONE, tmp_path), partial(WitnessAddress, key=ONE.verifier)
     seal(desk, tmp_path)
     entries = [an_entry(position) for position in range(1, 500)]
     assert witness.state.replace(SIGNER.name, Known(), Known(499, root(nodes_of(entries), 499)), b"note")
-    with serving(witness) as url:
-        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
-        with pytest.raises(HistoryAlarm, match="has vouched for 499 events"):
+    with serving(create_witness(witness)) as url:
+        cosigning = Cosigning(desk.base.database, address(url))
+        with pytest.raises(Contradicted, match="it has vouched for 499 events; there are not so many"):
             await asyncio.to_thread(step, desk, cosigning)
-    await desk.enrols(1)
-    sealer = Sealer(desk.base.database, [SIGNER], Anchor(tmp_path / "anchor"))
-    with desk.base.database.connect("sealer") as connection:
-        sealer.recover(connection)  # an operator has looked and started anew
-        connection.execute("INSERT INTO log_alarm (reason) VALUES ('A witness knows more.')")
-        with pytest.raises(HistoryAlarm, match="knows more"):
-            sealer.seal(connection)
+        before = sealed(desk)
+        await desk.enrols(1)
+        seal(desk, tmp_path)  # a new start of the sealer as well: it goes on, and has forgotten nothing
+        assert sealed(desk) > before
+        with pytest.raises(Contradicted, match="499"):
+            await asyncio.to_thread(step, desk, Cosigning(desk.base.database, address(url)))
+    parts = {part.name: part for part in await read_readiness(desk.ledger)}
+    assert parts["seal"].ready
+    assert parts["witness witness.example/w1"].ready
+    assert "499 events" in parts["witness witness.example/w1"].reason
+    assert read_standing(desk.base.database, ()).troubles == (ONE.name,)
+    honest = tmp_path / "honest"
+    with serving(create_witness(a_witness(ONE, honest))) as url:
+        assert await asyncio.to_thread(step, desk, Cosigning(desk.base.database, address(url)))
+    assert claims(desk) == []
+    assert not [part for part in await read_readiness(desk.ledger) if part.name.startswith("witness")]
+
+
+async def test_witness_of_another_history_that_the_log_has_outgrown_is_told(desk: Desk, tmp_path: Path) -> None:
+    witness = a_witness(ONE, tmp_path)
+    seal(desk, tmp_path)
+    assert witness.state.replace(SIGNER.name, Known(), Known(2, root(nodes_of([b"x", b"y"]), 2)), b"note")
+    with serving(create_witness(witness)) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        for _ in range(2):
+            with pytest.raises(Contradicted, match="does not continue the 2 events"):
+                await asyncio.to_thread(step, desk, cosigning)
+    assert [claim.name for claim in claims(desk)] == [ONE.name]
+
+
+async def test_claim_that_an_operator_dismissed_is_not_told_again_and_another_one_is(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """A witness that lies to every question: an unsigned 409 with whatever size it likes."""
+    said = ["700"]
+    app = FastAPI()
+
+    @app.post("/add-checkpoint")
+    async def lie() -> Response:
+        return Response(f"{said[0]}\n", 409, {"Content-Type": SIZE_TYPE})
+
+    seal(desk, tmp_path)
+    database = desk.base.database
+    with serving(app) as url, database.connect("sealer") as connection:
+        cosigning = Cosigning(database, WitnessAddress(url, ONE.verifier))
+        for dismissing in (True, False):  # at first it is news, and then it is what was dismissed before
+            with pytest.raises(Contradicted):
+                await asyncio.to_thread(step, desk, cosigning)
+            said_before = settle_trouble(connection, database, ONE.name, "its disk is broken")
+            assert (said_before is not None) == dismissing
+            assert claims(desk) == []
+        said[0] = "701"
+        with pytest.raises(Contradicted, match="701"):
+            await asyncio.to_thread(step, desk, cosigning)
+        assert "701" in claims(desk)[0].said
+        said[0] = "0"  # which may be: it has lost its state, so it is asked from the beginning, and no more than that
+        with pytest.raises(Contradicted, match="does not continue the 0 events"):
+            await asyncio.to_thread(step, desk, cosigning)
+        said[0] = "many"
+        with pytest.raises(NotProven, match="not a plain decimal number"):
+            await asyncio.to_thread(step, desk, cosigning)
+    with pytest.raises(NotProven):
+        open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
 
 
 async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk: Desk, tmp_path: Path) -> None:
     """Two hosts ask the same witness: while one is asking, the log grows and the other was faster."""
     seal(desk, tmp_path)
-    with serving(a_witness(ONE, tmp_path)) as url:
+    with serving(create_witness(a_witness(ONE, tmp_path))) as url:
         slow, fast = (Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier)) for _ in range(2))
         loop = asyncio.get_running_loop()
         overtaken: list[None] = []
@@ -130,25 +206,25 @@ async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk
             if not overtaken:
                 overtaken.append(asyncio.run_coroutine_threadsafe(grow(), loop).result(30))
 
-        def ask() -> tuple[bool, bool, bool]:
+        def ask() -> tuple[bool, bool]:
             with (
                 desk.base.database.connect("sealer") as connection,
                 httpx.Client(event_hooks={"request": [overtake]}) as client,
             ):
-                return slow.step(connection, client), slow.step(connection, client), slow.step(connection, client)
+                return slow.step(connection, client), slow.step(connection, client)
 
-        assert await asyncio.to_thread(ask) == (True, True, False)
+        assert await asyncio.to_thread(ask) == (True, False)
     opened = open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
     with desk.base.database.connect("sealer") as connection:
         last = connection.execute("SELECT max(position) FROM events").fetchone()
         assert last == (opened.checkpoint.size,)
-        assert connection.execute("SELECT count(*) FROM log_alarm").fetchone() == (0,)
+    assert claims(desk) == []
 
 
 @pytest.mark.parametrize("signer", [TWO, SignerKey(ONE.name, COSIGNATURE, b"\x11" * 32)])
 async def test_cosignature_of_another_key_is_not_kept(desk: Desk, tmp_path: Path, signer: SignerKey) -> None:
     seal(desk, tmp_path)
-    with serving(a_witness(signer, tmp_path)) as url:
+    with serving(create_witness(a_witness(signer, tmp_path))) as url:
         cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
         with pytest.raises(NotProven):
             await asyncio.to_thread(step, desk, cosigning)
@@ -159,7 +235,7 @@ async def test_cosignature_of_another_key_is_not_kept(desk: Desk, tmp_path: Path
 async def test_receipts_wait_for_the_quorum_and_nothing_is_pretended(desk: Desk, tmp_path: Path) -> None:
     with ExitStack() as stack:
         addresses = [
-            WitnessAddress(stack.enter_context(serving(a_witness(signer, tmp_path))), signer.verifier)
+            WitnessAddress(stack.enter_context(serving(create_witness(a_witness(signer, tmp_path)))), signer.verifier)
             for signer in (ONE, TWO)
         ]
         path = tmp_path / "witnesses"

@@ -14,6 +14,7 @@ from ledger.seal.note import COSIGNATURE, SignerKey, parse_note, sign
 from ledger.store.anchor import Anchor
 from ledger.store.log_files import newest
 from ledger.store.log_keys import add_next_key, make_log_key, make_next_key
+from ledger.store.log_troubles import SEALER, note_trouble
 from ledger.store.sealer import LEADER
 from tests.support.api import sealing
 from tests.support.waiting import until
@@ -122,6 +123,19 @@ async def test_file_outside_that_is_missing_behind_ahead_or_another_is_told(
     anchor.write(older)
     run(sealed, "UPDATE log_checkpoints SET root = decode(repeat('00', 32), 'hex')")
     assert "has another checkpoint" in the_file(sealed).what
+
+
+async def test_witness_that_contradicts_the_log_is_told_and_does_not_count(sealed: Desk, tmp_path: Path) -> None:
+    listed, database = tmp_path / "witnesses", sealed.base.database
+    listed.write_text(f"https://witness.example {WITNESS.verifier}\n")
+    settings = sealed.base.settings.model_copy(update={"witness_file": listed, "witness_quorum": 1})
+    with database.connect("sealer") as connection:
+        note_trouble(connection, database, str(WITNESS.verifier), "It says that there is more.")
+        note_trouble(connection, database, SEALER, "The sealer has no file.")
+    claimed, quorum = log.check_witnesses(database, settings)
+    assert (claimed.state, claimed.what) == (State.PROBLEM, "It says that there is more.")
+    assert (quorum.state, quorum.what[:20]) == (State.PROBLEM, "0 of 1 witnesses vou")
+    assert (the_seal(sealed).state, the_seal(sealed).what) == (State.PROBLEM, "The sealer has no file.")
 
 
 async def test_witnesses_that_are_silent_are_told_and_a_quorum_that_is_missed(

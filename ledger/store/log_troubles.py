@@ -1,0 +1,64 @@
+"""What troubles the log without proving anything, in the database, so that no restart forgets it.
+
+An alarm (`log_alarm`) stops sealing and needs proof: something that a key of the log has signed. What a witness merely
+says, and a sealer that lacks its file, stand here: everybody is told (`/readyz`, metrics, doctor) until it is over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import psycopg
+
+    from ledger.store.database import Database, Row
+
+SEALER = "sealer"
+"""The source of the sealer's own trouble; a witness is the text of its verifier key."""
+
+SELECT_TROUBLES = "SELECT source, said FROM {schema}.log_troubles WHERE settled_at IS NULL ORDER BY source"
+_NOTE = (
+    "INSERT INTO {schema}.log_troubles AS t (source, said) VALUES (%b, %b) ON CONFLICT (source) DO UPDATE"
+    " SET said = excluded.said, since = clock_timestamp(), settled_at = NULL, settled_why = NULL"
+    " WHERE t.said <> excluded.said"
+)
+_END = "DELETE FROM {schema}.log_troubles WHERE source = %b"
+_SETTLE = (
+    "UPDATE {schema}.log_troubles SET settled_at = clock_timestamp(), settled_why = %b"
+    " WHERE split_part(source, '+', 1) = %b AND source <> %b AND settled_at IS NULL RETURNING said"
+)
+
+
+class Trouble(NamedTuple):
+    """Who is in trouble or makes it, and what is said."""
+
+    name: str
+    said: str
+
+
+def troubles_from(rows: Iterable[Row]) -> list[Trouble]:
+    """Returns the troubles that SELECT_TROUBLES found; a witness by its name."""
+    return [Trouble(source.partition("+")[0], said) for source, said in rows]
+
+
+def read_troubles(connection: psycopg.Connection[Row], database: Database) -> list[Trouble]:
+    """Returns the troubles that nobody has settled."""
+    return troubles_from(connection.execute(database.bind(SELECT_TROUBLES)).fetchall())
+
+
+def note_trouble(connection: psycopg.Connection[Row], database: Database, source: str, said: str) -> None:
+    """Notes a trouble; the same words again change nothing, other words stand anew although settled before."""
+    connection.execute(database.bind(_NOTE), (source, said))
+
+
+def end_trouble(connection: psycopg.Connection[Row], database: Database, source: str) -> bool:
+    """Forgets the trouble of a source, which is over; tells whether there was one."""
+    return connection.execute(database.bind(_END), (source,)).rowcount > 0
+
+
+def settle_trouble(connection: psycopg.Connection[Row], database: Database, witness: str, why: str) -> str | None:
+    """Settles what a witness of this name says, and returns it; None where it says nothing that is not settled."""
+    row = connection.execute(database.bind(_SETTLE), (why, witness, SEALER)).fetchone()
+    return row[0] if row else None
