@@ -180,7 +180,7 @@ class Auditor:
                     f"view {view.name}", "tracking", "The view has not been built in this version; start the service."
                 )
                 continue
-            if row[3] is not None:
+            if row[3] is not None and row[3] > row[1]:
                 report.add(f"view {view.name}", f"position {row[3]}", f"The view has stopped: {row[4]}")
             positions[view.name] = row[1]
         return positions

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from ledger.projections import follower
+from ledger.projections import follower, unversioned
 from ledger.projections.follower import Follower
 from ledger.projections.store import ViewStore, drop_schema, lock_tables
 from ledger.projections.tracking import Tracking, lock, try_lock, unlock
@@ -207,9 +207,11 @@ class Rebuild:
                 position = entries[-1].position
             connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE_MS}ms'")
             locked = time.perf_counter()
+            aliases = unversioned.lock_aliases(connection, live.schema)
             if lock_tables(connection, live.schema):
                 connection.execute(self._database.bind(f"ALTER SCHEMA {live.schema} RENAME TO {_old(live)}"))
             connection.execute(self._database.bind(f"ALTER SCHEMA {shadow.schema} RENAME TO {live.schema}"))
+            unversioned.point(connection, live.schema, aliases)
             self._tracking.forget(connection, *shadow.key[:2], shadow=True)
             self._tracking.move(connection, live, position)
         ended = time.perf_counter()

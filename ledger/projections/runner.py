@@ -8,9 +8,11 @@ No projector touches a version that is newer than its own. NOTIFY is a hint to l
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ledger.errors import StoreUnavailable
+from ledger.projections import unversioned
 from ledger.projections.follower import Follower
 from ledger.projections.reader import EventReader
 from ledger.projections.rebuild import Pace, Rebuild, Swapped, drop_alone
@@ -23,7 +25,7 @@ from ledger.telemetry.parts import Telemetry
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
@@ -197,15 +199,26 @@ class ProjectionRunner:
             if row.view not in served or row.version >= self._views[row.view].version:
                 continue
             schema = schema_of(self._database.schema, row.view, row.version, shadow=row.shadow)
-            if not try_lock(connection, schema):
-                self._old.pop(schema, None)
-                continue
-            since = self._old.setdefault(schema, time.monotonic())
-            try:
-                if time.monotonic() - since >= RETIRE_AFTER_S:
+            with self._kept_alone(connection, schema, row.version) as alone:
+                if not alone:
+                    self._old.pop(schema, None)
+                elif time.monotonic() - self._old.setdefault(schema, time.monotonic()) >= RETIRE_AFTER_S:
                     self._drop(connection, schema, row)
-            finally:
-                unlock(connection, schema)  # an old projector that comes back must be able to follow it
+
+    @contextmanager
+    def _kept_alone(self, connection: psycopg.Connection[Row], schema: str, version: int) -> Iterator[bool]:
+        """Keeps other projectors from a version of a view during the block; yields False where one follows it."""
+        with ExitStack() as kept:
+            alone = try_lock(connection, schema)
+            if alone:
+                kept.callback(unlock, connection, schema)  # an old projector that comes back must be able to follow it
+            if (
+                alone
+                and version == unversioned.VERSION
+                and (alone := unversioned.try_lock_leader(connection, self._database))
+            ):
+                kept.callback(unversioned.unlock_leader, connection, self._database)
+            yield alone
 
     def _drop(self, connection: psycopg.Connection[Row], schema: str, row: Tracked) -> None:
         if drop_alone(connection, schema):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from ledger.projections.tracking import Tracked
+from ledger.projections.tracking import COLUMNS, Tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
 
 _SELECT = f"""
-SELECT {", ".join(Tracked._fields)}, EXISTS (
+SELECT {COLUMNS}, EXISTS (
     SELECT FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -43,7 +43,12 @@ class Tracked(NamedTuple):
         return f"It was stopped by the event at position {self.failed_position}{what}{why}."
 
 
-SELECT_TRACKED = f"SELECT {', '.join(Tracked._fields)} FROM {{schema}}.tracking"  # noqa: S608 - names of ours
+COLUMNS = ", ".join(Tracked._fields).replace(
+    "failed_position", "CASE WHEN failed_position > position THEN failed_position END AS failed_position"
+)
+"""What a `Tracked` is made of. A failure that the view is past says that a projector of an older version met an event
+that only newer ones know: it stopped that projector, and not the view."""
+SELECT_TRACKED = f"SELECT {COLUMNS} FROM {{schema}}.tracking"  # noqa: S608 - names of ours
 
 _ONE = "view = %s AND version = %s AND shadow = %s"
 

@@ -82,9 +82,8 @@ class Database:
             # Set here, it outranks the server's file, the database and the login: with `local` a commit would be
             # acknowledged, or a checkpoint published, that a synchronous standby does not have.
             settings["synchronous_commit"] = "on"
-        if role == "projector":
-            settings["ledger.knows_view_versions"] = "on"  # see migration 5
         if role != "owner":
+            settings["ledger.knows_view_versions"] = "on"  # see migrations 5 and 6
             factor = 1 if role in {"writer", "reader"} else HISTORY_FACTOR
             settings["statement_timeout"] = f"{round(self.statement_s * factor * 1000)}ms"
             settings["role"] = f"{self.schema}_{role}"

@@ -15,9 +15,12 @@ import pytest
 
 from ledger.api.tokens import issue_token, load_token_key
 from ledger.policy.offices import Actor, Office
+from ledger.projections import runner
+from ledger.projections.unversioned import VERSION
 from ledger.store.migrate import migrate
-from tests.support.api import a_foundation, serving
+from tests.support.api import a_foundation, projecting, serving
 from tests.support.desk import an_audit
+from tests.support.postgres import ROLES
 from tests.support.released import RELEASES, Release, restored
 from tests.support.waiting import until
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_name("serve_release.py")
 PATIENCE_S = 60
 COMMANDS = 60
+PASSING = {"position", "access_id", "next"}
+"""Members of an answer that differ each time it is asked for."""
 Json = dict[str, Any]
 
 
@@ -174,21 +179,27 @@ async def test_both_versions_tell_the_same_history_and_record_who_asked(both: Bo
     assert {one["access_id"], other["access_id"]} <= {stream for (stream,) in rows}
 
 
+def runs_release(both: Both, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the release on the ledger."""
+    settings = {
+        "LEDGER_HOME": str(folder),
+        "LEDGER_DATABASE_URL": both.base.database.url,
+        "LEDGER_DB_SCHEMA": both.base.database.schema,
+        "LEDGER_KEK": both.release.kek,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "ledger", *command],
+        env=both.release.unpack(folder / "package") | settings,
+        cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+
+
 def test_older_version_refuses_to_migrate_a_ledger_that_a_newer_one_has_migrated(both: Both, tmp_path: Path) -> None:
     database = both.base.database
     with database.connect("owner") as owner:
         owner.execute("INSERT INTO migrations (number, name, digest) VALUES (9999, 'future', '\\x00')")
     try:
-        settings = {
-            "LEDGER_DATABASE_URL": database.url,
-            "LEDGER_DB_SCHEMA": database.schema,
-            "LEDGER_HOME": str(tmp_path),
-        }
-        result = subprocess.run(
-            [sys.executable, "-m", "ledger", "migrate"],
-            env=both.release.unpack(tmp_path / "package") | settings | {"LEDGER_KEK": both.release.kek},
-            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
+        result = runs_release(both, tmp_path, "migrate")
     finally:
         with database.connect("owner") as owner:
             owner.execute("DELETE FROM migrations WHERE number = 9999")
@@ -234,6 +245,81 @@ def tracked(both: Both) -> dict[tuple[str, int], tuple[int, int | None]]:
     return {(view, version): (position, failed) for view, version, position, failed in rows}
 
 
+def common(older: object, newer: object) -> object:
+    """Returns what the newer answer says of what the older one does: without members that were added since."""
+    if isinstance(older, dict) and isinstance(newer, dict):
+        return {name: common(value, newer.get(name)) for name, value in older.items()}
+    if isinstance(older, list) and isinstance(newer, list):
+        return [common(*pair) for pair in zip(older, newer, strict=True)]
+    return newer
+
+
+def settled(path: str, answer: Json) -> Json:
+    """Returns an answer without what the first of two readings changes for the second one."""
+    kept = {name: value for name, value in answer.items() if name not in PASSING}
+    if path.endswith("/retention"):
+        kept["lines"] = [line for line in answer["lines"] if line["record_class"] != "disclosures"]
+    elif path.endswith("/disclosures"):
+        kept["items"] = [item for item in answer["items"] if item["resource"] != "disclosures"]
+    return kept
+
+
+async def reads_alike(both: Both, last: int, *only: str) -> dict[str, Json]:
+    """Reads views at a position from both versions and returns the older one's answers, which the newer one's are.
+
+    Args:
+        only: addresses; without any, every one at which the release answers from a view.
+    """
+    told: dict[str, Json] = {}
+    for call in both.release.calls("GET"):
+        path, who = call["path"], call["who"]
+        if call["status"] != 200 or who == "representative" or "/commands/" in path or path.endswith("/history"):
+            continue  # the last two are told from events
+        if only and path not in only:
+            continue
+        async with both.asks("older", who) as older, both.asks("newer", who) as newer:
+            one, other = [await client.get(path, params={"min_position": last}) for client in (older, newer)]
+        assert one.status_code == other.status_code == 200, (path, one.text, other.text)
+        told[path] = one.json()
+        pair = (settled(path, told[path]), settled(path, other.json()))
+        assert common(pair[0], pair[0]) == common(*pair), path
+    return told
+
+
+async def test_both_versions_read_the_same_views_while_both_record(both: Both, tmp_path: Path) -> None:
+    student, mark = both.release.students[0], a_mark(both, 0)
+    journal, portfolio = f"/v1/journals/{mark['course_id']}", f"/v1/students/{student}/portfolio"
+    achieved = next(call for call in both.release.calls("POST") if call["path"].endswith("/achievements"))
+    with projecting_release(both, tmp_path), projecting(both.base):
+        before = await reads_alike(both, stored(both)[-1][0], journal, portfolio)
+        async with both.asks("older") as older, both.asks("newer") as newer:
+            made = [await sends(client, str(uuid4()), "/v1/marks", mark) for client in (newer, older)]
+        async with both.asks("older", achieved["who"]) as older, both.asks("newer", achieved["who"]) as newer:
+            path = f"/v1/students/{student}/achievements"
+            items = [await sends(client, str(uuid4()), path, achieved["body"]) for client in (newer, older)]
+        after = await reads_alike(both, items[-1]["position"])
+    cells = [
+        {cell["entry_id"] for line in page[journal]["lines"] for cell in line["cells"]} for page in (before, after)
+    ]
+    assert cells[1] - cells[0] == {mark["id"] for mark in made}
+    shown = [{item["item_id"] for item in page[portfolio]["items"]} for page in (before, after)]
+    assert shown[1] - shown[0] == {item["id"] for item in items}
+
+
+async def test_older_version_goes_on_reading_what_this_one_rebuilds(both: Both, tmp_path: Path) -> None:
+    portfolio = f"/v1/students/{both.release.students[0]}/portfolio"
+    count = 0
+    with projecting_release(both, tmp_path), projecting(both.base):
+        rebuilding = asyncio.create_task(asyncio.to_thread(both.base.runner().rebuild, both.base.views))
+        async with both.asks("older", "director") as older:
+            while not rebuilding.done() or not count:
+                answer = await older.get(portfolio)
+                assert answer.status_code == 200, answer.text
+                count += 1
+        assert {swapped.view for swapped in await rebuilding} == {view.name for view in both.base.views}
+        await reads_alike(both, stored(both)[-1][0], portfolio)
+
+
 async def test_projector_of_the_older_version_harms_no_view_of_this_one(both: Both, tmp_path: Path) -> None:
     """It leads again after this one has led, as in an upgrade that is taken back halfway."""
     both.base.runner().catch_up()
@@ -256,8 +342,63 @@ async def test_projector_of_the_older_version_harms_no_view_of_this_one(both: Bo
     assert {failed for row, (_, failed) in tracked(both).items() if row in newer_rows} == {None}
 
 
+def test_views_under_their_older_names_are_read_only_for_all_but_the_projector(both: Both) -> None:
+    ledger = both.base.database.schema
+    views = [
+        view for view in both.base.views if any(row[0] == view.name and row[1] == VERSION for row in tracked(both))
+    ]
+    with both.base.database.connect("owner") as owner:
+        rights = owner.execute(
+            "SELECT v.schemaname, r.name, p.may FROM pg_views v, unnest(%(roles)s::text[]) AS r (name),"
+            " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES']) AS p (may)"
+            " WHERE starts_with(v.schemaname, %(ledger)s || '_')"
+            " AND has_table_privilege(r.name, format('%%I.%%I', v.schemaname, v.viewname), p.may)"
+            " AND has_schema_privilege(r.name, v.schemaname, 'USAGE')",
+            {"roles": [f"{ledger}_{role}" for role in ROLES if role != "projector"], "ledger": ledger},
+        ).fetchall()
+    assert set(rights) == {(f"{ledger}_{view.name}", f"{ledger}_reader", "SELECT") for view in views}
+    with both.base.database.connect("reader") as reader:
+        reader.execute("SET ledger.knows_view_versions TO off")
+        seen = reader.execute("SELECT view, version FROM tracking").fetchall()
+    assert sorted(seen) == sorted((view.name, VERSION) for view in views)
+
+
+def test_rebuild_by_the_older_version_is_refused_and_changes_nothing(both: Both, tmp_path: Path) -> None:
+    """It would put tables of its own beside those that this version follows, and share one position with them."""
+    before = tracked(both)
+    result = runs_release(both, tmp_path, "rebuild", "portfolios")
+    assert result.returncode == 1
+    assert "refuses the ledger's role" in result.stderr
+    assert tracked(both) == before
+
+
 def test_history_of_both_is_audited_as_one(both: Both) -> None:
     both.base.runner().catch_up()
     report = an_audit(both.base)
     assert report.equal, report.findings[:3]
     assert report.position == len(stored(both))
+
+
+async def test_views_of_the_older_version_stay_while_its_projector_leads_and_go_some_time_after(
+    both: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test of this ledger: nothing is left for the older version to read."""
+    monkeypatch.setattr(runner, "LEAD_S", 0.05)
+    monkeypatch.setattr(runner, "RETIRE_AFTER_S", 0.2)
+    older = {(view.name, VERSION) for view in both.base.views if view.version > VERSION}
+    with projecting_release(both, tmp_path):
+        await until(lambda: leading(both))
+        with projecting(both.base):
+            await asyncio.sleep(0.5)  # longer than a version that nobody follows may stay
+            assert tracked(both).keys() >= older
+    with projecting(both.base):
+        await until(lambda: not tracked(both).keys() & older)
+    path = f"/v1/journals/{a_mark(both, 0)['course_id']}"
+    async with both.asks("older") as client, both.asks("newer") as newer:
+        assert (await newer.get(path)).status_code == 200
+        assert (await client.get(path)).status_code == 503
+    async with both.asks("older", "director") as client:
+        shared = await client.get(f"/v1/students/{both.release.students[0]}/retention")
+    assert shared.status_code == 200, "This version follows it as well: nobody's version is newer."
+    report = an_audit(both.base)
+    assert report.equal, report.findings[:3]

@@ -267,6 +267,17 @@ async def test_stopped_view_says_what_stopped_it_and_goes_on_after_the_mend(
     assert desk.audits().equal
 
 
+async def test_event_that_stopped_an_older_projector_stops_no_view_that_is_past_it(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    """Both follow a version that both have; only the newer one knows the event."""
+    await desk.enrols(1)
+    await desk.catches_up()
+    owner.execute("UPDATE tracking SET failed_position = position, failure = 'newer-event' WHERE view = 'portfolios'")
+    assert (await part_of(desk, "portfolios")).failed_position is None
+    assert desk.audits().equal
+
+
 async def _stage(desk: Desk, view: str, stage: Stage) -> bool:
     return next(state.stage is stage for state in await view_states(desk.ledger) if state.name == view)
 
