@@ -1,6 +1,6 @@
 """What lets 0.1.0 go on beside this version: it knows each view by a schema of the view's name, without a version.
 
-Migration 6 leaves SQL views over the tables of version 1 there. 0.1.0 reads them, and its projector writes through
+Migration 7 leaves SQL views over the tables of version 1 there. 0.1.0 reads them, and its projector writes through
 them; here they are kept where the tables are, and kept from being dropped while that projector leads. Dropped they are
 with version 1. `docs/schema-evolution.md` says how to take all of this away.
 """

@@ -83,7 +83,7 @@ class Database:
             # acknowledged, or a checkpoint published, that a synchronous standby does not have.
             settings["synchronous_commit"] = "on"
         if role != "owner":
-            settings["ledger.knows_view_versions"] = "on"  # see migrations 5 and 6
+            settings["ledger.knows_view_versions"] = "on"  # see migrations 5 and 7
             factor = 1 if role in {"writer", "reader"} else HISTORY_FACTOR
             settings["statement_timeout"] = f"{round(self.statement_s * factor * 1000)}ms"
             settings["role"] = f"{self.schema}_{role}"

@@ -400,5 +400,9 @@ async def test_views_of_the_older_version_stay_while_its_projector_leads_and_go_
     async with both.asks("older", "director") as client:
         shared = await client.get(f"/v1/students/{both.release.students[0]}/retention")
     assert shared.status_code == 200, "This version follows it as well: nobody's version is newer."
+    with projecting_release(both, tmp_path) as process:
+        await until(lambda: process.poll() is not None)
+    assert "refuses the ledger's role" in (tmp_path / "log").read_text()
+    assert not tracked(both).keys() & older
     report = an_audit(both.base)
     assert report.equal, report.findings[:3]

@@ -27,6 +27,11 @@ def lint(text: str, name: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_migrations_are_numbered_without_gaps_and_no_number_twice() -> None:
+    """Two that were written side by side would both be the next."""
+    assert [migration.number for migration in migrations()] == list(range(1, len(migrations()) + 1))
+
+
 @pytest.mark.parametrize("migration", migrations(), ids=lambda migration: migration.name)
 def test_migration_locks_nobody_out(migration: Migration) -> None:
     """Excuses, each with its reason, are in `.squawk.toml`."""
