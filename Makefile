@@ -72,6 +72,7 @@ coverage: ## Run the tests and trace the processes that they start as well
 
 soak: $(STAMP) $(TOOLS_STAMP) ## Faults and load, seeded; each prints its seed and its figures
 	$(BIN)/pytest -n 0 -s -m soak $(PYTEST_ARGS)
+	LEDGER_TESTS_EXAMPLES=20 $(BIN)/pytest -n 0 --timeout 1800 $(PYTEST_ARGS) tests/property || test $$? = 5
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter, squawk
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ import pytest
 from ledger.errors import Conflict, SettingsError, StoreUnavailable
 from ledger.store import embedded, embedded_folders
 from ledger.store.embedded import EmbeddedPostgres
+from tests.support.postgres import furnish, roomy_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +36,19 @@ with EmbeddedPostgres(Path(sys.argv[1])) as server:
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def empty_home() -> Iterator[Path]:
     """A short folder, so that the socket lies in it; the tests about deep ones make their own."""
-    folder = Path(tempfile.mkdtemp(prefix="home-"))
+    folder = Path(tempfile.mkdtemp(prefix="home-", dir=roomy_folder()))
     yield folder
     EmbeddedPostgres(folder).remove()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def home(empty_home: Path) -> Path:
+    """One whose server was started before."""
+    furnish(empty_home)
+    return empty_home
 
 
 @contextmanager
@@ -79,12 +87,12 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def test_server_runs_inside_the_with_block_only(home: Path) -> None:
-    with EmbeddedPostgres(home) as server:
+def test_server_runs_inside_the_with_block_only(empty_home: Path) -> None:
+    with EmbeddedPostgres(empty_home) as server:
         assert answers(server.url)
-        running = postmaster(home)
+        running = postmaster(empty_home)
         assert alive(running)
-    assert postmaster(home) is None
+    assert postmaster(empty_home) is None
     assert not alive(running)
 
 
@@ -142,12 +150,15 @@ def test_last_user_stops_the_server(home: Path) -> None:
     assert not alive(running)
 
 
-def test_users_that_start_at_once_get_one_server(home: Path) -> None:
+def test_users_that_start_at_once_get_one_server(empty_home: Path) -> None:
     with ExitStack() as stack:
         holders = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", HOLDER, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                    [sys.executable, "-c", HOLDER, str(empty_home)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
             )
             for _ in range(3)
@@ -155,7 +166,7 @@ def test_users_that_start_at_once_get_one_server(home: Path) -> None:
         urls = {holder.stdout.readline() for holder in holders if holder.stdout}
         assert len(urls) == 1
         assert answers(urls.pop().strip())
-    assert postmaster(home) is None
+    assert postmaster(empty_home) is None
 
 
 def test_server_of_a_killed_user_is_adopted_and_stopped_by_the_next(home: Path) -> None:
@@ -212,10 +223,10 @@ def test_orphan_whose_socket_was_tidied_away_is_restarted(home: Path) -> None:
         assert answers(server.url)
 
 
-def test_interrupted_initialisation_is_begun_anew(home: Path) -> None:
-    (home / "postgres.new").mkdir()
-    (home / "postgres.new" / "PG_VERSION").write_text("18\n")
-    with EmbeddedPostgres(home) as server:
+def test_interrupted_initialisation_is_begun_anew(empty_home: Path) -> None:
+    (empty_home / "postgres.new").mkdir()
+    (empty_home / "postgres.new" / "PG_VERSION").write_text("18\n")
+    with EmbeddedPostgres(empty_home) as server:
         assert answers(server.url)
 
 
@@ -301,28 +312,28 @@ def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
         EmbeddedPostgres(home).start()
 
 
-def test_data_of_another_version_are_refused_and_left_alone(home: Path) -> None:
-    (home / "postgres").mkdir()
-    version = home / "postgres" / "PG_VERSION"
+def test_data_of_another_version_are_refused_and_left_alone(empty_home: Path) -> None:
+    (empty_home / "postgres").mkdir()
+    version = empty_home / "postgres" / "PG_VERSION"
     version.write_text("15\n")
     with pytest.raises(SettingsError, match="PostgreSQL 15"):
-        EmbeddedPostgres(home).start()
+        EmbeddedPostgres(empty_home).start()
     assert version.read_text() == "15\n"
 
 
-def test_folder_without_postgresql_data_is_refused_and_left_alone(home: Path) -> None:
-    (home / "postgres").mkdir()
-    (home / "postgres" / "letters.txt").write_text("mine")
+def test_folder_without_postgresql_data_is_refused_and_left_alone(empty_home: Path) -> None:
+    (empty_home / "postgres").mkdir()
+    (empty_home / "postgres" / "letters.txt").write_text("mine")
     with pytest.raises(SettingsError, match="no PostgreSQL data"):
-        EmbeddedPostgres(home).start()
-    assert (home / "postgres" / "letters.txt").read_text() == "mine"
+        EmbeddedPostgres(empty_home).start()
+    assert (empty_home / "postgres" / "letters.txt").read_text() == "mine"
 
 
-def test_full_disk_is_named_before_anything_is_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_named_before_anything_is_written(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_LEAST_FREE_BYTES", 2**62)
     with pytest.raises(SettingsError, match="MiB are free"):
-        EmbeddedPostgres(home).start()
-    assert not (home / "postgres").exists()
+        EmbeddedPostgres(empty_home).start()
+    assert not (empty_home / "postgres").exists()
 
 
 def test_failing_start_shows_the_end_of_the_log_and_holds_nothing(home: Path) -> None:
@@ -338,10 +349,10 @@ def test_failing_start_shows_the_end_of_the_log_and_holds_nothing(home: Path) ->
         assert answers(server.url)
 
 
-def test_failing_initialisation_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_initialisation_is_told(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "SUPERUSER", "pg_reserved")
     with pytest.raises(StoreUnavailable, match="could not make its data folder"):
-        EmbeddedPostgres(home).start()
+        EmbeddedPostgres(empty_home).start()
 
 
 def test_forked_child_that_leaves_stops_nothing(home: Path) -> None:
@@ -410,11 +421,11 @@ def test_server_that_never_answers_is_told_and_not_held(home: Path, monkeypatch:
     assert postmaster(home) is None
 
 
-def test_data_of_another_user_of_the_machine_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_another_user_of_the_machine_are_refused(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", refuse)
         with pytest.raises(SettingsError, match="belongs to another user"):
-            EmbeddedPostgres(home).start()
+            EmbeddedPostgres(empty_home).start()

@@ -27,6 +27,7 @@ from ledger.aggregates.student.marks import (
     WorkSubmitted,
 )
 from ledger.errors import Refused
+from tests.support.examples import examples
 from tests.support.school import QUARTERS, YEAR, YEAR_BEGINS, AClass
 from tests.support.world import a_context
 
@@ -451,7 +452,7 @@ class School(RuleBasedStateMachine):
 
 TestSchool = School.TestCase
 TestSchool.settings = settings(
-    max_examples=200,
+    max_examples=examples(120),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -26,6 +26,7 @@ from ledger.projections.portfolios.projection import PORTFOLIOS
 from ledger.projections.view import Moment
 from ledger.projections.views import all_views
 from tests.support.desk import a_base, at_desk, reads
+from tests.support.examples import examples
 from tests.support.postgres import fresh_ledger
 from tests.support.story import Step, Story, again, histories, steps, told
 from tests.support.views import body, facts_of, replay
@@ -253,7 +254,7 @@ def rows_at(story: Story, view: View, moment: Moment) -> Stored:
     return dict(Past(facts_of(story)).fold(view, moment).items())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories, st.integers(0, 200), st.integers(0, 45))
 def test_what_had_happened_by_a_day_is_what_is_known_of_the_days_up_to_it(
     history: list[Step], position: int, ago: int
@@ -273,7 +274,7 @@ def _day(view: View, name: tuple[str, Key], row: Row) -> date:
     return cast("date", row.clear[place])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories, st.integers(0, 45))
 def test_groups_of_a_student_up_to_a_day_do_not_depend_on_what_happened_later(history: list[Step], ago: int) -> None:
     story, day = told(history), TODAY - timedelta(days=ago)

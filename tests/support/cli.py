@@ -26,6 +26,7 @@ import psycopg
 
 from ledger.store.database import Database
 from ledger.store.embedded import EmbeddedPostgres
+from tests.support.postgres import roomy_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,8 +220,7 @@ def gone(process: psutil.Process | None) -> bool:
 @contextmanager
 def a_home() -> Iterator[Cli]:
     """Yields a command line with an empty home, which is deleted afterwards; its name is short, so the socket fits."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, with a random name
-    folder = Path(tempfile.mkdtemp(prefix="ledger-cli-", dir=memory if os.access(memory, os.W_OK) else None))
+    folder = Path(tempfile.mkdtemp(prefix="ledger-cli-", dir=roomy_folder()))
     try:
         yield Cli(folder)
     finally:
