@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,32 @@ class Measurement:
     more: dict[str, float] = field(default_factory=dict)
     samples: int | None = None
     goal: Goal | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        unit: str,
+        own: Sequence[float],
+        theirs: Sequence[float] | None = None,
+        *,
+        beside: str = "stock",
+        more: dict[str, float] | None = None,
+    ) -> Self:
+        """Returns the figure of some rounds, beside those of another way where there is one."""
+        value, other = statistics.median(own), statistics.median(theirs) if theirs else None
+        return cls(
+            name,
+            value,
+            unit,
+            (min(own), max(own)),
+            len(own),
+            beside=beside,
+            other=other,
+            other_spread=(min(theirs), max(theirs)) if theirs else None,
+            ratio=value / other if other else None,
+            more=more or {},
+        )
 
     def plain(self) -> dict[str, object]:
         """Returns the figure as a line of `--json`."""

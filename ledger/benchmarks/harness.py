@@ -13,7 +13,7 @@ from uuid import uuid4
 from psycopg import sql
 
 from ledger.application.record.oneroster.package import import_package
-from ledger.benchmarks import ours, sealing
+from ledger.benchmarks import ours, sealing, served
 from ledger.benchmarks.figures import Measurement
 from ledger.benchmarks.stock import StockBench
 from ledger.bootstrap import Foundation, open_ledger
@@ -32,7 +32,7 @@ LESSON = 30
 
 STOCK = ("single_mark_64", "lesson_30")
 IMPORT = "import_full"
-FIGURES = (*STOCK, IMPORT, sealing.COST, sealing.RECEIPTS)
+FIGURES = (*STOCK, IMPORT, sealing.COST, sealing.RECEIPTS, *served.FIGURES)
 """Names of all figures, in the order in which they are measured."""
 
 
@@ -94,6 +94,12 @@ def measure(
             yield from sealing.measure_sealing(ledger, sealer, rounds=rounds, seconds=seconds, wanted=wanted)
         finally:
             drop(ledger.database)
+    if wanted := set(served.FIGURES) & set(only):
+        ledger = fresh(base)
+        try:
+            yield from served.measure_served(ledger, rounds=rounds, seconds=seconds, wanted=wanted)
+        finally:
+            drop(ledger.database)
 
 
 def _beside_stock(base: Foundation, rounds: int, seconds: float, wanted: Collection[str]) -> list[Measurement]:
@@ -148,17 +154,7 @@ async def _rounds(
         for figures, stock in zip(theirs, stocks, strict=True):
             figures.append(await asyncio.to_thread(stock))
     best = max(theirs, key=statistics.median)
-    value, other = statistics.median(own), statistics.median(best)
-    return Measurement(
-        name,
-        value,
-        "events/s",
-        (min(own), max(own)),
-        rounds,
-        other=other,
-        other_spread=(min(best), max(best)),
-        ratio=value / other,
-    )
+    return Measurement.of(name, "events/s", own, best)
 
 
 def _import(base: Foundation, path: Path) -> Measurement:

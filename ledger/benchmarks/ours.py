@@ -72,6 +72,34 @@ async def build(ledger: Ledger) -> World:
     return World(actor, day, courses, [command.student_id for command in enrolments])
 
 
+async def add_journal(ledger: Ledger, world: World, students: int, works: int) -> UUID:
+    """Returns a course of a class group of its own, with so many works and a mark of every student in each."""
+    school, request = ledger.id, Request(world.actor)
+    begins = world.day - timedelta(days=100)
+    group = FormClassGroup(school=school, title=f"journal {works}", year="bench", level="basic")
+    await record(ledger, group, request)
+    course = OpenCourse(school=school, title="journal", group_id=group.group_id, journal="class", scale="five")
+    await record(ledger, course, request)
+    members = []
+    for number in range(students):
+        one = EnrolStudent(school=school, family_name=f"Synthetic {number}", given_name="pupil", enrolled_on=begins)
+        await record(ledger, one, request)
+        move = MoveToGroup(school=school, student_id=one.student_id, group_id=group.group_id, effective_on=begins)
+        await record(ledger, move, request)
+        members.append(one.student_id)
+    for number in range(works):
+        work = AddWork(school=school, course_id=course.course_id, title=f"work {number}", kind="test")
+        lesson = RecordLesson(
+            school=school,
+            course_id=course.course_id,
+            work_id=(await record(ledger, work, request)).events[0].event_id,
+            held_on=world.day - timedelta(days=number),
+            entries=tuple(LessonEntry(one, ("5",)) for one in members),
+        )
+        await record(ledger, lesson, request)
+    return course.course_id
+
+
 def a_mark(ledger: Ledger, world: World, chooser: random.Random) -> RecordMark:
     """Returns the command that records a mark of somebody in some course."""
     course_id, work_id = chooser.choice(world.courses)

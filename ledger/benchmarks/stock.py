@@ -27,6 +27,9 @@ CONNECTIONS = 32
 """Connections of the stock pool; more of them make it slower, since its table lock lets one writer in at a time."""
 
 
+DAY = date(2025, 10, 1)
+
+
 class StockStudent(Aggregate):
     """A student whose marks are events."""
 
@@ -47,7 +50,7 @@ class StockStudent(Aggregate):
             """Counts the mark."""
             aggregate.marks += 1
 
-    def record_mark(self, course_id: UUID, work_id: UUID, value: str) -> None:
+    def record_mark(self, course_id: UUID, work_id: UUID, value: str, day: date = DAY, comment: str = "") -> None:
         """Triggers the event."""
         self.trigger_event(
             self.MarkRecorded,
@@ -55,32 +58,42 @@ class StockStudent(Aggregate):
             work_id=work_id,
             scale="five",
             value=value,
-            effective_on=date(2025, 10, 1).isoformat(),
-            comment="",
+            effective_on=day.isoformat(),
+            comment=comment,
         )
+
+
+def stock_application(url: str, schema: str, connections: int) -> Application[UUID]:
+    """Returns the library's own application with a pool of so many connections (and as many in need)."""
+    parts = conninfo_to_dict(url)
+    return Application(
+        {
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": str(parts.get("dbname", "ledger")),
+            "POSTGRES_HOST": unquote(str(parts.get("host", "127.0.0.1"))),
+            "POSTGRES_PORT": str(parts.get("port", "5432")),
+            "POSTGRES_USER": str(parts.get("user", "postgres")),
+            "POSTGRES_PASSWORD": str(parts.get("password", "")),
+            "POSTGRES_SCHEMA": schema,
+            "POSTGRES_POOL_SIZE": str(connections),
+            "POSTGRES_MAX_OVERFLOW": str(connections),
+        }
+    )
 
 
 class StockBench:
     """Stock producers in threads: every thread has its own students, so nobody conflicts."""
 
     def __init__(self, url: str, schema: str) -> None:
-        parts = conninfo_to_dict(url)
-        self._application: Application[UUID] = Application(
-            {
-                "PERSISTENCE_MODULE": "eventsourcing.postgres",
-                "POSTGRES_DBNAME": str(parts.get("dbname", "ledger")),
-                "POSTGRES_HOST": unquote(str(parts.get("host", "127.0.0.1"))),
-                "POSTGRES_PORT": str(parts.get("port", "5432")),
-                "POSTGRES_USER": str(parts.get("user", "postgres")),
-                "POSTGRES_PASSWORD": str(parts.get("password", "")),
-                "POSTGRES_SCHEMA": schema,
-                "POSTGRES_POOL_SIZE": str(CONNECTIONS),
-                "POSTGRES_MAX_OVERFLOW": str(CONNECTIONS),
-            }
-        )
+        self._application = stock_application(url, schema, CONNECTIONS)
         self._students = [StockStudent() for _ in range(STUDENTS)]
         for first in range(0, STUDENTS, 100):  # its pipeline stalls for ever when thousands are saved at once
             self._application.save(*self._students[first : first + 100])
+
+    @property
+    def students(self) -> list[UUID]:
+        """The ids of the students that it made."""
+        return [student.id for student in self._students]
 
     def close(self) -> None:
         """Closes the pool."""

@@ -9,19 +9,36 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 
+from ledger.benchmarks import served
+from ledger.benchmarks.harness import FIGURES
 from ledger.store.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def bench(database: Database, kek_text: str, seconds: float, names: Collection[str]) -> dict[str, Any]:
+    """Returns the figures of a short run, by name, when it has left nothing behind."""
+    environment = {**os.environ, "LEDGER_DATABASE_URL": database.url, "LEDGER_DB_SCHEMA": database.schema}
+    environment["LEDGER_KEK"] = kek_text.strip().splitlines()[-1]
+    command = [sys.executable, "-m", "ledger", "bench", "--json", "--rounds", "1", "--seconds", str(seconds)]
+    command += [f"--only={name}" for name in names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(database.url) as connection:
+        left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench\\_%'").fetchall()
+        roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'bench\\_%'").fetchall()
+    assert (left, roles) == ([], [])
+    return {figure["name"]: figure for figure in map(json.loads, done.stdout.splitlines())}
 
 
 def test_bench_prints_every_figure_with_its_ratio_and_removes_what_it_made(ledger_db: Database, kek_text: str) -> None:
-    environment = {**os.environ, "LEDGER_DATABASE_URL": ledger_db.url, "LEDGER_DB_SCHEMA": ledger_db.schema}
-    environment["LEDGER_KEK"] = kek_text.strip().splitlines()[-1]
-    command = [sys.executable, "-m", "ledger", "bench", "--json", "--rounds", "1", "--seconds", "0.2"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = {figure["name"]: figure for figure in map(json.loads, done.stdout.splitlines())}
+    figures = bench(ledger_db, kek_text, 0.2, [name for name in FIGURES if name not in served.FIGURES])
     assert list(figures) == ["single_mark_64", "lesson_30", "import_full", "sealing_cost", "receipt_p99"]
     for name in ("single_mark_64", "lesson_30"):
         figure = figures[name]
@@ -36,10 +53,16 @@ def test_bench_prints_every_figure_with_its_ratio_and_removes_what_it_made(ledge
     assert receipts["samples"] > 0
     assert 0 < receipts["p50"] <= receipts["value"] <= receipts["worst"]
     assert receipts["met"] == (receipts["value"] <= 2)
-    with psycopg.connect(ledger_db.url) as connection:
-        left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench\\_%'").fetchall()
-        roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'bench\\_%'").fetchall()
-    assert (left, roles) == ([], [])
+
+
+@pytest.mark.soak
+def test_bench_measures_over_http_beside_the_rivals(ledger_db: Database, kek_text: str) -> None:
+    figures = bench(ledger_db, kek_text, 1.0, served.FIGURES)
+    pages = [f"{name}_{what}" for name in served.PAGES for what in ("p95", "16")]
+    assert list(figures) == ["http_mark_64", "http_mark_64_table", "http_lesson_30", *pages]
+    assert all(figure["value"] > 0 for figure in figures.values())
+    assert figures["http_mark_64"]["stock"] > 0
+    assert figures["http_mark_64_table"]["table"] > 0
 
 
 def test_figure_that_is_not_there_is_refused_with_the_names_of_those_that_are() -> None:
