@@ -13,7 +13,8 @@ from rich.table import Table
 from ledger.application.audit import Auditor
 from ledger.application.readiness import view_states
 from ledger.cli.console import bars, out, print_json
-from ledger.cli.session import JsonOption, opened, with_ledger
+from ledger.cli.options import JsonOption
+from ledger.cli.session import opened, with_ledger
 from ledger.projections.states import Stage
 from ledger.projections.views import all_views
 

@@ -23,8 +23,9 @@ from ledger.cli import tamper
 from ledger.cli.auditing import run_audit
 from ledger.cli.console import out, print_json
 from ledger.cli.importing import package_of, run_import
+from ledger.cli.options import CHANNEL
 from ledger.cli.serving import FOLLOWERS, PortOption, children, door, ready, until_told
-from ledger.cli.session import CHANNEL, catch_up, opened, operator_id, with_ledger
+from ledger.cli.session import catch_up, opened, operator_id, with_ledger
 from ledger.cli.story import Story, must
 from ledger.cli.supervisor import supervise
 from ledger.errors import Conflict, NotFound, SettingsError

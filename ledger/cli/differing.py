@@ -12,16 +12,8 @@ from ledger.application.disclose.differences import read_difference
 from ledger.application.disclose.moment import NOW
 from ledger.cli.console import out, print_json
 from ledger.cli.moments import When
-from ledger.cli.session import (
-    ActorOption,
-    JsonOption,
-    OfficeOption,
-    StudentArgument,
-    catch_up,
-    opened,
-    reader_of,
-    with_ledger,
-)
+from ledger.cli.options import ActorOption, JsonOption, OfficeOption, StudentArgument, reader_of
+from ledger.cli.session import catch_up, opened, with_ledger
 from ledger.policy.offices import Office
 
 if TYPE_CHECKING:

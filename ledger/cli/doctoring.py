@@ -15,7 +15,8 @@ from ledger.application.doctor.findings import Finding, State, ok, problem, warn
 from ledger.application.doctor.keys import check_file
 from ledger.bootstrap import database_of, read_keys
 from ledger.cli.console import out, print_json
-from ledger.cli.session import JsonOption, check_there
+from ledger.cli.options import JsonOption
+from ledger.cli.session import check_there
 from ledger.errors import LedgerError
 from ledger.settings import read_settings
 from ledger.store.log_keys import read_log_keys

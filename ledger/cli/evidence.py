@@ -12,15 +12,8 @@ from ledger.application.disclose.feed import admit
 from ledger.application.disclose.gate import open_access
 from ledger.application.evidence import EvidenceExport
 from ledger.cli.console import LedgerGroup, bars, example, out, print_json
-from ledger.cli.session import (
-    ActorOption,
-    JsonOption,
-    OfficeOption,
-    StudentName,
-    opened,
-    reader_of,
-    with_ledger,
-)
+from ledger.cli.options import ActorOption, JsonOption, OfficeOption, StudentName, reader_of
+from ledger.cli.session import opened, with_ledger
 from ledger.errors import SettingsError
 from ledger.policy.offices import Office
 from ledger.policy.reading import Resource

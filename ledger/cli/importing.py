@@ -12,7 +12,8 @@ from rich.table import Table
 
 from ledger.application.record.oneroster.package import import_package
 from ledger.cli.console import bars, example, out, print_json
-from ledger.cli.session import JsonOption, catch_up, opened, operator_id, with_ledger
+from ledger.cli.options import JsonOption
+from ledger.cli.session import catch_up, opened, operator_id, with_ledger
 from ledger.interchange.oneroster import open_package
 from ledger.policy.offices import Actor, Office
 

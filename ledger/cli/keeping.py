@@ -13,7 +13,8 @@ import typer
 
 from ledger.api.tokens import issue_token, load_token_key, make_token_key
 from ledger.bootstrap import database_of, read_keks
-from ledger.cli.session import ActorOption, opened, operator_id
+from ledger.cli.options import ActorOption
+from ledger.cli.session import opened, operator_id
 from ledger.errors import Conflict, InvalidInput, SettingsError
 from ledger.policy.offices import Actor, Office
 from ledger.settings import read_settings

@@ -16,16 +16,8 @@ from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.register import read_disclosures
 from ledger.cli.console import out, print_json
 from ledger.cli.moments import Names, When
-from ledger.cli.session import (
-    ActorOption,
-    JsonOption,
-    OfficeOption,
-    StudentArgument,
-    catch_up,
-    opened,
-    reader_of,
-    with_ledger,
-)
+from ledger.cli.options import ActorOption, JsonOption, OfficeOption, StudentArgument, reader_of
+from ledger.cli.session import catch_up, opened, with_ledger
 from ledger.policy.offices import Office
 
 if TYPE_CHECKING:

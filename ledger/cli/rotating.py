@@ -12,7 +12,8 @@ import typer
 
 from ledger.application.rotation import GRACE, retire_log_key, rotate_log_key
 from ledger.cli.console import LedgerGroup, example, out
-from ledger.cli.session import ActorOption, opened, operator_id, with_ledger
+from ledger.cli.options import ActorOption
+from ledger.cli.session import opened, operator_id, with_ledger
 from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.store.log_troubles import settle_trouble

@@ -1,22 +1,17 @@
-"""What most commands begin with: settings, a foundation, a ledger on an event loop, and who is at the keyboard."""
+"""What commands and workers begin with: settings, a foundation, a ledger on an event loop, who is at the keyboard."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-import typer
 import uvloop
 
-from ledger.application.disclose.gate import Reader
-from ledger.application.disclose.students import find_student
 from ledger.bootstrap import foundation, open_ledger
-from ledger.cli.console import bars
 from ledger.errors import SettingsError
 from ledger.ids import new_id
-from ledger.policy.offices import Actor, Office
 from ledger.settings import Settings, read_settings
 from ledger.telemetry.logs import configure
 
@@ -28,10 +23,6 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 T = TypeVar("T")
-
-CHANNEL = "cli"
-SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
-"""Offices that speak for named students: they use the service, with a token, and not its operator's shell."""
 
 
 @contextmanager
@@ -85,6 +76,8 @@ def with_ledger(base: Foundation, work: Callable[[Ledger], Awaitable[T]]) -> T:
 
 def catch_up(base: Foundation) -> int:
     """Brings the views to what is recorded, with a bar, and returns that position."""
+    from ledger.cli.console import bars  # noqa: PLC0415 - workers show none, and it takes longer to load than they do
+
     with bars() as shown:
         position = base.runner().catch_up(shown.follow("представления / views"))
         shown.fill()
@@ -121,52 +114,3 @@ def _keep(path: Path, text: str) -> None:
         return
     finally:
         fresh.unlink()
-
-
-# --- arguments that several commands have ---------------------------------------------------------------------------
-
-
-class StudentName:
-    """A student as typed: an id, or source and foreign id."""
-
-    def __init__(self, text: str) -> None:
-        self.id: UUID | None = None
-        self.source, colon, self.foreign_id = text.partition(":")
-        try:
-            self.id = UUID(text)
-        except ValueError:
-            if not (colon and self.source and self.foreign_id):
-                message = "give the student's UUID, or SOURCE:FOREIGN_ID such as OULAD:student-11391"
-                raise typer.BadParameter(message) from None
-
-    async def find(self, ledger: Ledger, reader: Reader) -> UUID:
-        """Returns the student's id; finding somebody by a foreign id is an access of its own, and recorded.
-
-        Raises:
-            NotFound: nobody has this foreign id. Forbidden: the office may not look (recorded).
-        """
-        if self.id is not None:
-            return self.id
-        return (await find_student(ledger, reader, self.source, self.foreign_id)).student_id
-
-
-def _staff(office: Office) -> Office:
-    if office in SPEAKING:
-        message = "students and representatives read through the service, with a token"
-        raise typer.BadParameter(message)
-    return office
-
-
-StudentArgument = Annotated[
-    StudentName, typer.Argument(metavar="STUDENT", parser=StudentName, help="UUID, or SOURCE:FOREIGN_ID.")
-]
-OfficeOption = Annotated[Office, typer.Option(callback=_staff, help="Office in which you read; the register names it.")]
-ActorOption = Annotated[
-    UUID | None, typer.Option(help="Who you are; without it the id kept for you in LEDGER_HOME.", metavar="UUID")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, nothing else.")]
-
-
-def reader_of(settings: Settings, office: Office, actor: UUID | None) -> Reader:
-    """Returns who reads through the command line."""
-    return Reader(Actor(actor or operator_id(settings), office), CHANNEL)

@@ -12,7 +12,8 @@ from ledger.application.verification import LogReport, LogVerifier, Outside
 from ledger.cli.auditing import SHOWN, run_audit, show_audit
 from ledger.cli.console import bars, out, print_json
 from ledger.cli.evidence import read_file
-from ledger.cli.session import JsonOption, opened
+from ledger.cli.options import JsonOption
+from ledger.cli.session import opened
 from ledger.errors import SettingsError
 from ledger.seal.note import VerifierKey
 from ledger.store.anchor import Anchor
