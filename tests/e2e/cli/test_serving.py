@@ -44,10 +44,21 @@ def _position(answer: httpx.Response) -> int:
     return next(int(part["position"]) for part in found["parts"] if part["name"] == "view rosters")
 
 
-async def test_service_answers_heals_itself_and_leaves_nothing_behind(cli: Cli) -> None:
+def _listening(running: Running) -> set[str]:
+    """Returns the addresses on which the processes of a service are reached."""
+    return {
+        connection.laddr.ip
+        for process in (running.tree, *running.tree.children(recursive=True))
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+async def test_service_answers_on_this_machine_only_heals_itself_and_leaves_nothing_behind(cli: Cli) -> None:
     with cli.started("serve", "--port", "0", "--workers", "2") as running:
         url = _url(running)
         await until(_ready(url), seconds=PATIENCE_S)
+        assert _listening(running) == {"127.0.0.1"}
         token = cli.works("token", "--office", "director", "--hours", "1").out.strip()
         assert _asks(url, "/v1/courses", token).json()["items"] == []
         assert _asks(url, "/v1/courses", token[:-2]).status_code == 401
@@ -122,18 +133,6 @@ def test_busy_port_is_said_before_anything_is_started(cli: Cli) -> None:
             assert "--port" in failed.err
             assert "PORT=" in failed.err
     assert not (cli.home / "postgres").exists()
-
-
-def test_service_listens_on_this_machine_only(cli: Cli) -> None:
-    with cli.started("serve", "--port", "0", "--workers", "1") as running:
-        _url(running)
-        listening = [
-            connection.laddr.ip
-            for process in (running.tree, *running.tree.children(recursive=True))
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-    assert set(listening) == {"127.0.0.1"}
 
 
 def test_options_out_of_range_are_usage_errors(cli: Cli) -> None:
