@@ -89,7 +89,8 @@ class Foundation:
 
     def dispatcher(self) -> Dispatcher:
         """Returns a dispatcher of webhooks with a keyring of its own."""
-        return Dispatcher(self.id, self.database, self.mapper, self.keks, self.settings.networks)
+        metrics = self.telemetry.metrics.webhooks
+        return Dispatcher(self.id, self.database, self.mapper, self.keks, self.settings.networks, metrics)
 
 
 @contextmanager

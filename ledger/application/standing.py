@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ledger.application.webhooks.standing import WebhooksStanding, read_webhooks_standing
 from ledger.errors import LedgerError
 from ledger.projections.tracking import Tracking
 from ledger.store.database import translated
@@ -27,14 +28,15 @@ PATIENCE_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The last position, the seal, and every view as it is served, or as it is being made where it is not yet."""
+    """The last position, the seal, the webhooks, and every view: as served, or as it is made where it is not yet."""
 
     position: int
     views: Mapping[str, Tracked]
     sealed: int
     alarmed: bool
-    troubles: tuple[str, ...] = ()
+    troubles: tuple[str, ...]
     """Who contradicts the log without proof (a witness), or does not start (the sealer)."""
+    webhooks: WebhooksStanding
 
 
 def read_standing(database: Database, views: Iterable[View]) -> Standing:
@@ -48,6 +50,7 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
         # The views first: they never get ahead of what is read after them.
         rows = Tracking(database).rows(connection)
         last = connection.execute(database.bind("SELECT coalesce(max(position), 0) FROM {schema}.events")).fetchone()
+        webhooks = read_webhooks_standing(connection, database)
     with translated(), database.connect("reader") as connection:
         seal = connection.execute(
             database.bind(
@@ -61,7 +64,7 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
     own = [row for row in rows if versions.get(row.view) == row.version]
     made = {row.view: row for row in own if row.shadow}
     served = {row.view: row for row in own if not row.shadow}
-    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles)
+    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles, webhooks)
 
 
 class HistoryCollector(Collector):
@@ -99,6 +102,11 @@ class HistoryCollector(Collector):
             "1 while a witness contradicts the log without proof, or the sealer refuses to start.",
             labels=["source"],
         )
+        webhooks = GaugeMetricFamily("ledger_webhooks", "Webhooks by what becomes of their messages.", labels=["state"])
+        pending = GaugeMetricFamily(
+            "ledger_webhook_pending_events", "Events that the webhook furthest behind has not been told of."
+        )
+        age = GaugeMetricFamily("ledger_webhook_lag_seconds", "Time since the first of them was recorded.")
         up.add_metric([], float(standing is not None))
         if standing is not None:
             sealed.add_metric([], standing.sealed)
@@ -106,8 +114,12 @@ class HistoryCollector(Collector):
             for source in standing.troubles:
                 trouble.add_metric([source], 1)
             last.add_metric([], standing.position)
+            for state in ("working", "failing", "given_up"):
+                webhooks.add_metric([state], getattr(standing.webhooks, state))
+            pending.add_metric([], standing.webhooks.pending)
+            age.add_metric([], standing.webhooks.lag_s)
             for name, view in standing.views.items():
                 position.add_metric([name], view.position)
                 lag.add_metric([name], max(standing.position - view.position, 0))
                 failed.add_metric([name], view.failed_position or 0)
-        return [up, last, position, lag, failed, sealed, alarm, trouble]
+        return [up, last, position, lag, failed, sealed, alarm, trouble, webhooks, pending, age]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -156,6 +157,26 @@ class ViewMetrics:
         self._failures.labels(view).inc()
 
 
+class WebhookMetrics:
+    """What the dispatcher sends."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.leads = Gauge("ledger_dispatcher_leads", "1 while this dispatcher leads.", registry=registry)
+        self._messages = Counter(
+            "ledger_webhook_messages", "Messages that were sent, taken or not.", ["outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "ledger_webhook_message_seconds", "Time until a message was answered.", buckets=_SLOW, registry=registry
+        )
+        for outcome in ("taken", "failed"):
+            self._messages.labels(outcome)
+
+    def sent(self, seconds: float, *, taken: bool) -> None:
+        """Counts a message; one that is sent again counts again."""
+        self._messages.labels("taken" if taken else "failed").inc()
+        self._seconds.observe(seconds)
+
+
 class DisclosureMetrics:
     """Accesses to personal data that were recorded."""
 
@@ -238,6 +259,11 @@ class Metrics:
     def views(self) -> ViewMetrics:
         """Of the projector."""
         return ViewMetrics(self.registry)
+
+    @cached_property
+    def webhooks(self) -> WebhookMetrics:
+        """Of the dispatcher."""
+        return WebhookMetrics(self.registry)
 
     @cached_property
     def disclosures(self) -> DisclosureMetrics:

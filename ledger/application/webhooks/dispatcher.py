@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.mapper import EventMapper
+    from ledger.telemetry.metrics import WebhookMetrics
 
 logger = get_logger(__name__)
 
@@ -67,12 +68,14 @@ class Dispatcher:
         mapper: EventMapper,
         keks: KeyEncryptionKeys,
         networks: Sequence[Network],
+        metrics: WebhookMetrics,
     ) -> None:
         self._school = school
         self._database = database
         self._mapper = mapper
         self._keks = keks
         self._networks = networks
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Follows the history until it is cancelled; connects again when the database goes away."""
@@ -98,6 +101,7 @@ class Dispatcher:
         progress = Progress(self._database, pool)
         registry = Registry(self._school, self._database, self._mapper, Keyring(self._keks))
         followed: dict[UUID, _Followed] = {}
+        self._metrics.leads.set(1)
         try:
             while True:
                 webhooks = await registry.refresh(leader)
@@ -111,6 +115,7 @@ class Dispatcher:
                         followed[webhook.id] = _Followed(webhook.changed, task)
                 await tail.wait(registry.position, LOOK_S)
         finally:
+            self._metrics.leads.set(0)
             await _cancel([known.task for known in followed.values()])
 
     async def _keep(self, webhook: RegisteredWebhook, progress: Progress, tail: Tail) -> None:
@@ -120,7 +125,7 @@ class Dispatcher:
         while following:
             try:
                 async with Sender(webhook.url, self._networks) as sender:
-                    await Follower(webhook, source, progress, self._keks, tail, sender).follow()
+                    await Follower(webhook, source, progress, self._keks, tail, sender, self._metrics).follow()
                 following = False
             except Overtaken:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ledger.seal.entry import Entry
     from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.tail import Tail
+    from ledger.telemetry.metrics import WebhookMetrics
 
 logger = get_logger(__name__)
 
@@ -41,6 +43,7 @@ class Follower:
         keks: KeyEncryptionKeys,
         tail: Tail,
         sender: Sender,
+        metrics: WebhookMetrics,
     ) -> None:
         self._webhook = webhook
         self._source = source
@@ -48,6 +51,7 @@ class Follower:
         self._keks = keks
         self._tail = tail
         self._sender = sender
+        self._metrics = metrics
         self._secret = ""
         self._previous = ""
 
@@ -94,7 +98,9 @@ class Follower:
             if not self._webhook.wants(entry.topic):
                 continue
             body = msgspec.json.encode(cloud_event(self._source, header_of(entry)))
+            began = time.perf_counter()
             outcome = await self._sender.send(str(entry.event_id), body, EVENT, self._secrets())
+            self._metrics.sent(time.perf_counter() - began, taken=not outcome.failure)
             if outcome.failure:
                 if entry.position - 1 > position:
                     await self._progress.advance(self._webhook.id, position, entry.position - 1)

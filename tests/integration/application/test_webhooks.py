@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from ledger.application.readiness import read_readiness
 from ledger.application.record.webhooks import RegisterWebhook, RemoveWebhook, ResumeWebhook, RotateWebhookSecret
+from ledger.application.standing import HistoryCollector, read_standing
 from ledger.application.webhooks import dispatcher as dispatching
 from ledger.application.webhooks import follower, progress
 from ledger.application.webhooks.dispatcher import Dispatcher
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.application.webhooks.shown import WebhookShown
+    from ledger.application.webhooks.standing import WebhooksStanding
     from ledger.store.database import Database, Row
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -62,7 +64,9 @@ async def dispatching_for(
 ) -> AsyncIterator[None]:
     """Runs a dispatcher beside the block."""
     base = desk.base
-    task = asyncio.create_task(Dispatcher(base.id, database or base.database, base.mapper, base.keks, networks).run())
+    metrics = base.telemetry.metrics.webhooks
+    one = Dispatcher(base.id, database or base.database, base.mapper, base.keks, networks, metrics)
+    task = asyncio.create_task(one.run())
     try:
         yield
         assert not task.done()
@@ -201,6 +205,44 @@ async def test_endpoint_that_is_gone_is_not_asked_again(desk: Desk, receiver: Re
     assert len(receiver.messages) == 1
 
 
+async def test_metrics_count_messages_and_say_how_far_the_last_webhook_is_behind(
+    desk: Desk, receiver: Receiver, owner: psycopg.Connection[Row]
+) -> None:
+    def value(name: str, **labels: str) -> float | None:
+        return desk.base.telemetry.metrics.registry.get_sample_value(name, labels)
+
+    receiver.answer = lambda _: TAKEN if receiver.messages[1:] else (500, {}, b"")
+    await registers(desk, receiver)
+    async with dispatching_for(desk):
+        await desk.enrols(2)
+        await until(lambda: len(receiver.kept) > 0)
+        await caught_up(desk)
+        assert value("ledger_dispatcher_leads") == 1
+    assert value("ledger_dispatcher_leads") == 0
+    assert value("ledger_webhook_messages_total", outcome="failed") == 1
+    assert value("ledger_webhook_messages_total", outcome="taken") == len(receiver.kept) > 0
+    assert value("ledger_webhook_message_seconds_count") == len(receiver.messages)
+    assert _standing(desk) == (1, 0, 0, 0, 0)
+    told = last(owner)
+    await desk.enrols(1)
+    waiting = _standing(desk)
+    assert waiting[:4] == (1, 0, 0, last(owner) - told)
+    assert waiting.lag_s > 0
+    receiver.answer = lambda _: (410, {}, b"")
+    async with dispatching_for(desk):
+        await until(lambda: _standing(desk) == (0, 0, 1, 0, 0))
+    shown = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in HistoryCollector(desk.base.database, desk.base.views).collect()
+        for sample in family.samples
+    }
+    assert (shown["ledger_webhooks", "given_up"], shown["ledger_webhook_pending_events",]) == (1, 0)
+
+
+def _standing(desk: Desk) -> WebhooksStanding:
+    return read_standing(desk.base.database, desk.base.views).webhooks
+
+
 async def test_rotated_secret_signs_beside_the_old_one_for_a_day(
     desk: Desk, receiver: Receiver, dispatcher: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +276,8 @@ async def test_secret_that_was_shown_outlives_a_follower_that_has_not_heard_of_i
     async def loads_secrets() -> None:
         told = progress.Progress(base.database, pool)
         known = registry.webhooks[webhook_id]
-        await follower.Follower(known, "", told, base.keks, Tail(base.database), sender)._load_secrets()
+        metrics = base.telemetry.metrics.webhooks
+        await follower.Follower(known, "", told, base.keks, Tail(base.database), sender, metrics)._load_secrets()
 
     async with base.database.pool("projector", 1) as pool:
         await rotates()
