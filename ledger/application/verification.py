@@ -23,6 +23,7 @@ from ledger.projections.reader import EventReader
 from ledger.seal.check import check_continues, check_entries, wrong_tiles
 from ledger.seal.checkpoint import Checkpoint, open_checkpoint
 from ledger.seal.entry import Entry, encode_entry
+from ledger.seal.note import parse_note
 from ledger.seal.tiles import WIDTH, Tile
 from ledger.store.database import translated
 from ledger.store.guards import broken_guards
@@ -84,6 +85,14 @@ class LogReport:
             self.unlisted += 1
 
 
+def _is_beginning(note: bytes) -> bool:
+    """Tells whether a checkpoint is of the empty log, which every log continues: so a sealer's file begins."""
+    try:
+        return Checkpoint.parse(parse_note(note).text).size == 0
+    except NotProven:
+        return False
+
+
 class LogVerifier:
     """Verifies one ledger's database against its log.
 
@@ -108,7 +117,7 @@ class LogVerifier:
         self._keyring = Keyring(keks, maximum=1_000_000)
         self._reader = EventReader(database, mapper, self._keyring)
         self._keys = tuple(keys)
-        self._outside = tuple(outside)
+        self._outside = tuple(kept for kept in outside if not _is_beginning(kept.note))
         self._retired = tuple(retired)
         self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
 

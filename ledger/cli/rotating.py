@@ -6,6 +6,7 @@ Most of it needs the key file, so its owner does it.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from ledger.cli.options import ActorOption
 from ledger.cli.session import opened, operator_id, with_ledger
 from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
+from ledger.seal.strict import write_base64
 from ledger.store.log_troubles import settle_trouble
 from ledger.telemetry.logs import get_logger
 
@@ -66,6 +68,33 @@ def retire(
             base, lambda ledger: retire_log_key(ledger, path, _operator(base, actor), key_id, reason, grace=grace)
         )
     out.print(f"Больше не подписывает / signs nothing any more: {key}", markup=False, soft_wrap=True)
+
+
+@log_app.command("anchor", epilog=example("ledger log anchor --accept --checkpoint checkpoint-of-the-inspector"))
+def anchor(
+    accept: Annotated[bool, typer.Option("--accept", help="Trust it from now on: write the file.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", exists=True, dir_okay=False, help="One from elsewhere that it must continue."),
+    ] = None,
+) -> None:
+    """Show what this host would trust without its lost LEDGER_SEAL_FILE; `--accept` makes the file of it."""
+    kept = checkpoint.read_bytes() if checkpoint is not None else None
+    with opened() as base:
+        newest, path = base.sealer().trust(kept, accepting=accept), base.settings.seal_path
+    root = write_base64(newest.root)
+    out.print(f"{newest.origin}\n{newest.size}\n{root}", markup=False, soft_wrap=True)
+    out.print(
+        "База согласуется с этой контрольной точкой, но что после неё ничего не было подписано, никто вне базы не"
+        " подтверждает. / The database agrees with this checkpoint; that nothing after it was ever signed, the database"
+        f" alone says{' (it continues the one you gave)' if kept else ''}.",
+        soft_wrap=True,
+    )
+    if not accept:
+        out.print("Ничего не записано / nothing was written: --accept.")
+        return
+    logger.warning("The sealer's file outside the database was accepted anew.", size=newest.size, root=root)
+    out.print(f"Записано / written: {path}", markup=False, soft_wrap=True)
 
 
 @log_app.command("dismiss", epilog=example('ledger log dismiss witness.example/w1 --reason "Диск свидетеля сломан"'))

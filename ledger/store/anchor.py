@@ -1,7 +1,8 @@
 """The newest checkpoint outside the database: what this host has signed, whatever a restored backup says.
 
 A database that was set back, or exchanged for a forked one, cannot take this file with it. The sealer compares the two
-at every start and refuses to go on when they do not continue each other.
+at every start and refuses to go on when they do not continue each other. It does not make the file anew by itself: what
+lies outside would then be what the database says. Only where nothing was ever sealed does it begin with an empty log.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import os
 from pathlib import Path
 
 from ledger.errors import SettingsError
+
+
+class LostAnchor(SettingsError):
+    """The file is not there although the log was sealed; an operator must bring it back, or say what is trusted."""
 
 
 class Anchor:
@@ -56,6 +61,15 @@ class Anchor:
                 os.close(folder)
         except OSError as error:
             raise self._unusable(error) from error
+
+    def lost(self, size: int) -> LostAnchor:
+        """Returns what is to be raised where the file is missing over a log of this size."""
+        return LostAnchor(
+            f"Nothing is sealed here: {size} events were sealed before, and this host's file outside the database"
+            " is missing.",
+            help=f"Bring {self._path} back from its copy. If it is lost for good, or this host is new: see first that"
+            " the database was not set back, then `ledger log anchor --accept` (docs/log.md).",
+        )
 
     def _unusable(self, error: OSError) -> SettingsError:
         return SettingsError(

@@ -95,6 +95,14 @@ class LogKeyFile:
         self._seen = seen
         return keys
 
+    def retired(self) -> tuple[VerifierKey, ...]:
+        """Returns the keys that signed once; they open what lies outside the database since then.
+
+        Raises:
+            SettingsError: their list cannot be read.
+        """
+        return read_retired(self._path)
+
 
 def make_next_key(path: Path) -> SignerKey:
     """Returns the key that is being added to a key file: the one of an interrupted attempt, or a new one of its name.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.errors import HistoryAlarm, NotProven, SettingsError, StoreUnavailable
+from ledger.errors import Conflict, HistoryAlarm, NotProven, SettingsError, StoreUnavailable
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.edge import LogEdge, partial_tiles
 from ledger.seal.entry import Entry, encode_entry
@@ -26,9 +26,11 @@ from ledger.seal.merkle import consistency_proof, leaf_hash, verify_consistency
 from ledger.seal.note import Note, parse_note, sign, verified_by
 from ledger.seal.strict import HASH_BYTES
 from ledger.seal.tiles import WIDTH, tile_at
+from ledger.store.anchor import LostAnchor
 from ledger.store.database import translated
 from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
+from ledger.store.log_troubles import SEALER, end_trouble, note_trouble
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ PACE_S = 0.5
 """Between checkpoints of a log that is not behind: half of the second within which news must be sealed."""
 
 POLL_S = 0.1
+
+LOST_S = 10.0
+"""Between looks for a file outside the database that is missing."""
 
 _REFUSED = frozenset({"LG001", "23505", "23514"})
 """SQLSTATEs of the log's triggers and constraints: somebody else has written to it."""
@@ -88,6 +93,7 @@ class Sealer:
         """The checkpoint that this process knows to be the newest, after `recover`."""
         self._begun: datetime | None = None
         """When it began to run, by the database's clock."""
+        self._warned = False
 
     @property
     def origin(self) -> str:
@@ -99,6 +105,8 @@ class Sealer:
     def run(self, stop: threading.Event) -> None:
         """Seals until `stop` is set; reconnects when the database goes away.
 
+        Without its file outside the database it seals nothing and says so until the file is there.
+
         Raises:
             HistoryAlarm: what is stored does not continue what was signed; nothing more is signed.
         """
@@ -107,6 +115,7 @@ class Sealer:
                 with translated(), self._database.connect("sealer") as connection:
                     if self._begun is None:
                         (self._begun,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
+                    self._look_for_anchor(connection)
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
                         stop.wait(1.0)
@@ -117,6 +126,10 @@ class Sealer:
             except StoreUnavailable as error:
                 logger.warning("The sealer lost the database.", reason=error.detail)
                 stop.wait(0.5)
+            except LostAnchor as error:
+                # Not an alarm, which would stop another host that has its file and waits for the lead.
+                logger.critical(error.detail, help=error.help)
+                stop.wait(LOST_S)
 
     def catch_up(self) -> int:
         """Seals everything that is recorded now and returns the size of the log; for commands without a service.
@@ -124,7 +137,7 @@ class Sealer:
         Where another sealer leads, it does the work and this waits for it.
 
         Raises:
-            HistoryAlarm: what is stored does not continue what was signed.
+            HistoryAlarm: what is stored does not continue what was signed. LostAnchor: see `recover`.
         """
         with translated(), self._database.connect("sealer") as connection:
             row = connection.execute(self._database.bind(_LAST)).fetchone()
@@ -145,6 +158,31 @@ class Sealer:
                 self._check_alarm(connection)
                 time.sleep(POLL_S)
         return last
+
+    def trust(self, kept: bytes | None = None, *, accepting: bool = False) -> Checkpoint:
+        """Returns the newest checkpoint of the database, checked as at a start, for an operator whose file is lost.
+
+        Args:
+            kept: a checkpoint from elsewhere that it must continue.
+            accepting: write it as the file outside the database, from where on it is trusted.
+
+        Raises:
+            Conflict: the file is there, or none is needed. HistoryAlarm: what is stored does not hold.
+        """
+        if self._anchor.read() is not None:
+            raise Conflict(
+                "The file outside the database is there; nothing is to be accepted.",
+                help="One that the database does not continue is an alarm; docs/log.md says what to do.",
+            )
+        with translated(), self._database.connect("sealer") as connection, _alarming():
+            checkpoint, note = self._check_stored(connection)
+            if note is None:
+                raise Conflict("Nothing has been sealed yet.", help="The sealer makes the file when it starts.")
+            if kept is not None:
+                self._check_continues(connection, kept, checkpoint)
+        if accepting:
+            self._anchor.write(note)
+        return checkpoint
 
     def _check_alarm(self, connection: psycopg.Connection[Row], *, since: datetime | None = None) -> None:
         """Passes if no alarm stands, or none that was sounded after a time.
@@ -173,6 +211,9 @@ class Sealer:
             logger.critical(alarm.detail, help=alarm.help)
             connection.execute(self._database.bind(_ALARM), (alarm.detail,))
             raise
+        except LostAnchor as error:
+            note_trouble(connection, self._database, SEALER, error.detail)
+            raise
 
     # --- start ------------------------------------------------------------------------------------------------------
 
@@ -181,27 +222,53 @@ class Sealer:
 
         Raises:
             HistoryAlarm: a signature, a tile, the last events or the file outside do not agree.
+            LostAnchor: there is no file outside, although something was sealed.
         """
         self._read_keys_again()
         with _alarming():
-            stored = newest(connection, self._database)
-            if stored is None:
-                checkpoint = Checkpoint(self.origin, 0, LogEdge().root())
-                self._edge = LogEdge()
-            else:
-                checkpoint = self._opened(stored.note)
-                if (checkpoint.size, checkpoint.root) != (stored.size, stored.root):
-                    raise _alarm(f"The checkpoint stored for size {stored.size} says something else.")
-                tiles = partial_tiles(checkpoint.size)
-                self._edge = LogEdge.load(checkpoint.size, load_tiles(connection, self._database, tiles))
-                if self._edge.root() != checkpoint.root:
-                    raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
-                self._check_last_events(connection, checkpoint.size)
-            self._check_anchor(connection, checkpoint)
+            self._look_for_anchor(connection)
+            checkpoint, note = self._check_stored(connection)
+            self._check_anchor(connection, checkpoint, note)
         self._list_keys(connection)
         connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
+        end_trouble(connection, self._database, SEALER)
         self._sealed = checkpoint
         return checkpoint
+
+    def _check_stored(self, connection: psycopg.Connection[Row]) -> tuple[Checkpoint, bytes | None]:
+        """Returns the newest checkpoint of the database with its note if tiles and events agree with it."""
+        stored = newest(connection, self._database)
+        if stored is None:
+            self._edge = LogEdge()
+            return self._beginning, None
+        checkpoint = self._opened(stored.note)
+        if (checkpoint.size, checkpoint.root) != (stored.size, stored.root):
+            raise _alarm(f"The checkpoint stored for size {stored.size} says something else.")
+        tiles = partial_tiles(checkpoint.size)
+        self._edge = LogEdge.load(checkpoint.size, load_tiles(connection, self._database, tiles))
+        if self._edge.root() != checkpoint.root:
+            raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
+        self._check_last_events(connection, checkpoint.size)
+        return checkpoint, stored.note
+
+    @property
+    def _beginning(self) -> Checkpoint:
+        return Checkpoint(self.origin, 0, LogEdge().root())
+
+    def _look_for_anchor(self, connection: psycopg.Connection[Row]) -> None:
+        """Begins the file while nothing has been sealed; later one that is missing is told, also while others lead."""
+        if self._anchor.read() is not None:
+            return
+        stored = newest(connection, self._database)
+        if stored is None:
+            self._anchor.write(bytes(self._signed(self._beginning)))
+        elif not self._warned:
+            lost = self._anchor.lost(stored.size)
+            logger.warning(lost.detail, help=lost.help)
+            self._warned = True
+
+    def _signed(self, checkpoint: Checkpoint) -> Note:
+        return Note(checkpoint.text, tuple(sign(checkpoint.text, signer) for signer in self._signers))
 
     def _read_keys_again(self) -> bool:
         """Takes over the keys of a file that was replaced, and tells whether it did.
@@ -246,28 +313,37 @@ class Sealer:
             if leaf_hash(encode_entry(entry)) != hashes[at : at + HASH_BYTES]:
                 raise _alarm(f"The event at position {entry.position} is not the one that was sealed.")
 
-    def _check_anchor(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint) -> None:
+    def _check_anchor(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint, note: bytes | None) -> None:
         """Passes if the database continues what the file outside it says, and brings the file up to date."""
         written = self._anchor.read()
-        outside = 0
-        if written is not None:
-            anchored = self._opened(written)
-            outside = anchored.size
-            if outside > checkpoint.size:
-                raise _alarm(f"The database knows {checkpoint.size} sealed events, but {outside} have been published.")
-            prove = partial(consistency_proof, old=outside, new=checkpoint.size)
-            proof = prove(load_nodes(connection, self._database, checkpoint.size, prove))
-            verify_consistency(anchored.size, anchored.root, checkpoint.size, checkpoint.root, proof)
-        if written is None or outside < checkpoint.size:
-            stored = newest(connection, self._database)
-            if stored is not None:
-                self._anchor.write(stored.note)
+        if written is None:
+            raise self._anchor.lost(checkpoint.size)
+        outside = self._check_continues(connection, written, checkpoint)
+        if outside < checkpoint.size and note is not None:
+            self._anchor.write(note)
 
-    def _opened(self, note: bytes) -> Checkpoint:
-        """Returns a checkpoint that one of our keys signed (while keys change, an older one has not all of them)."""
+    def _check_continues(self, connection: psycopg.Connection[Row], kept: bytes, checkpoint: Checkpoint) -> int:
+        """Returns the size of a checkpoint from outside if the newest one of the database continues it."""
+        older = self._opened(kept, outside=True)
+        if older.size > checkpoint.size:
+            raise _alarm(f"The database knows {checkpoint.size} sealed events, but {older.size} have been published.")
+        prove = partial(consistency_proof, old=older.size, new=checkpoint.size)
+        proof = prove(load_nodes(connection, self._database, checkpoint.size, prove))
+        verify_consistency(older.size, older.root, checkpoint.size, checkpoint.root, proof)
+        return older.size
+
+    def _opened(self, note: bytes, *, outside: bool = False) -> Checkpoint:
+        """Returns a checkpoint that one of our keys signed (while keys change, an older one has not all of them).
+
+        Args:
+            outside: it was kept outside the database, perhaps since before a key was retired.
+        """
         found = parse_note(note)
         checkpoint = Checkpoint.parse(found.text)
-        if checkpoint.origin != self.origin or not verified_by(found, [signer.verifier for signer in self._signers]):
+        keys = [signer.verifier for signer in self._signers]
+        if outside and self._key_file is not None:
+            keys += self._key_file.retired()
+        if checkpoint.origin != self.origin or not verified_by(found, keys):
             raise _alarm("A checkpoint of this log is not signed by its key.")
         return checkpoint
 
@@ -293,7 +369,7 @@ class Sealer:
             for entry in entries:
                 self._edge.append(leaf_hash(encode_entry(entry)))
             checkpoint = Checkpoint(self.origin, self._edge.size, self._edge.root())
-            note = Note(checkpoint.text, tuple(sign(checkpoint.text, signer) for signer in self._signers))
+            note = self._signed(checkpoint)
             self._publish(connection, checkpoint, bytes(note))
         except BaseException:
             # What is in memory may be ahead of the database now, or the database of us: only recover() knows.

@@ -139,7 +139,8 @@ def _no_anchor(stored: StoredCheckpoint | None, settings: Settings) -> Iterator[
     else:
         said = "The sealer's file outside the database is not here: a database that was set back would go unseen."
         todo = (
-            f"Right where the sealer runs elsewhere. Else find out who removed {settings.seal_path}; see docs/log.md."
+            f"Right where no sealer is to run. Else find out who removed {settings.seal_path}, and bring it back or"
+            " say that you trust the database: `ledger log anchor` (docs/log.md)."
         )
         yield warning("seal file", said, todo)
 

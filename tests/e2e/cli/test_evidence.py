@@ -100,3 +100,22 @@ def test_key_of_the_log_is_changed_and_older_checkpoints_still_hold(tiny: Import
     assert cli.works(*after, "--key", old, "--json").last["continues"]
     both = ("evidence", "verify", str(tmp_path / "both"), "--checkpoint", kept, "--key", old)
     assert cli.works(*both, "--json").last["continues"]
+
+
+def test_lost_seal_file_is_made_anew_by_an_operator_who_was_told_what_that_trusts(
+    tiny: Imported, tmp_path: Path
+) -> None:
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "pack"))
+    kept, file = str(tmp_path / "pack" / "checkpoint"), tiny.cli.home / "log" / "checkpoint"
+    away = file.with_name("lost")
+    assert "is there" in tiny.cli.fails("log", "anchor", "--accept").error
+    file.rename(away)
+    looked = tiny.cli.works("log", "anchor").out
+    assert "the database alone says." in looked
+    assert "nothing was written" in looked
+    assert not file.exists()
+    accepted = tiny.cli.works("log", "anchor", "--accept", "--checkpoint", kept)
+    assert "it continues the one you gave" in accepted.out
+    assert "accepted anew" in accepted.err
+    assert file.read_bytes() == away.read_bytes()
+    assert "claims nothing" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", "gone").error

@@ -83,10 +83,12 @@ class Ground:
             yield connection
 
     def seal(self, signer: SignerKey = SIGNER) -> bytes:
-        """Seals what is recorded (with an anchor that knows nothing of before), and returns the checkpoint."""
+        """Seals what is recorded (with an anchor that trusts whatever is there), and returns the checkpoint."""
         sealer = Sealer(self.database, [signer], Anchor(self.folder / "forgotten"))
         (self.folder / "forgotten").unlink(missing_ok=True)
         with self.database.connect("sealer") as connection:
+            if newest(connection, self.database) is not None:
+                sealer.trust(accepting=True)
             sealer.recover(connection)
             while sealer.seal(connection):
                 pass
