@@ -31,11 +31,12 @@ from ledger.application.disclose.retention import read_retention
 from ledger.application.disclose.school import list_courses, list_groups, read_school
 from ledger.application.disclose.students import list_students, read_student
 from ledger.application.record.command import Request, record
-from ledger.application.record.marks import LessonEntry, RecordLesson, RecordMark
+from ledger.application.record.marks import RecordMark
 from ledger.benchmarks import ours
 from ledger.bootstrap import open_ledger
 from ledger.ids import new_id
 from tests.support.desk import a_base, positions_of, reads
+from tests.support.filling import PRODUCERS, a_history
 from tests.support.projector import environment
 from tests.support.waiting import until
 
@@ -52,9 +53,7 @@ if TYPE_CHECKING:
 EVENTS = int(os.environ.get("LEDGER_SOAK_EVENTS", "1000000"))
 ROUNDS = int(os.environ.get("LEDGER_SOAK_ROUNDS", "3"))
 SEED = int(os.environ.get("LEDGER_SOAK_SEED", "1"))
-PRODUCERS = 64
 READERS = 4
-LESSON = 30
 QUIET_S = 10.0
 KEPT = 0.7
 
@@ -131,21 +130,6 @@ async def measured(load: Load, during: Awaitable[Any]) -> tuple[Phase, Any]:
     waits = sorted(load.latencies[seen:]) or [0.0]
     p50, p99 = (waits[int(share * (len(waits) - 1))] * 1000 for share in (0.5, 0.99))
     return Phase((load.written - written) / seconds, seconds, p50, p99, waits[-1] * 1000), outcome
-
-
-async def a_history(ledger: Ledger, world: ours.World, rng: random.Random, events: int) -> None:
-    """Records lessons until the history is as long as wanted."""
-
-    async def lessons(count: int) -> None:
-        for _ in range(count):
-            course_id, work_id = rng.choice(world.courses)
-            entries = tuple(LessonEntry(student, ("5",)) for student in rng.sample(world.students, LESSON))
-            command = RecordLesson(
-                school=ledger.id, course_id=course_id, work_id=work_id, held_on=world.day, entries=entries
-            )
-            await record(ledger, command, Request(world.actor, key=new_id().hex, content=b"lesson"))
-
-    await asyncio.gather(*(lessons(max(events // LESSON // PRODUCERS, 1)) for _ in range(PRODUCERS)))
 
 
 @contextmanager
