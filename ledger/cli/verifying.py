@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ledger.application.verification import LogReport, LogVerifier, Outside
-from ledger.cli.auditing import SHOWN, run_audit, show_audit
+from ledger.cli.auditing import SHOWN, run_audit, show_audit, uncollected
 from ledger.cli.console import bars, out, print_json
 from ledger.cli.evidence import read_file
 from ledger.cli.options import JsonOption
@@ -78,7 +78,7 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> Lo
         outside.append(Outside("the sealer's file", anchored))
     retired = () if keys else read_retired(path)
     verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside, retired)
-    with bars() as shown:
+    with bars() as shown, uncollected():
         return verifier.verify(shown.follow("журнал / log"))
 
 
