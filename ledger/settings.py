@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     rate_strangers: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
         default=50.0, description="The same of one address for requests without a valid token."
     )
+    rate_public: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        default=500.0, description="The same of one address for `/readyz` and the log, which need no token."
+    )
     request_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=60.0, description="How long a request may take; bulk requests and streams have bounds of their own."
     )

@@ -47,7 +47,7 @@ def create_app(base: Foundation) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         key = load_token_key(base.settings)
-        limits = Limits(base.settings.rate, base.settings.rate_strangers)
+        limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
         async with open_ledger(base) as ledger:
             app.state.service = Service(ledger, TokenVerifier(key, base.id), limits)
             yield

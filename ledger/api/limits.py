@@ -1,4 +1,4 @@
-"""How often somebody may ask: a token bucket for each client, and one for each address that shows no valid token.
+"""How often somebody may ask: a token bucket for each client, and for each address without a token that says who asks.
 
 The buckets are this process's own: with N workers a client may ask N times as often. That keeps them free (no round
 trip, nothing stored), and what they are for is one client that runs wild, not an exact quota.
@@ -129,11 +129,12 @@ class Limit:
 
 
 class Limits:
-    """The limits of one process: `clients` by actor, `strangers` by address."""
+    """The limits of one process: `clients` by actor, `strangers` and what is `public` by address."""
 
-    def __init__(self, rate: float, rate_strangers: float) -> None:
+    def __init__(self, rate: float, rate_strangers: float, rate_public: float) -> None:
         self.clients = Limit("client", rate)
         self.strangers = Limit("address", rate_strangers)
+        self.public = Limit("public", rate_public)
 
 
 def network_of(host: str) -> str:

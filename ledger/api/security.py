@@ -1,4 +1,4 @@
-"""Who asks: the bearer token of a request."""
+"""Who asks: the bearer token of a request, or its address."""
 
 from __future__ import annotations
 
@@ -27,10 +27,23 @@ def authenticate(request: Request) -> Actor:
     try:
         actor = service.verifier.verify(_token(request))
     except Unauthenticated:
-        service.limits.strangers.spend(network_of(request.client.host if request.client else ""))
+        service.limits.strangers.spend(_address(request))
         raise
     request.state.standing = service.limits.clients.spend(actor.id)
     return actor
+
+
+def admit_anybody(request: Request) -> None:
+    """Lets a request pass for which no token is needed; it counts for its address, since it looks into the database.
+
+    Raises:
+        TooManyRequests: the address asks too often.
+    """
+    service_of(request).limits.public.spend(_address(request))
+
+
+def _address(request: Request) -> str:
+    return network_of(request.client.host if request.client else "")
 
 
 def _token(request: Request) -> str:

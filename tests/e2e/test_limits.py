@@ -113,6 +113,22 @@ def test_strangers_are_limited_by_address_and_those_with_a_token_are_not(
     assert stranger.get("/livez").status_code == 200
 
 
+def test_what_anybody_may_read_is_limited_by_address_and_a_token_does_not_lift_it(
+    served: Served, director: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.service.limits, "public", Limit("public", 0.4, clock=lambda: 0.0))
+    anybody = served.anonymous()
+    answers = [anybody.get(path) for path in ("/log/key", "/log/checkpoint", "/readyz", "/log/tile/0/000.p/1")]
+    assert all(answer.status_code != 429 for answer in answers)
+    refused = [anybody.get(path) for path in ("/log/key", "/log/checkpoint", "/readyz", "/log/tile/0/000.p/1")]
+    assert [answer.status_code for answer in refused] == [429] * 4
+    assert {answer.headers["ratelimit-policy"] for answer in refused} == {'"public";q=4;w=10'}
+    assert refused[0].headers["retry-after"] == "3"
+    assert director.http.get("/readyz").status_code == 429
+    assert director.get("/v1/school").status_code == 200
+    assert anybody.get("/livez").status_code == 200
+
+
 # --- sizes of heads --------------------------------------------------------------------------------------------------
 
 

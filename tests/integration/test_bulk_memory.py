@@ -22,7 +22,7 @@ LINES_A_PIECE = 50
 
 
 def a_request(desk: Desk, deadline: asyncio.Timeout) -> Request:
-    service = SimpleNamespace(ledger=desk.ledger, limits=Limits(0, 0))
+    service = SimpleNamespace(ledger=desk.ledger, limits=Limits(0, 0, 0))
     return Request(
         {
             "type": "http",

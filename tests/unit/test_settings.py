@@ -49,6 +49,7 @@ def test_defaults_need_nothing_but_a_folder() -> None:
         ("LEDGER_QUEUE", "1", "queue", 1),
         ("LEDGER_RATE", "0", "rate", 0.0),
         ("LEDGER_RATE_STRANGERS", "0.5", "rate_strangers", 0.5),
+        ("LEDGER_RATE_PUBLIC", "0", "rate_public", 0.0),
         ("LEDGER_REQUEST_SECONDS", "5", "request_seconds", 5.0),
         ("LEDGER_BODY_SECONDS", "0.1", "body_seconds", 0.1),
         ("LEDGER_PATIENCE_SECONDS", "60", "patience_seconds", 60.0),

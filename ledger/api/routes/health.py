@@ -11,6 +11,7 @@ from ledger.api.answers import Alive, Ready, show
 from ledger.api.components import REF
 from ledger.api.openapi import a_router
 from ledger.api.problems import problem
+from ledger.api.security import admit_anybody
 from ledger.api.service import request_id_of, service_of
 from ledger.application.readiness import read_readiness
 
@@ -35,6 +36,7 @@ async def livez() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """База отвечает, запись идёт, представления идут за ней / Database, recording, views; 503 says which is not."""
+    admit_anybody(request)
     parts = await read_readiness(service_of(request).ledger)
     failing = [part.name for part in parts if not part.ready]
     if not failing:

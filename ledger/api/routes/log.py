@@ -12,6 +12,7 @@ from ledger.api.calls import ask
 from ledger.api.conditions import MAX_WAIT_S
 from ledger.api.openapi import a_router
 from ledger.api.parameters import LAST_POSITION
+from ledger.api.security import admit_anybody
 from ledger.api.service import service_of
 from ledger.application.log import read_bundle, read_checkpoint, read_keys, read_receipt, read_tile
 
@@ -45,12 +46,14 @@ def _serving(operation_id: str, summary: str, media_type: str) -> dict[str, Any]
 @router.get("/log/checkpoint", **_serving("readCheckpoint", "Контрольная точка журнала / The log's checkpoint", TEXT))
 async def get_checkpoint(request: Request) -> Response:
     """Подписанная контрольная точка с подписями свидетелей / The newest signed checkpoint, with cosignatures."""
+    admit_anybody(request)
     return Response(await read_checkpoint(service_of(request).ledger), media_type=TEXT, headers=_FRESH)
 
 
 @router.get("/log/key", **_serving("readLogKeys", "Ключи проверки / Verifier keys", TEXT))
 async def get_keys(request: Request) -> Response:
     """Ключи проверки журнала, по одному в строке / The log's verifier keys, one a line; compare them with yours."""
+    admit_anybody(request)
     keys = await read_keys(service_of(request).ledger)
     return Response("".join(f"{key}\n" for key in keys), media_type=TEXT, headers=_FRESH)
 
@@ -66,6 +69,7 @@ async def get_bundle(request: Request, path: BundlePath) -> Response:
 @router.get("/log/tile/{path:path}", **_serving("readTile", "Хеши журнала / A tile", BYTES))
 async def get_tile(request: Request, path: TilePath) -> Response:
     """До 256 хешей; не меняется никогда / Up to 256 hashes of one level; never changes."""
+    admit_anybody(request)
     tile = await read_tile(service_of(request).ledger, f"tile/{path}")
     return Response(tile, media_type=BYTES, headers=_FOR_EVER)
 
