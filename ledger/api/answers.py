@@ -113,9 +113,19 @@ def receipt_link(recorded: Recorded) -> str:
     return f'<{receipt_of(recorded.position)}>; rel="receipt"'
 
 
-def recorded_line(recorded: Recorded) -> bytes:
-    """Returns the JSON of what was recorded where there is no header for the link to its receipt."""
-    return _body(recorded, receipt=receipt_of(recorded.position))
+def recorded_line(recorded: Recorded, receipts: Sequence[bytes] | None = None) -> bytes:
+    """Returns the JSON of what was recorded where there is no header for the link to its receipt.
+
+    Args:
+        recorded: what was recorded.
+        receipts: of all its events, if they were waited for and came.
+    """
+    if receipts is None:
+        return _body(recorded, receipt_of(recorded.position))
+    proofs = [
+        EventReceipt(event.position, receipt.decode()) for event, receipt in zip(recorded.events, receipts, strict=True)
+    ]
+    return _body(recorded, receipt_of(recorded.position), proofs)
 
 
 def recorded_body(recorded: Recorded) -> bytes:
@@ -177,11 +187,7 @@ def answer_command(
         return Response(None, 204, headers)
     if receipts is None:
         return Response(recorded_body(recorded), 201, headers, "application/json")
-    proofs = [
-        EventReceipt(event.position, receipt.decode()) for event, receipt in zip(recorded.events, receipts, strict=True)
-    ]
-    body = _body(recorded, receipt_of(recorded.position), proofs)
-    return Response(body, 201, headers, "application/json")
+    return Response(recorded_line(recorded, receipts), 201, headers, "application/json")
 
 
 def location_of(recorded: Recorded, key: str) -> str:

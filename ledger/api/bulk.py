@@ -21,8 +21,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ledger.api.answers import made_by, recorded_line
-from ledger.api.calls import MAX_BODY
-from ledger.api.conditions import read_tags
+from ledger.api.calls import MAX_BODY, receipts_of
+from ledger.api.conditions import preferred_wait, read_tags
 from ledger.api.framing import NDJSON, Lines
 from ledger.api.lines import read_line
 from ledger.api.problems import (
@@ -103,6 +103,8 @@ class BulkAnswer(Response):
         self._ledger = ledger
         self._actor = actor
         self._patience_s = patience_s
+        self._receipts_s = preferred_wait(request)
+        """How long a line's receipts are waited for; nothing any more after some did not come in time."""
         self._under_way = Allowance(UNDER_WAY)
         self._unsent = Allowance(UNSENT)
         self._asked: asyncio.Queue[tuple[bytes | _Asked, int] | None] = asyncio.Queue()
@@ -234,7 +236,7 @@ class BulkAnswer(Response):
         try:
             recorded = await future
             made = made_by(recorded)
-            return recorded_line(recorded)
+            return recorded_line(recorded, await self._receipts(recorded))
         except LedgerError as error:
             return bytes(answer_error(self._request, error).body)
         except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
@@ -243,6 +245,15 @@ class BulkAnswer(Response):
             self._made[key] = made
             if self._futures.get(key) is future:
                 del self._futures[key]
+
+    async def _receipts(self, recorded: Recorded) -> list[bytes] | None:
+        """Returns the receipts of a line if the client waits for them; lines under one checkpoint wait for it once."""
+        if not self._receipts_s:
+            return None
+        receipts = await receipts_of(self._request, recorded, self._receipts_s)
+        if receipts is None:
+            self._receipts_s = 0
+        return receipts
 
     async def _send(self, send: Send) -> None:
         more = True

@@ -112,11 +112,11 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     )
     recorded = await record(ledger, recording.make(ledger.id, ids, form), sent)
     seconds = preferred_wait(request)
-    receipts = await _receipts(request, recorded, seconds) if seconds else None
+    receipts = await receipts_of(request, recorded, seconds) if seconds else None
     return answer_command(recorded, key, preferred_return(request), seconds, receipts)
 
 
-async def _receipts(request: Request, recorded: Recorded, seconds: int) -> list[bytes] | None:
+async def receipts_of(request: Request, recorded: Recorded, seconds: int) -> list[bytes] | None:
     """Returns the receipts of what was recorded, if they come in time. What was recorded is told in any case."""
     without_time_limit(request)  # the waiting has its own bound
     positions = [event.position for event in recorded.events]

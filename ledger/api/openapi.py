@@ -205,6 +205,14 @@ _PREFER_PARAMETER: Mapping[str, Any] = {
     "schema": {"type": "string"},
     "example": "return=minimal",
 }
+_WAIT_PARAMETER: Mapping[str, Any] = {
+    **_PREFER_PARAMETER,
+    "description": (
+        "`wait=5`: ждать квитанций каждой строки до 5 с / `wait=5`: the receipts of each line are waited for, 5 seconds"
+        " (at most 10), until some do not come in time. RFC 7240; what else is preferred is ignored."
+    ),
+    "example": "wait=5",
+}
 _RECORDED: Mapping[str, Any] = {
     "Ledger-Position": {
         "description": "Position of the last event; use it as `min_position`.",
@@ -302,7 +310,10 @@ def bulk_recording(operation_id: str, summary: str) -> dict[str, Any]:
                 "content": {NDJSON: {"schema": answer}},
             }
         },
-        "openapi_extra": {"requestBody": {"required": True, "content": {NDJSON: {"schema": line}}}},
+        "openapi_extra": {
+            "parameters": [dict(_WAIT_PARAMETER)],
+            "requestBody": {"required": True, "content": {NDJSON: {"schema": line}}},
+        },
     }
 
 

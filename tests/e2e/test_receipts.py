@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from ledger.policy.offices import Office
+from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.note import VerifierKey
 from ledger.seal.proof import parse_receipt, verify_receipt
 from ledger.seal.tiles import ENTRIES, read_bundle, tile_at
@@ -65,6 +67,29 @@ def test_line_of_a_bulk_answer_says_where_its_receipt_is(director: Api, a_class:
     assert director.bulk(line) == [first]
 
 
+def test_lines_bring_their_receipts_along_where_the_client_waits(
+    served: Served, director: Api, a_class: AClass
+) -> None:
+    lines = [
+        {"key": str(uuid4()), "command": "RecordMark", **a_class.mark(student)} for student in a_class.students[:2]
+    ]
+    lesson = {"key": str(uuid4()), "command": "RecordLesson", **a_lesson(a_class)}
+    wrong = {"key": str(uuid4()), "command": "RecordMark", **a_class.mark(str(uuid4()))}
+    *told, refused, last = director.bulk(*lines, lesson, wrong, lines[0], prefer="wait=10")
+    log_key = VerifierKey.parse(served.anonymous().get("/log/key").text.splitlines()[0])
+    for answer in (*told, last):
+        assert [one["position"] for one in answer["receipts"]] == [event["position"] for event in answer["events"]]
+        for one in answer["receipts"]:
+            receipt = parse_receipt(one["receipt"].encode())
+            assert receipt.leaf == one["position"] - 1
+            assert open_checkpoint(receipt.checkpoint, log_key).checkpoint.size >= one["position"]
+    assert len(told[2]["receipts"]) > 1
+    assert "receipts" not in refused
+    assert refused["status"] >= 400
+    assert last["events"] == told[0]["events"]
+    assert "receipts" not in director.bulk(lines[0])[0]
+
+
 def test_who_waits_gets_a_receipt_of_every_event_and_each_proves_its_own(
     served: Served, director: Api, a_class: AClass
 ) -> None:
@@ -105,3 +130,8 @@ def test_when_nothing_is_sealed_in_time_the_answer_is_the_usual_one(
         assert "wait" not in waited.headers.get("preference-applied", "")
         assert waited.content == sends(director, "/v1/school/local-acts", form, key=key).content
         assert director.get(linked(waited)).status_code == 503
+        line = {"key": key, "command": "AdoptLocalAct", **form}
+        began = monotonic()
+        answers = director.bulk(*[line] * 6, prefer=prefer)
+        assert monotonic() - began < 4  # the first one waited for a second, and the others for nothing
+        assert answers == director.bulk(*[line] * 6)

@@ -100,9 +100,10 @@ class Api:
         """Sends a command under a new key, or a given one."""
         return self.http.post(path, json=body, headers={"Idempotency-Key": key or str(uuid4())})
 
-    def bulk(self, *lines: Json | bytes) -> list[Json]:
+    def bulk(self, *lines: Json | bytes, prefer: str | None = None) -> list[Json]:
         """Sends lines in one request and returns their answers."""
-        answer = self.http.post("/v1/bulk", content=ndjson(*lines), headers=BULK)
+        headers = BULK | ({"Prefer": prefer} if prefer else {})
+        answer = self.http.post("/v1/bulk", content=ndjson(*lines), headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/x-ndjson"
         return [json.loads(line) for line in answer.content.splitlines()]
