@@ -41,7 +41,7 @@ from ledger.application.record.precondition import Precondition
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from uuid import UUID
 
     from starlette.requests import Request
@@ -64,6 +64,8 @@ LINE_COST = 0.01
 UNSENT = 8 * 1024 * 1024
 """Bytes of answers that a client need not have read yet while it goes on sending: 20,000 marks, 1,000 lessons."""
 PIECE = 64 * 1024
+TOGETHER = 64
+"""Lines that wait for their receipts together: one look into the log, and proofs that hold up others for some 50 ms."""
 
 
 class Allowance:
@@ -223,37 +225,49 @@ class BulkAnswer(Response):
     # --- answering --------------------------------------------------------------------------------------------------
 
     async def _collect(self) -> None:
-        while (entry := await self._asked.get()) is not None:
-            asked, size = entry
-            answer = asked if isinstance(asked, bytes) else await self._answer(*asked)
-            await self._unsent.take(len(answer) + 1)
-            self._answers.put_nowait(answer)
-            self._under_way.give_back(size)
+        more = True
+        while more:
+            taken = [await self._asked.get()]
+            while self._receipts_s and len(taken) < TOGETHER and not self._asked.empty():
+                taken.append(self._asked.get_nowait())
+            more = taken[-1] is not None
+            lines = [entry for entry in taken if entry is not None]
+            results = [asked if isinstance(asked, bytes) else await self._result(*asked) for asked, _ in lines]
+            receipts = await self._receipts([result for result in results if not isinstance(result, bytes)])
+            for result, (_, size) in zip(results, lines, strict=True):
+                answer = result if isinstance(result, bytes) else _line(result, receipts)
+                await self._unsent.take(len(answer) + 1)
+                self._answers.put_nowait(answer)
+                self._under_way.give_back(size)
         self._answers.put_nowait(None)
 
-    async def _answer(self, key: str, future: asyncio.Future[Recorded]) -> bytes:
+    async def _result(self, key: str, future: asyncio.Future[Recorded]) -> bytes | Recorded:
+        """Returns what a command recorded, or the problem that it is answered with."""
         made = self._made.get(key)
         try:
             recorded = await future
             made = made_by(recorded)
-            return recorded_line(recorded, await self._receipts(recorded))
         except LedgerError as error:
             return bytes(answer_error(self._request, error).body)
         except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
             return bytes(answer_fault(request_id_of(self._request), error).body)
+        else:
+            return recorded
         finally:
             self._made[key] = made
             if self._futures.get(key) is future:
                 del self._futures[key]
 
-    async def _receipts(self, recorded: Recorded) -> list[bytes] | None:
-        """Returns the receipts of a line if the client waits for them; lines under one checkpoint wait for it once."""
-        if not self._receipts_s:
-            return None
-        receipts = await receipts_of(self._request, recorded, self._receipts_s)
+    async def _receipts(self, lines: Sequence[Recorded]) -> Mapping[int, bytes]:
+        """Returns the receipts of lines by their positions, if the client waits for them and they come in time."""
+        if not (self._receipts_s and lines):
+            return {}
+        positions = sorted({event.position for recorded in lines for event in recorded.events})
+        receipts = await receipts_of(self._request, positions, self._receipts_s)
         if receipts is None:
             self._receipts_s = 0
-        return receipts
+            return {}
+        return dict(zip(positions, receipts, strict=True))
 
     async def _send(self, send: Send) -> None:
         more = True
@@ -280,6 +294,11 @@ def _check_number(lines: int) -> None:
             f"The request has more than {MAX_LINES} lines.",
             help="What was answered before this stands; send the rest in another request.",
         )
+
+
+def _line(recorded: Recorded, receipts: Mapping[int, bytes]) -> bytes:
+    found = [receipts[event.position] for event in recorded.events] if receipts else None
+    return recorded_line(recorded, found)
 
 
 def _look_at(future: asyncio.Future[Recorded]) -> None:

@@ -36,13 +36,14 @@ from ledger.errors import LedgerError, PreconditionFailed
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
     from ledger.application.tags import Tags
-    from ledger.store.commands import Recorded
 
 logger = get_logger(__name__)
 
@@ -112,14 +113,17 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     )
     recorded = await record(ledger, recording.make(ledger.id, ids, form), sent)
     seconds = preferred_wait(request)
-    receipts = await receipts_of(request, recorded, seconds) if seconds else None
+    positions = [event.position for event in recorded.events]
+    receipts = await receipts_of(request, positions, seconds) if seconds else None
     return answer_command(recorded, key, preferred_return(request), seconds, receipts)
 
 
-async def receipts_of(request: Request, recorded: Recorded, seconds: int) -> list[bytes] | None:
-    """Returns the receipts of what was recorded, if they come in time. What was recorded is told in any case."""
+async def receipts_of(request: Request, positions: Sequence[int], seconds: int) -> list[bytes] | None:
+    """Returns the receipts of what was recorded at these positions (ascending), if they come in time.
+
+    What was recorded is told in any case.
+    """
     without_time_limit(request)  # the waiting has its own bound
-    positions = [event.position for event in recorded.events]
     try:
         return await wait_for_receipts(service_of(request).ledger, positions, seconds)
     except LedgerError as error:

@@ -6,6 +6,7 @@ stored columns with their ciphertext, and go to those who may follow the feed.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ledger.application.cosigning import read_witnesses
@@ -218,5 +219,5 @@ async def _receipts(ledger: Ledger, positions: Sequence[int]) -> list[bytes] | N
             if needed:
                 cursor = await connection.execute(ledger.database.bind(SELECT_TILES), tile_keys(needed), binary=True)
                 load = tiles_from(await cursor.fetchall())
-    paths = prove(tiled_nodes(load, size), size)
+    paths = prove(cache(tiled_nodes(load, size)), size)  # paths of neighbours share most of their nodes
     return [bytes(Receipt(position - 1, tuple(path), note)) for position, path in zip(positions, paths, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from ledger.api.server import listen
 from ledger.api.witness import Witness, create_witness
-from ledger.application.cosigning import Contradicted, Cosigning, WitnessAddress, read_witnesses
+from ledger.application.cosigning import TRIES, Contradicted, Cosigning, WitnessAddress, read_witnesses
 from ledger.application.log import read_checkpoint, read_receipt
 from ledger.application.readiness import read_readiness
 from ledger.application.standing import read_standing
@@ -187,6 +188,44 @@ async def test_claim_that_an_operator_dismissed_is_not_told_again_and_another_on
             await asyncio.to_thread(step, desk, cosigning)
     with pytest.raises(NotProven):
         open_checkpoint(await read_checkpoint(desk.ledger), SIGNER.verifier, [ONE.verifier], quorum=1)
+
+
+class Patience(threading.Event):
+    """Is told to stop after some pauses, and lets none of them last."""
+
+    def __init__(self, pauses: int) -> None:
+        super().__init__()
+        self.left, self.pauses = pauses, list[float | None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        if len(self.pauses) == self.left:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize("said", ["700", "0", "1", "nothing"])
+async def test_witness_that_talks_nonsense_is_asked_with_growing_pauses(
+    desk: Desk, tmp_path: Path, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that always names a size that the log does have: it must not be asked without a pause."""
+    app, asked = FastAPI(), list[int]()
+
+    @app.post("/add-checkpoint")
+    async def lie() -> Response:
+        asked.append(1)
+        size = len(asked) % 2 if said == "1" else said
+        return Response(f"{size}\n", 409, {"Content-Type": SIZE_TYPE})
+
+    seal(desk, tmp_path)
+    stop = Patience(8)
+    with serving(app) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        with caplog.at_level(logging.WARNING, "ledger.application.cosigning"):
+            await asyncio.to_thread(cosigning.run, stop)
+    assert stop.pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert len(asked) <= 8 * TRIES
+    assert "A witness does not vouch." in caplog.text
 
 
 async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk: Desk, tmp_path: Path) -> None:
