@@ -23,7 +23,8 @@ class Measurement:
     """One figure: medians of the rounds (unless `more` says otherwise), and how far they spread (smallest to largest).
 
     `beside` says what `other` is: the stock part, or ours in another state. `ratio` is value to other; `more` are
-    further figures in the same unit, `samples` how many single measurements stand behind them all.
+    further figures in the same unit, `samples` how many single measurements stand behind them all, and `load` the
+    events per second that were recorded meanwhile.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Measurement:
     ratio_spread: tuple[float, float] | None = None
     more: dict[str, float] = field(default_factory=dict)
     samples: int | None = None
+    load: float | None = None
     goal: Goal | None = None
 
     @classmethod
@@ -83,6 +85,8 @@ class Measurement:
         told |= {name: round(value, digits) for name, value in self.more.items()}
         if self.samples is not None:
             told["samples"] = self.samples
+        if self.load is not None:
+            told["load"] = round(self.load, 1)
         if self.goal is not None:
             told |= {"goal": self.goal.text, "met": self.goal.met}
         return told

@@ -71,6 +71,8 @@ def _table(measured: list[Measurement]) -> Table:
         own += "".join(f"\n{name} {_number(entry, value)}" for name, value in entry.more.items())
         if entry.samples is not None:
             own += f"\nsamples {entry.samples:,}"
+        if entry.load is not None:
+            own += f"\nat {entry.load:,.0f} events/s"
         beside = "—"
         if entry.other is not None and entry.other_spread is not None:
             beside = f"{entry.beside} {_number(entry, entry.other)} {_bounds(entry, entry.other_spread)}"

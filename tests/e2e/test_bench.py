@@ -51,6 +51,7 @@ def test_bench_prints_every_figure_with_its_ratio_and_removes_what_it_made(ledge
     assert abs(cost["value"] / cost["unsealed"] - cost["ratio"]) < 0.01
     assert cost["met"] == (cost["ratio"] >= 0.9)
     assert receipts["samples"] > 0
+    assert receipts["load"] > 0
     assert 0 < receipts["p50"] <= receipts["value"] <= receipts["worst"]
     assert receipts["met"] == (receipts["value"] <= 2)
 
