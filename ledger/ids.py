@@ -6,6 +6,7 @@ Version 7 UUIDs (RFC 9562) keep B-tree inserts local; what they tell (a time) st
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
@@ -20,6 +21,7 @@ def new_id() -> UUID:
     return uuid7()
 
 
+@lru_cache(maxsize=100_000)
 def lane_id(subject_id: UUID, lane: str) -> UUID:
     """Returns the stream id of a student's lane, e.g. `marks/2025-2026`.
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
+from ledger.api.finding import Finder
 from ledger.api.heads import HeadAsGet
 from ledger.api.limits import Limits
 from ledger.api.openapi import build
@@ -65,6 +66,7 @@ def create_app(base: Foundation) -> FastAPI:
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    app.router.routes.insert(0, Finder(routes))
 
     def methods_of(path: str) -> Sequence[str]:
         found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}

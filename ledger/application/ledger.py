@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ledger.aggregates.school import School
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg_pool import AsyncConnectionPool
 
+    from ledger.projections.tables import TableStore
     from ledger.projections.view import View
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
@@ -51,6 +52,8 @@ class Ledger:
     sealed: Tail
     telemetry: Telemetry
     keks: KeyEncryptionKeys
+    tables: dict[tuple[str, int, str], TableStore] = field(default_factory=dict)
+    """Tables of views that were read (view, version, table): their statements are written once."""
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

@@ -47,8 +47,7 @@ async def select_rows(
 
 async def select_students(
     connection: psycopg.AsyncConnection[Row],
-    store: TableStore,
-    belonging_to: tuple[str, UUID],
+    places: Sequence[tuple[TableStore, str, UUID]],
     after: UUID | None,
     limit: int,
     moment: Moment | None = None,
@@ -56,21 +55,26 @@ async def select_students(
     """Returns the ids of students who have a row that belongs to a group or course, a page in their order.
 
     Args:
-        belonging_to: a column (ours) and the id that must stand in it.
+        places: tables to look in, each with a column (ours) and the id that must stand in it.
         moment: only rows that were there at this position (`since`) and whose day had come; the view must have reached
             the position.
     """
-    column, value = belonging_to
-    parameters: list[object] = [value, after or NIL]
-    then = ""
-    if moment is not None:
-        day = next(column.name for column in store.table.clear if column.name in BEGINNINGS)
-        then = f" AND since <= %s AND ({day} IS NULL OR {day} <= %s)"
-        parameters += [moment.position, moment.effective_on or date.max]
-    query = sql.SQL(
-        f"SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s{then}"  # noqa: S608 - ours
-        " ORDER BY student_id LIMIT %s"
-    )
+    parameters: list[object] = []
+    parts = []
+    for store, column, value in places:
+        parameters += [value, after or NIL]
+        then = ""
+        if moment is not None:
+            day = next(column.name for column in store.table.clear if column.name in BEGINNINGS)
+            then = f" AND since <= %s AND ({day} IS NULL OR {day} <= %s)"
+            parameters += [moment.position, moment.effective_on or date.max]
+        parts.append(
+            f"(SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s{then}"  # noqa: S608 - ours
+            " ORDER BY student_id LIMIT %s)"
+        )
+        parameters.append(limit)
+    found = f"SELECT student_id FROM ({' UNION '.join(parts)}) AS found"  # noqa: S608 - ours
+    query = sql.SQL(f"{found} ORDER BY student_id LIMIT %s")
     cursor = await connection.execute(query, (*parameters, limit), prepare=True)
     return [row[0] for row in await cursor.fetchall()]
 

@@ -13,7 +13,7 @@ from ledger.store.arrays import PackedArray, byteas, int8s, texts, uuids
 from ledger.store.keyring import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string", order="deterministic")
 
@@ -106,6 +106,12 @@ class TableStore:
         at = self._key_width + self._clear_width
         return stored[at], stored[at + 1]
 
+    def subjects(self, stored: Iterable[tuple[Any, ...]]) -> list[tuple[UUID, str]]:
+        """Returns whose rows they are and under which classes, each pair once."""
+        at = self._key_width + self._clear_width
+        # By the integer of the id: hashing UUID objects runs in Python.
+        return list({(row[at].int, row[at + 1]): (row[at], row[at + 1]) for row in stored}.values())
+
     def position(self, stored: tuple[Any, ...]) -> int:
         """Returns the position of the event that changed the row last."""
         return int(stored[self._key_width + self._clear_width + 2])
@@ -117,15 +123,18 @@ class TableStore:
             Unreadable: it was altered, moved, or its key is another one; Erased: its key is gone.
         """
         at = self._key_width + self._clear_width
-        key, clear = tuple(stored[: self._key_width]), tuple(stored[self._key_width : at])
-        row = Row(stored[at], stored[at + 1], stored[at + 2], clear)
-        data_key = keyring.get(row.subject_id, row.record_class)  # where nothing is sealed, erased is erased as well
+        key, clear = stored[: self._key_width], stored[self._key_width : at]
+        subject_id, record_class, position = stored[at : at + 3]
+        data_key = keyring.get(subject_id, record_class)  # where nothing is sealed, erased is erased as well
         if self._decoder is None:
-            return key, row
-        plaintext = data_key.open(bytes(stored[at + 3]), associated(self._view, self.table.name, key, row))
+            return key, Row(subject_id, record_class, position, clear)
+        # As `associated` has it; a page of a journal has hundreds of rows, and each call counts.
+        bound = (self._view, self.table.name, key, subject_id, record_class, position, clear)
+        plaintext = data_key.open(stored[at + 3], b"row\x01" + _encoder.encode(bound))
         try:
-            return key, row._replace(body=self._decoder.decode(plaintext))
+            body = self._decoder.decode(plaintext)
         except msgspec.MsgspecError as error:
             raise Unreadable(
                 f"A row of {self._view}.{self.table.name} is not of its shape.", help="Run `ledger rebuild`."
             ) from error
+        return key, Row(subject_id, record_class, position, clear, body)

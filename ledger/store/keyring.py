@@ -203,9 +203,12 @@ class Keyring:
         Raises:
             Erased: there is none: the class was erased for this subject.
         """
-        key = self.find(subject_id, record_class)
+        name = (subject_id.int, record_class)
+        key = self._keys.get(name)
         if key is None:
             raise Erased("The data key is gone: this record class was erased.", help="")
+        if len(self._keys) > self._crowded:
+            self._keys.move_to_end(name)
         return key
 
     def __len__(self) -> int:

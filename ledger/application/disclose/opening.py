@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import IsolationLevel, sql
 
 from ledger.clock import utc_now
 from ledger.errors import Busy, Erased, InvalidInput, UndisclosedAccess
@@ -30,7 +29,11 @@ if TYPE_CHECKING:
 def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
     """Returns a table of a view as it is served."""
     view = ledger.view(view_name)
-    return TableStore(view, view.table(table_name), view.schema(ledger.database.schema))
+    name = (view_name, view.version, table_name)
+    store = ledger.tables.get(name)
+    if store is None:
+        store = ledger.tables[name] = TableStore(view, view.table(table_name), view.schema(ledger.database.schema))
+    return store
 
 
 @asynccontextmanager
@@ -47,27 +50,31 @@ async def snapshot(
         InvalidInput: nothing has been recorded at `min_position` yet, so that waiting would be in vain.
     """
     wanted = [view for view in ledger.views if view.name in views]
-    names = sql.SQL(", ").join(
-        sql.Identifier(view.schema(ledger.database.schema), name)
-        for view in wanted
-        for name in sorted(table.name for table in view.tables)
-    )
-    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
     with translated():
         if min_position:
             await check_recorded(ledger, min_position)
             await wait_for(ledger.pool, ledger.database, wanted, min_position, ledger.settings.wait_seconds)
         try:
             async with ledger.pool.connection() as connection:
-                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
                 try:
-                    async with connection.transaction():
-                        await connection.execute(lock)
-                        yield connection
+                    await connection.execute(_begin(ledger, wanted))
+                    yield connection
                 finally:
-                    await connection.set_isolation_level(None)
+                    if not connection.closed:
+                        await connection.rollback()  # nothing was written: this is only its end
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise await _not_served(ledger, wanted) from None
+
+
+def _begin(ledger: Ledger, views: Sequence[View]) -> bytes:
+    """Returns the statements that begin a snapshot, in one message; all names are our own."""
+    names = [
+        f"{view.schema(ledger.database.schema)}.{name}"
+        for view in views
+        for name in sorted(table.name for table in view.tables)
+    ]
+    lock = f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE"
+    return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}".encode()
 
 
 async def check_recorded(ledger: Ledger, position: int) -> int:
@@ -116,7 +123,7 @@ async def open_rows(
     Raises:
         UndisclosedAccess: the receipt does not cover one of them; none is opened then.
     """
-    pairs = [store.subject(row) for row in stored]
+    pairs = store.subjects(stored)
     receipt.check(pairs, utc_now())
     return await _open(ledger, store, stored, pairs)
 
@@ -131,7 +138,7 @@ async def open_accesses(
     """
     if RecordClass.DISCLOSURES not in receipt.categories or any(row[0] not in disclosed for row in stored):
         raise UndisclosedAccess("An access was about to be opened that nobody disclosed.", help="Report this fault.")
-    return await _open(ledger, store, stored, [store.subject(row) for row in stored])
+    return await _open(ledger, store, stored, store.subjects(stored))
 
 
 async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[Stored]) -> list[tuple[Key, Row]]:
@@ -140,7 +147,7 @@ async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[S
     Raises:
         UndisclosedAccess: one of them is about somebody after all.
     """
-    pairs = [store.subject(row) for row in stored]
+    pairs = store.subjects(stored)
     if any(subject != ledger.id or name != RecordClass.ORGANISATION for subject, name in pairs):
         raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
     return await _open(ledger, store, stored, pairs)

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from ledger.errors import InvalidInput
 from ledger.projections.journals.projection import Change
 from ledger.projections.rosters.projection import (
@@ -118,8 +120,7 @@ class StudentShown:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class CellShown:
+class CellShown(msgspec.Struct, frozen=True):
     """Something that stands in a journal: a mark, a submission, an attendance code, a credited result.
 
     Only a mark can be changed, so only a mark has a tag.
@@ -139,8 +140,7 @@ class CellShown:
     etag: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ResultShown:
+class ResultShown(msgspec.Struct, frozen=True):
     """The mark of a period."""
 
     period: str

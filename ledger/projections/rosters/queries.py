@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledger.projections.query import NIL, Stored, select_rows, select_students
+from ledger.store.arrays import uuids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ async def page(
 async def by_key(connection: psycopg.AsyncConnection[Row], store: TableStore, keys: Sequence[UUID]) -> list[Stored]:
     """Returns the rows with these keys."""
     key = store.table.key[0].name
-    return await select_rows(connection, store, f"{key} = ANY(%s)", (list(keys),))
+    return await select_rows(connection, store, f"{key} = ANY(%s::uuid[])", (uuids(keys),))
 
 
 async def by_token(connection: psycopg.AsyncConnection[Row], store: TableStore, token: bytes) -> list[Stored]:
@@ -58,4 +59,4 @@ async def members_of(
     moment: Moment | None = None,
 ) -> list[UUID]:
     """Returns the ids of students who belong or belonged to a class group, a page in their order."""
-    return await select_students(connection, store, ("group_id", group_id), after, limit, moment)
+    return await select_students(connection, [(store, "group_id", group_id)], after, limit, moment)
