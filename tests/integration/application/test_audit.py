@@ -381,8 +381,10 @@ async def test_missing_table_is_found(desk: Desk, owner: psycopg.Connection[Row]
 
 async def test_stopped_view_is_found(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     await a_history(desk)
-    owner.execute("UPDATE tracking SET failed_position = 3, failure = 'why' WHERE view = 'portfolios'")
-    named(desk.audits(), "view portfolios", "position 3", "has stopped")
+    owner.execute("UPDATE tracking SET failed_position = position + 1, failure = 'why' WHERE view = 'portfolios'")
+    stopped = owner.execute("SELECT failed_position FROM tracking WHERE view = 'portfolios'").fetchone()
+    assert stopped is not None
+    named(desk.audits(), "view portfolios", f"position {stopped[0]}", "has stopped")
 
 
 async def test_position_that_was_set_back_is_found(desk: Desk, owner: psycopg.Connection[Row]) -> None:
