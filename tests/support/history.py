@@ -160,6 +160,22 @@ def contradictions(history: History, log: Sequence[Logged]) -> list[str]:
     ]
 
 
+def unaccounted(history: History, log: Sequence[Logged], *, after: int = 0) -> list[str]:
+    """Returns what is open after clients that insisted on their answers: keys without one, events that none tells of.
+
+    Args:
+        history: every call of everybody who recorded.
+        log: every event, in order of position.
+        after: the last position of what was recorded before they began.
+    """
+    told = {call.key for call in history.calls if call.told is not None}
+    events = {event_id for call in history.calls if call.told is not None for event_id in call.told.event_ids}
+    return [
+        *(f"unanswered: key {key}" for key in dict.fromkeys(call.key for call in history.calls) if key not in told),
+        *(f"untold: position {event.position}" for event in log[after:] if event.event_id not in events),
+    ]
+
+
 def _unsound(log: Sequence[Logged]) -> Iterable[str]:
     """Checks the log for itself: gaps, duplicates, versions, times."""
     seen: dict[UUID, int] = {}

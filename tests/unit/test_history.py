@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ledger.errors import HistoryAlarm, OutcomeUnknown, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.commands import Recorded, RecordedEvent
-from tests.support.history import Call, History, Logged, Outcome, Sighting, Told, contradictions
+from tests.support.history import Call, History, Logged, Outcome, Sighting, Told, contradictions, unaccounted
 
 NOON = datetime(2025, 10, 15, 12, tzinfo=UTC)
 Log = list[Logged]
@@ -202,6 +202,20 @@ def test_planted_lie_is_found(plant: Callable[[History, Log], None], kind: str, 
     history, log = told_once(seed)
     plant(history, log)
     assert any(found.startswith(kind) for found in contradictions(history, log))
+
+
+@given(st.integers(0, 2**32))
+def test_key_without_an_answer_and_event_that_nobody_was_told_of_are_found(seed: int) -> None:
+    history, log = told_once(seed)
+    answered = {call.key for call in history.calls if call.told is not None}
+    given_up = {call.key for call in history.calls} - answered
+    assert unaccounted(history, log) == [
+        f"unanswered: key {key}" for key in dict.fromkeys(call.key for call in history.calls) if key in given_up
+    ]
+    twice = Logged(len(log) + 1, new_id(), new_id(), 1, log[-1].recorded_at, "key-0 again, under another id")
+    assert unaccounted(history, [*log, twice])[-1] == f"untold: position {twice.position}"
+    assert contradictions(history, [*log, twice]) == []  # a double under another id is for this check alone
+    assert unaccounted(History(), log, after=len(log)) == []
 
 
 async def test_call_is_noted_as_the_client_saw_it() -> None:
