@@ -13,7 +13,11 @@ from pathlib import Path
 from ledger.errors import SettingsError
 
 
-class LostAnchor(SettingsError):
+class UnusableAnchor(SettingsError):
+    """The file can be neither read nor written; nothing is sealed until it can."""
+
+
+class LostAnchor(UnusableAnchor):
     """The file is not there although the log was sealed; an operator must bring it back, or say what is trusted."""
 
 
@@ -31,7 +35,7 @@ class Anchor:
         """Returns the checkpoint, or None where none was written yet.
 
         Raises:
-            SettingsError: the file cannot be read.
+            UnusableAnchor: the file cannot be read.
         """
         try:
             return self._path.read_bytes()
@@ -44,7 +48,7 @@ class Anchor:
         """Replaces the checkpoint; after a crash the old one or the new one stands there, never a part.
 
         Raises:
-            SettingsError: the file cannot be written.
+            UnusableAnchor: the file cannot be written.
         """
         fresh = self._path.with_name(f"{self._path.name}.new")
         try:
@@ -71,8 +75,8 @@ class Anchor:
             " the database was not set back, then `ledger log anchor --accept` (docs/log.md).",
         )
 
-    def _unusable(self, error: OSError) -> SettingsError:
-        return SettingsError(
-            f"The sealer's file {self._path} cannot be used ({error.strerror}).",
-            help="Check LEDGER_SEAL_FILE and its permissions; it keeps the newest checkpoint outside the database.",
+    def _unusable(self, error: OSError) -> UnusableAnchor:
+        return UnusableAnchor(
+            f"Nothing is sealed here: the sealer's file outside the database cannot be used ({error.strerror}).",
+            help=f"Check {self._path} (LEDGER_SEAL_FILE), its permissions and the space on its disk.",
         )

@@ -26,7 +26,7 @@ from ledger.seal.merkle import consistency_proof, leaf_hash, verify_consistency
 from ledger.seal.note import Note, parse_note, sign, verified_by
 from ledger.seal.strict import HASH_BYTES
 from ledger.seal.tiles import WIDTH, tile_at
-from ledger.store.anchor import LostAnchor
+from ledger.store.anchor import UnusableAnchor
 from ledger.store.database import translated
 from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
@@ -54,7 +54,7 @@ PACE_S = 0.5
 POLL_S = 0.1
 
 LOST_S = 10.0
-"""Between looks for a file outside the database that is missing."""
+"""Between looks for a file outside the database that is missing or cannot be used."""
 
 _REFUSED = frozenset({"LG001", "23505", "23514"})
 """SQLSTATEs of the log's triggers and constraints: somebody else has written to it."""
@@ -105,7 +105,7 @@ class Sealer:
     def run(self, stop: threading.Event) -> None:
         """Seals until `stop` is set; reconnects when the database goes away.
 
-        Without its file outside the database it seals nothing and says so until the file is there.
+        Without its file outside the database it seals nothing, and says so until the file is there and can be written.
 
         Raises:
             HistoryAlarm: what is stored does not continue what was signed; nothing more is signed.
@@ -115,9 +115,9 @@ class Sealer:
                 with translated(), self._database.connect("sealer") as connection:
                     if self._begun is None:
                         (self._begun,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
-                    self._look_for_anchor(connection)
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
+                        self._look_for_anchor(connection)
                         stop.wait(1.0)
                         continue
                     # A new start may end an alarm; who only waited for the lead, or lost the connection, may not.
@@ -126,7 +126,7 @@ class Sealer:
             except StoreUnavailable as error:
                 logger.warning("The sealer lost the database.", reason=error.detail)
                 stop.wait(0.5)
-            except LostAnchor as error:
+            except UnusableAnchor as error:
                 # Not an alarm, which would stop another host that has its file and waits for the lead.
                 logger.critical(error.detail, help=error.help)
                 stop.wait(LOST_S)
@@ -211,7 +211,7 @@ class Sealer:
             logger.critical(alarm.detail, help=alarm.help)
             connection.execute(self._database.bind(_ALARM), (alarm.detail,))
             raise
-        except LostAnchor as error:
+        except UnusableAnchor as error:
             note_trouble(connection, self._database, SEALER, error.detail)
             raise
 

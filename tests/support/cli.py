@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import psutil
 import psycopg
 
+from ledger.cli.console import err, out
 from ledger.store.database import Database
 from ledger.store.embedded import EmbeddedPostgres
 from tests.support.postgres import roomy_folder
@@ -84,6 +85,8 @@ def _be_a_command(arguments: tuple[str, ...], environment: dict[str, str], strea
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)  # multiprocessing has put an empty one here
     os.environ.clear()
     os.environ.update(environment)
+    for console in (out, err):
+        console.width = int(environment["COLUMNS"])  # which they had read when they were loaded
     sys.argv = ["ledger", *arguments]
     runpy.run_module("ledger", run_name="__main__", alter_sys=True)
 

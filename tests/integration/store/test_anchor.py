@@ -99,6 +99,32 @@ async def test_sealer_that_lost_its_file_seals_nothing_until_an_operator_has_acc
     assert written(path).size == 2
 
 
+async def test_sealer_whose_file_cannot_be_written_waits_until_it_can(
+    executor: CommandExecutor, ledger_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not end: the supervisor would give it up, and stop the service that records."""
+    monkeypatch.setattr(sealing, "LOST_S", 0.02)
+    folder = tmp_path / "full"
+    folder.write_text("a file in the way")
+    await record(executor)
+    stop = threading.Event()
+    running = asyncio.create_task(asyncio.to_thread(Sealer(ledger_db, [SIGNER], Anchor(folder / "file")).run, stop))
+
+    def told() -> list[str]:
+        with ledger_db.connect("reader") as connection:
+            return [said for _, said in read_troubles(connection, ledger_db)]
+
+    try:
+        await until(lambda: bool(told()))
+        assert "cannot be used" in told()[0]
+        assert str(folder) not in told()[0]  # anybody may read it
+        folder.unlink()
+        await until(lambda: sealed(ledger_db) == 1 and not told())
+    finally:
+        stop.set()
+        await running
+
+
 async def test_host_that_waited_since_the_beginning_takes_over_with_a_file_of_its_own(
     executor: CommandExecutor, ledger_db: Database, tmp_path: Path
 ) -> None:
