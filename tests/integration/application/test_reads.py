@@ -151,7 +151,7 @@ async def test_wait_that_is_vain_names_the_view_that_has_stopped(desk: Desk, own
     await desk.enrols(1)
     last = await desk.catches_up()
     await desk.enrols(1)
-    owner.execute("UPDATE tracking SET failed_position = %s, failure = 'x' WHERE view = 'journals'", (last,))
+    owner.execute("UPDATE tracking SET failed_position = %s, failure = 'x' WHERE view = 'journals'", (last + 1,))
     with pytest.raises(Busy) as busy:
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=last + 1)
     assert "journals" in f"{busy.value.detail} {busy.value.help}"
