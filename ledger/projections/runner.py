@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ledger.errors import StoreUnavailable
 from ledger.projections import unversioned
-from ledger.projections.follower import Follower
+from ledger.projections.follower import BATCH, Follower
 from ledger.projections.reader import EventReader
 from ledger.projections.rebuild import Pace, Rebuild, Swapped, drop_alone
 from ledger.projections.store import ViewFailed, ViewStore
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 POLL_S = 0.1
+REST_S = 0.03
+"""After a batch that was not full, so that the next one is worth its transactions: one for each view. What comes after
+a quiet moment is followed at once."""
 LEAD_S = 1.0
 RETIRE_AFTER_S = 600.0
 """How long nobody else may follow an old version of a view before its tables are dropped."""
@@ -101,9 +104,12 @@ class ProjectionRunner:
                 self._making.tidy(connection, self._views.values())
                 self._retire(connection)
                 look_at = time.monotonic() + LEAD_S
-            if self.advance(connection) == 0:
+            done = self.advance(connection)
+            if done == 0:
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
+            elif done < BATCH and not len(self._making):
+                stop.wait(REST_S)
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Brings every view to what is recorded now and returns that position.

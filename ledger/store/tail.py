@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 POLL_S = 0.5
+REST_S = 0.02
+"""Between two looks while events keep coming: who waits hears of the first at once, and of those after it together."""
 RECONNECT_S = 0.5
 IDLE_S = 30.0
 
@@ -119,5 +121,6 @@ class Tail:
                 self.position = position
                 self._news.set()
                 self._news = asyncio.Event()
+                await asyncio.sleep(REST_S)
             async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                 pass
