@@ -30,21 +30,19 @@ import httpx
 import psutil
 import pytest
 
-from ledger.api.tokens import issue_token, load_token_key
-from ledger.bootstrap import Foundation, foundation
+from ledger.bootstrap import foundation
 from ledger.errors import StoreUnavailable
-from ledger.ids import new_id
-from ledger.policy.offices import Actor, Office
+from ledger.policy.offices import Office
 from ledger.settings import Settings
 from ledger.store.embedded import EmbeddedPostgres
 from tests.support.api import AClass, Api, found, make_class
 from tests.support.cli import Cli, Running, a_home
 from tests.support.cluster import Server
-from tests.support.insisting import Insisting, Person
+from tests.support.insisting import Insisting, Person, a_person
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from ledger.bootstrap import Foundation
 
 KILLS = int(os.environ.get("LEDGER_SOAK_KILLS", "300"))
 SEED = int(os.environ.get("LEDGER_SOAK_SEED", "1"))
@@ -115,12 +113,6 @@ def _is_backend(process: psutil.Process) -> bool:
         return "[local]" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return False
-
-
-def a_person(base: Foundation, office: Office, person: UUID | None = None) -> Person:
-    """Returns somebody in an office."""
-    actor = Actor(person or new_id(), office, frozenset())
-    return Person(actor.id, issue_token(load_token_key(base.settings), base.id, actor))
 
 
 def a_school(url: str, director: Person) -> AClass:

@@ -16,11 +16,16 @@ from uuid import UUID
 
 import httpx
 
+from ledger.api.tokens import issue_token, load_token_key
+from ledger.ids import new_id
+from ledger.policy.offices import Actor
 from tests.support.api import YESTERDAY
 from tests.support.history import Call, History, Outcome, Told, contradictions, read_log, unaccounted
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from ledger.bootstrap import Foundation
+    from ledger.policy.offices import Office
     from ledger.store.database import Database
     from ledger.store.secrets import Hasher
     from tests.support.api import AClass
@@ -69,13 +74,13 @@ class Insisting:
         return httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, limits=httpx.Limits(max_connections=1))
 
     def ask(self, dice: random.Random, *, length: int = 0) -> Ask:
-        """Returns some command: a mark, a lesson, an achievement; with a text of so many letters."""
+        """Returns some command: a mark, a lesson, an achievement; with a text of so many letters, if it takes them."""
         student, text = dice.choice(self.a_class.students), "а" * length
         kind = dice.random()
         if kind < 0.6:
             body = self.a_class.mark(student, dice.choice("2345"), comment=text)
             return Ask(self.teacher, "/v1/marks", json.dumps(body).encode())
-        if kind < 0.8:
+        if kind < 0.8 or length > 400:
             those = dice.sample(self.a_class.students, min(3, len(self.a_class.students)))
             lines = ({"student_id": one, "marks": [dice.choice("2345")], "comment": text} for one in those)
             return Ask(self.teacher, "/v1/lessons", json.dumps(self.a_class.lesson(*lines)).encode())
@@ -194,6 +199,12 @@ class Insisting:
             "failed attempts": dict(sorted(self.codes.items())),
             "longest wait, s": round(self.longest_s, 1),
         }
+
+
+def a_person(base: Foundation, office: Office, person: UUID | None = None) -> Person:
+    """Returns somebody in an office."""
+    actor = Actor(person or new_id(), office, frozenset())
+    return Person(actor.id, issue_token(load_token_key(base.settings), base.id, actor))
 
 
 def _told(answer: httpx.Response) -> Told:

@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that can be cut: what a network does to a client, at the moment that a test chooses."""
+"""Wires that can be cut, to PostgreSQL and to the API: what a network does, at the moment that a test chooses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.store.database import Database
 
 if TYPE_CHECKING:
+    import random
     from types import TracebackType
 
 _CHUNK = 65_536
@@ -102,3 +104,74 @@ class Proxy:
             pass  # the other side has gone: so does this one
         finally:
             writer.transport.abort()
+
+
+class LossyDoor:
+    """Stands before an HTTP server and loses answers that it has given already; use it inside `async with`.
+
+    The next `losing` answers are cut off in front, or somewhere in their midst, as `dice` have it; `lost` counts them.
+    """
+
+    def __init__(self, url: str, dice: random.Random) -> None:
+        parts = urlsplit(url)
+        self._target = (str(parts.hostname), int(parts.port or 80))
+        self._dice = dice
+        self.url = ""
+        self.losing = 0
+        self.lost = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(*self._target)
+        ends = {client_writer, server_writer}
+        self._writers |= ends
+        try:
+            await asyncio.gather(
+                self._asks(client_reader, server_writer), self._answers(server_reader, client_writer, server_writer)
+            )
+        finally:
+            self._writers -= ends
+
+    async def _asks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(_CHUNK):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass  # the other side has gone: so does this one
+        finally:
+            writer.transport.abort()
+
+    async def _answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while data := await reader.read(_CHUNK):
+                if self.losing:
+                    self.losing, self.lost = self.losing - 1, self.lost + 1
+                    if self._dice.random() < 0.5:  # a part of the head, or of the body, and then the end
+                        writer.write(data[: self._dice.randrange(1, len(data))])
+                        writer.close()
+                        await writer.wait_closed()
+                    return
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass  # the other side has gone: so does this one
+        finally:
+            writer.transport.abort()
+            asked.transport.abort()
