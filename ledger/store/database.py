@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ledger.errors import SettingsError, StoreUnavailable
 
@@ -160,6 +160,11 @@ def translated() -> Iterator[None]:
         ) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise _only_a_standby() from error
+    except PoolTimeout as error:
+        raise StoreUnavailable(
+            "No connection to the database came free in time.",
+            help="It is busy or does not answer: check that it runs; try again (see LEDGER_POOL_SECONDS).",
+        ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if "session is read-only" in str(error):
             raise _only_a_standby() from error

@@ -354,6 +354,11 @@ class CommandExecutor:
 
 def _refused_by_server(error: psycopg.Error) -> StoreUnavailable:
     logger.error("The database refused a batch.", sqlstate=error.sqlstate, exception=trace(error))
+    if isinstance(error, psycopg.errors.DiskFull):
+        return StoreUnavailable(
+            "The disk of the database is full; nothing was recorded.",
+            help="Free some space there (`ledger doctor` shows how much there is), and try again.",
+        )
     return StoreUnavailable(
         "The database refused the batch; nothing was recorded.", help="See the service's log; try again."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -30,9 +32,9 @@ from ledger.application.record.command import Request
 from ledger.application.record.courses import AddWork
 from ledger.application.record.marks import CorrectMark, SetPeriodMark
 from ledger.application.record.students import LeaveGroup, LeaveSchool, TransferOut
-from ledger.errors import Busy, InvalidInput, KeyReused, NotFound, Refused
+from ledger.errors import Busy, InvalidInput, KeyReused, NotFound, Refused, StoreUnavailable
 from ledger.ids import new_id
-from tests.support.desk import DIRECTOR, TEACHER, reads
+from tests.support.desk import DIRECTOR, TEACHER, Desk, at_desk, reads
 from tests.support.school import YEAR_BEGINS
 from tests.support.world import TODAY
 
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.application.disclose.shown import HistoryLine, JournalPage
+    from ledger.bootstrap import Foundation
     from ledger.store.database import Row
-    from tests.support.desk import Desk
 
 EARLY = date(2025, 9, 20)
 
@@ -409,3 +411,17 @@ async def test_refused_command_is_not_found_and_its_key_is_free(desk: Desk) -> N
 async def test_unusable_key_is_refused(desk: Desk, key: str) -> None:
     with pytest.raises(InvalidInput, match="key"):
         await find_command(desk.ledger, Request(TEACHER), key)
+
+
+async def test_read_for_which_no_connection_is_free_says_so_and_the_next_finds_one(base: Foundation) -> None:
+    hurried = replace(base, database=replace(base.database, pool_s=0.1))
+    async with at_desk(hurried) as desk:
+        await desk.founds()
+        await desk.catches_up()
+        async with AsyncExitStack() as stack:
+            for _ in range(desk.ledger.pool.max_size):
+                await stack.enter_async_context(desk.ledger.pool.connection())
+            with pytest.raises(StoreUnavailable, match="No connection to the database came free"):
+                await read_school(desk.ledger)
+            await desk.forms("5Б", new_id())  # who records has a connection of their own
+        assert (await read_school(desk.ledger)).name

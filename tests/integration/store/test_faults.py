@@ -288,6 +288,24 @@ async def test_statement_that_the_server_refuses_fails_the_batch_and_not_the_exe
     assert _count(owner) == 1
 
 
+async def test_full_disk_is_told_and_recording_goes_on_when_there_is_space_again(
+    executor: CommandExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    """A trigger says what the server says on a full disk; `tests/soak/test_full_disk.py` fills a real one."""
+    owner.execute(
+        "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    )
+    owner.execute("CREATE TRIGGER a_no_space BEFORE INSERT ON events EXECUTE FUNCTION no_space()")
+    pid = _pid(executor)
+    with pytest.raises(StoreUnavailable, match="disk of the database is full; nothing was recorded"):
+        await executor.execute(envelope(Enrol()))
+    assert _count(owner) == 0
+    owner.execute("DROP TRIGGER a_no_space ON events")
+    await executor.execute(envelope(Enrol()))
+    assert (_count(owner), _pid(executor)) == (1, pid)
+
+
 async def test_commits_that_would_not_be_durable_are_refused(
     executor: CommandExecutor, owner: psycopg.Connection[Row]
 ) -> None:
