@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -79,7 +80,8 @@ class Killer:
         if mortal and self.dice.random() < 0.65:
             [name] = self.dice.choices(mortal, [WEIGHTS[CHILDREN.index(child)] for child in mortal])
             for process in self.running.children(name):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         else:
             name = self.dice.choice(("backend", "backend", "postmaster", "PostgreSQL"))
             await asyncio.to_thread(self.kills_in_database, name)
@@ -87,18 +89,21 @@ class Killer:
 
     def kills_in_database(self, what: str) -> None:
         """Kills a connection's process, whereupon PostgreSQL starts anew by itself; or what then must be started."""
-        postmaster, server = self.cli.postmaster(), Server(self.cli.home, "postgres")
+        postmaster = self.cli.postmaster()
         assert postmaster is not None
         if what == "backend":
-            backends = [child for child in postmaster.children() if _is_backend(child)]
-            assert backends, "Nobody uses the database."
-            self.dice.choice(backends).kill()
+            deadline = time.monotonic() + 60
+            while not (backends := [child for child in postmaster.children() if _is_backend(child)]):
+                assert time.monotonic() < deadline, "Nobody uses the database."
+                time.sleep(0.05)  # all have just lost their connections
+            with suppress(psutil.NoSuchProcess):
+                self.dice.choice(backends).kill()
             return
         if what == "postmaster":
             postmaster.kill()
         else:
-            server.kill()
-        server.wait_until_gone()
+            Server(self.cli.home, "postgres").kill()
+        postmaster.wait(60)  # a worker that has just begun may start the database as well
         deadline = time.monotonic() + 60
         while True:  # its orphans may hold the shared memory for a moment
             try:
