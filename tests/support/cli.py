@@ -7,7 +7,6 @@ than most commands run; whatever stays (`Cli.started`) is started from nothing, 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import runpy
 import select
@@ -27,6 +26,7 @@ import psycopg
 from ledger.cli.console import err, out
 from ledger.store.database import Database
 from ledger.store.embedded import EmbeddedPostgres
+from tests.support.forks import FORKS
 from tests.support.postgres import roomy_folder
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "oulad-aaa-2013j-oneroster-1.2.zip"
 PATIENCE_S = 60.0
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ledger.cli.main", __name__])
 Json = dict[str, Any]
 
 

@@ -1,23 +1,20 @@
-"""A dispatcher as a process of its own, to be killed anywhere; forked from a server that has loaded everything."""
+"""A dispatcher as a process of its own, to be killed anywhere."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ledger.application.webhooks import dispatcher as dispatching
 from ledger.bootstrap import foundation
+from tests.support.forks import FORKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.process import BaseProcess
 
     from ledger.settings import Settings
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
 
 
 def dispatch(settings: Settings) -> None:
@@ -30,7 +27,7 @@ def dispatch(settings: Settings) -> None:
 @contextmanager
 def dispatcher(settings: Settings) -> Iterator[BaseProcess]:
     """Yields the process, which may send to this machine; it is dead afterwards, without a chance to say good-bye."""
-    process = _FORKS.Process(target=dispatch, args=(settings.model_copy(update={"webhook_networks": "127.0.0.0/8"}),))
+    process = FORKS.Process(target=dispatch, args=(settings.model_copy(update={"webhook_networks": "127.0.0.0/8"}),))
     process.start()
     try:
         yield process
