@@ -129,7 +129,9 @@ async def measured(load: Load, during: Awaitable[Any]) -> tuple[Phase, Any]:
     seconds = time.perf_counter() - began
     waits = sorted(load.latencies[seen:]) or [0.0]
     p50, p99 = (waits[int(share * (len(waits) - 1))] * 1000 for share in (0.5, 0.99))
-    return Phase((load.written - written) / seconds, seconds, p50, p99, waits[-1] * 1000), outcome
+    phase = Phase((load.written - written) / seconds, seconds, p50, p99, waits[-1] * 1000)
+    sys.stdout.write(json.dumps(vars(phase)) + "\n")  # a round takes minutes, and whoever watches wants to know
+    return phase, outcome
 
 
 @contextmanager
