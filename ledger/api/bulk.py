@@ -65,7 +65,7 @@ UNSENT = 8 * 1024 * 1024
 """Bytes of answers that a client need not have read yet while it goes on sending: 20,000 marks, 1,000 lessons."""
 PIECE = 64 * 1024
 TOGETHER = 64
-"""Lines that wait for their receipts together: one look into the log, and proofs that hold up others for some 50 ms."""
+"""Lines that wait for their receipts together, however many events they have."""
 
 
 class Allowance:

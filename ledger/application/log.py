@@ -6,6 +6,7 @@ stored columns with their ciphertext, and go to those who may follow the feed.
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from ledger.seal.merkle import Nodes
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
+
+TOGETHER = 64
+"""Receipts that are made without letting others have their turn."""
 
 _SEALED = "SELECT coalesce(max(size), 0) FROM {schema}.log_checkpoints"
 _VOUCHED = (
@@ -188,7 +192,8 @@ async def read_receipt(ledger: Ledger, position: int, *, wait_s: float = 0) -> b
 async def wait_for_receipts(ledger: Ledger, positions: Sequence[int], seconds: float) -> list[bytes] | None:
     """Returns the receipts of recorded events once a checkpoint with its quorum covers them; None if none does in time.
 
-    However many wait, the process looks for the next checkpoint once.
+    However many wait, the process looks for the next checkpoint once; and however many receipts one of them wants, they
+    are made some at a time. So receipts of the last ones may lead to a later checkpoint than those of the first.
 
     Args:
         positions: ascending, at least one.
@@ -196,7 +201,14 @@ async def wait_for_receipts(ledger: Ledger, positions: Sequence[int], seconds: f
     """
     if not await ledger.sealed.wait(positions[-1] - 1, seconds):
         return None
-    return await _receipts(ledger, positions)
+    receipts: list[bytes] = []
+    for begin in range(0, len(positions), TOGETHER):
+        found = await _receipts(ledger, positions[begin : begin + TOGETHER])
+        if found is None:
+            return None
+        receipts += found
+        await asyncio.sleep(0)
+    return receipts
 
 
 async def _receipts(ledger: Ledger, positions: Sequence[int]) -> list[bytes] | None:

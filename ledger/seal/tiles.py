@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from ledger.errors import NotProven
@@ -169,6 +170,7 @@ def tiles_needed(computation: Callable[[Nodes], object], size: int) -> set[Tile]
     """
     found: set[Tile] = set()
 
+    @cache  # proofs of neighbours share most of their nodes
     def nodes(level: int, index: int) -> bytes:
         tile_level, height = divmod(level, HEIGHT)
         found.add(tile_at(tile_level, (index << height) // WIDTH, size))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import NotProven
-from ledger.seal.merkle import Frontier, leaf_hash, root
+from ledger.seal import tiles
+from ledger.seal.merkle import Frontier, Nodes, inclusion_proof, leaf_hash, root
 from ledger.seal.tiles import (
     ENTRIES,
     Tile,
@@ -16,6 +17,7 @@ from ledger.seal.tiles import (
     split_tile,
     tile_at,
     tiled_nodes,
+    tiles_needed,
     tiles_of,
     write_bundle,
 )
@@ -91,6 +93,46 @@ def test_root_read_from_tiles_is_that_of_the_tree(size: int) -> None:
     nodes = tiled_nodes(files_of(entries), size)
     assert root(nodes, size) == frontier.root() == root(nodes_of(entries), size)
     assert Frontier.of(nodes, size).peaks == frontier.peaks
+
+
+@given(st.integers(1, 700), st.data())
+def test_tiles_that_are_needed_are_those_that_are_read(size: int, data: st.DataObject) -> None:
+    indices = data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=8))
+    load = files_of([b"%d" % number for number in range(size)])
+    read: set[Tile] = set()
+
+    def loads(tile: Tile) -> bytes:
+        read.add(tile)
+        return load(tile)
+
+    def prove(nodes: Nodes) -> list[list[bytes]]:
+        return [inclusion_proof(nodes, index, size) for index in indices]
+
+    needed = tiles_needed(prove, size)
+    prove(tiled_nodes(loads, size))
+    assert needed == read
+
+
+def test_node_that_many_proofs_share_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 100_000
+    asked: list[tuple[int, int]] = []
+    looked: list[tuple[int, int]] = []
+
+    def look(level: int, number: int, size: int) -> Tile:
+        looked.append((level, number))
+        return tile_at(level, number, size)
+
+    def prove(nodes: Nodes) -> None:
+        def asking(level: int, index: int) -> bytes:
+            asked.append((level, index))
+            return nodes(level, index)
+
+        for index in range(64):
+            inclusion_proof(asking, index, size)
+
+    monkeypatch.setattr(tiles, "tile_at", look)
+    tiles_needed(prove, size)
+    assert len(looked) == len(set(asked)) < len(asked) / 4
 
 
 def test_tile_of_another_length_is_refused() -> None:
