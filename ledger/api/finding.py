@@ -1,6 +1,6 @@
 """Finding the route of a request by the first word of its address, before all routes are tried one after the other.
 
-The framework matches an address against every route until one fits, which was a third of what recording a mark cost.
+The framework matches an address against every route until one fits, and does so twice (ADR 0018).
 What is not found here (another method, an unknown address) is left to the framework, which answers as ever.
 """
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 YOUNG = 50_000
-"""Objects made and not freed again after which the collector of cycles looks at them; a page of 600 marks has 5,000."""
+"""Objects made and not freed again after which the collector of cycles looks at them, in place of 700."""
 CLIENT_GONE_MS = 30_000
 """After which a client that acknowledges nothing of what we sent it counts as gone."""
 
@@ -107,7 +107,7 @@ def _collect_seldom() -> None:
     """Keeps Python's collector of cycles away from what lives as long as the process, and lets it come less often.
 
     Hardly anything here is a cycle, but with its defaults the collector walks through a page of a journal several times
-    while it is made, and through the whole program after some: that was a quarter of a worker's time (ADR 0018).
+    while it is made, and now and then through the whole program (ADR 0018).
     """
     gc.collect()
     gc.freeze()

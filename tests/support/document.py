@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ledger.aggregates.registry import EVENTS
@@ -19,9 +19,12 @@ from ledger.store.keyring import KeyEncryptionKeys
 from ledger.store.mapper import EventMapper
 from ledger.store.secrets import Hasher
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
-def the_document() -> dict[str, Any]:
-    """Returns the document; nothing is opened."""
+
+def the_app() -> FastAPI:
+    """Returns the application as a process makes it; nothing is opened."""
     hasher = Hasher(os.urandom(32))
     base = Foundation(
         uuid4(),
@@ -32,7 +35,12 @@ def the_document() -> dict[str, Any]:
         EventMapper(EVENTS),
         all_views(hasher.blind_index),
     )
-    return create_app(base).openapi()
+    return create_app(base)
+
+
+def the_document() -> dict[str, Any]:
+    """Returns the document."""
+    return the_app().openapi()
 
 
 if __name__ == "__main__":
