@@ -216,4 +216,6 @@ class Cosigning:
 
 
 def _another(size: int) -> str:
+    if not size:
+        return "it has vouched for nothing, and refuses the log from its beginning"
     return f"the log does not continue the {size} events for which it has vouched"

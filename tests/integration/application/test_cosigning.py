@@ -181,7 +181,7 @@ async def test_claim_that_an_operator_dismissed_is_not_told_again_and_another_on
             await asyncio.to_thread(step, desk, cosigning)
         assert "701" in claims(desk)[0].said
         said[0] = "0"  # which may be: it has lost its state, so it is asked from the beginning, and no more than that
-        with pytest.raises(Contradicted, match="does not continue the 0 events"):
+        with pytest.raises(Contradicted, match="has vouched for nothing, and refuses"):
             await asyncio.to_thread(step, desk, cosigning)
         said[0] = "many"
         with pytest.raises(NotProven, match="not a plain decimal number"):
