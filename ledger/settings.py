@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         default=50.0, description="The same of one address for requests without a valid token."
     )
     rate_public: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
-        default=500.0, description="The same of one address for `/readyz` and the log, which need no token."
+        default=500.0, description="The same of one address for the addresses of the log that need no token."
     )
     request_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=60.0, description="How long a request may take; bulk requests and streams have bounds of their own."

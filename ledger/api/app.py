@@ -20,6 +20,7 @@ from ledger.api.openapi import build
 from ledger.api.routes import all_routers
 from ledger.api.service import Service
 from ledger.api.tokens import TokenVerifier, load_token_key
+from ledger.application.readiness import Readiness
 from ledger.bootstrap import open_ledger
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def create_app(base: Foundation) -> FastAPI:
         key = load_token_key(base.settings)
         limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
         async with open_ledger(base) as ledger:
-            app.state.service = Service(ledger, TokenVerifier(key, base.id), limits)
+            app.state.service = Service(ledger, TokenVerifier(key, base.id), limits, Readiness(ledger))
             yield
 
     app = FastAPI(

@@ -397,7 +397,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     operation["security"] = []
-    codes: Iterable[str] = ("429", "500", "503") if path == "/readyz" else ("500",)
+    codes: Iterable[str] = ("500", "503") if path == "/readyz" else ("500",)
     if path.startswith("/log/"):
         codes = ("404", "429", "500", "503") if "{" not in path else ("404", "422", "429", "500", "503")
     if path.startswith(("/v1/", "/log/tile/entries/")):

@@ -34,7 +34,7 @@ def authenticate(request: Request) -> Actor:
 
 
 def admit_anybody(request: Request) -> None:
-    """Lets a request pass for which no token is needed; it counts for its address, since it looks into the database.
+    """Lets a request to the log pass, which needs no token; it counts for its address, as it looks into the database.
 
     Raises:
         TooManyRequests: the address asks too often.

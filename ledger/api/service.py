@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ledger.api.limits import Limits
     from ledger.api.tokens import TokenVerifier
     from ledger.application.ledger import Ledger
+    from ledger.application.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Service:
     ledger: Ledger
     verifier: TokenVerifier
     limits: Limits
+    readiness: Readiness
     streams: Streams = field(default_factory=Streams)
 
 

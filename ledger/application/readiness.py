@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ledger.projections.states import ViewState
 
 PATIENCE_S = 2.0
+SHARED_S = 0.5
+"""How long an answer serves everybody who asks the process."""
 STALLED_S = 5.0
 """How long a batch may take before recording counts as standing still."""
 
@@ -42,6 +44,30 @@ class Part:
     failed_event: UUID | None = None
     failed_topic: str | None = None
     failed_error: str | None = None
+
+
+class Readiness:
+    """The readiness of a process's ledger, looked at once for all who ask at the same time; belongs to one event loop.
+
+    Anybody may ask, and nobody too often: one of them at a time looks, at most every `SHARED_S` seconds.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._look: asyncio.Task[list[Part]] | None = None
+        self._serves_until = 0.0
+
+    async def read(self) -> list[Part]:
+        """Returns the state of every part, as it was at most `SHARED_S` seconds ago (see `read_readiness`)."""
+        now = asyncio.get_running_loop().time()
+        if self._look is None or (self._look.done() and now >= self._serves_until):
+            self._look = asyncio.create_task(self._read(), name="readiness")
+        return await asyncio.shield(self._look)  # whoever goes away must not take the answer of the others along
+
+    async def _read(self) -> list[Part]:
+        parts = await read_readiness(self._ledger)
+        self._serves_until = asyncio.get_running_loop().time() + SHARED_S
+        return parts
 
 
 def _what_keeps_the_writer(ledger: Ledger) -> str:
@@ -102,8 +128,8 @@ async def _look_at_webhooks(ledger: Ledger, last: int) -> list[Part]:
 async def _look_at_the_seal(ledger: Ledger, last: int) -> list[Part]:
     """Returns how far the log is, and each witness that contradicts it.
 
-    It is not ready after an alarm, or while a sealer refuses to start. What a witness says is told and changes nothing:
-    else a broken one could take the ledger out of service.
+    It is not ready after an alarm. What a witness says, and what keeps the sealer from its file, is told and changes
+    nothing: else a broken witness, or one full disk, would take every host out of service while recording works.
     """
     with translated():
         async with ledger.pool.connection(PATIENCE_S) as connection:
@@ -115,11 +141,11 @@ async def _look_at_the_seal(ledger: Ledger, last: int) -> list[Part]:
             )
             row = await cursor.fetchone()
             rows = await (await connection.execute(ledger.database.bind(SELECT_TROUBLES))).fetchall()
-    reason, size = row or (None, 0)
+    alarm, size = row or (None, 0)
     troubles = troubles_from(rows)
-    reason = reason or next((trouble.said for trouble in troubles if trouble.name == SEALER), "")
+    reason = alarm or next((trouble.said for trouble in troubles if trouble.name == SEALER), "")
     return [
-        Part("seal", not reason, reason, size, max(last - size, 0)),
+        Part("seal", alarm is None, reason, size, max(last - size, 0)),
         *(Part(f"witness {name}", ready=True, reason=said) for name, said in troubles if name != SEALER),
     ]
 

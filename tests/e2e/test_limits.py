@@ -118,15 +118,30 @@ def test_what_anybody_may_read_is_limited_by_address_and_a_token_does_not_lift_i
 ) -> None:
     monkeypatch.setattr(served.service.limits, "public", Limit("public", 0.4, clock=lambda: 0.0))
     anybody = served.anonymous()
-    answers = [anybody.get(path) for path in ("/log/key", "/log/checkpoint", "/readyz", "/log/tile/0/000.p/1")]
+    paths = ("/log/key", "/log/checkpoint", "/log/key", "/log/tile/0/000.p/1")
+    answers = [anybody.get(path) for path in paths]
     assert all(answer.status_code != 429 for answer in answers)
-    refused = [anybody.get(path) for path in ("/log/key", "/log/checkpoint", "/readyz", "/log/tile/0/000.p/1")]
+    refused = [anybody.get(path) for path in paths]
     assert [answer.status_code for answer in refused] == [429] * 4
     assert {answer.headers["ratelimit-policy"] for answer in refused} == {'"public";q=4;w=10'}
     assert refused[0].headers["retry-after"] == "3"
-    assert director.http.get("/readyz").status_code == 429
+    assert director.http.get("/log/key").status_code == 429
     assert director.get("/v1/school").status_code == 200
     assert anybody.get("/livez").status_code == 200
+
+
+def test_probes_are_answered_while_strangers_of_their_address_are_refused(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load balancer asks from the address from which a proxy passes on the requests of everybody else."""
+    for name in ("public", "strangers"):
+        monkeypatch.setattr(served.service.limits, name, Limit(name, 0.1, clock=lambda: 0.0))
+    anybody = served.anonymous()
+    assert [anybody.get("/log/key").status_code for _ in range(2)] == [200, 429]
+    assert [anybody.get("/v1/school").status_code for _ in range(2)] == [401, 429]
+    answers = [anybody.get("/readyz") for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert not any("ratelimit" in answer.headers for answer in answers)
 
 
 # --- sizes of heads --------------------------------------------------------------------------------------------------

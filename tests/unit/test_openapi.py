@@ -74,6 +74,11 @@ def test_every_post_documents_its_key_its_form_and_its_answer(document: Json) ->
     assert used == {form.__name__ for form in FORMS}
 
 
+def test_what_is_limited_says_so_and_probes_are_not(document: Json) -> None:
+    for path, _, operation in operations(document):
+        assert ("429" in operation["responses"]) == (path not in {"/livez", "/readyz"}), path
+
+
 def test_bulk_documents_a_form_for_every_line(document: Json) -> None:
     operation = document["paths"]["/v1/bulk"]["post"]
     line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
