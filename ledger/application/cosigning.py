@@ -146,7 +146,8 @@ class Cosigning:
         """Asks for the newest checkpoint's cosignature if it is missing; tells whether the witness has vouched.
 
         Raises:
-            Contradicted: it says that it knows another history; that is noted. NotProven: its answer is not its own.
+            Contradicted: it says that it knows another history, or the database now holds less than it has vouched for
+                since we ask it; that is noted. NotProven: its answer is not its own.
             httpx.HTTPError: there is no answer, or one that says that it cannot vouch.
         """
         if self._vouched is None:
@@ -155,7 +156,11 @@ class Cosigning:
         status = 0
         for _ in range(TRIES):
             stored = newest(connection, self._database)
-            if stored is None or stored.size == self._vouched:
+            size = stored.size if stored else 0
+            if size < self._known:
+                said, self._vouched = _too_many(self._known), None
+                raise self._contradicted(connection, said)
+            if stored is None or size == self._vouched:
                 return False
             status, kind, body = self._ask(connection, client, stored)
             if status == Verdict.COSIGNED:
@@ -169,7 +174,7 @@ class Cosigning:
             # While it was asked, the log may have grown and another host's question have come first.
             there = newest(connection, self._database)
             if known > (there.size if there else 0):
-                raise self._contradicted(connection, f"it has vouched for {known} events; there are not so many")
+                raise self._contradicted(connection, _too_many(known))
             if known == self._known:
                 raise self._contradicted(connection, _another(known))
             self._known = known
@@ -213,6 +218,10 @@ class Cosigning:
                     message = "The answer is too long."
                     raise httpx.ProtocolError(message)
             return answer.status_code, answer.headers.get("content-type", ""), body
+
+
+def _too_many(size: int) -> str:
+    return f"it has vouched for {size} events; there are not so many"
 
 
 def _another(size: int) -> str:

@@ -143,10 +143,14 @@ async def _look_at_the_seal(ledger: Ledger, last: int) -> list[Part]:
             rows = await (await connection.execute(ledger.database.bind(SELECT_TROUBLES))).fetchall()
     alarm, size = row or (None, 0)
     troubles = troubles_from(rows)
-    reason = alarm or next((trouble.said for trouble in troubles if trouble.name == SEALER), "")
+    reason = alarm or next((trouble.said for trouble in troubles if trouble.source == SEALER), "")
     return [
         Part("seal", alarm is None, reason, size, max(last - size, 0)),
-        *(Part(f"witness {name}", ready=True, reason=said) for name, said in troubles if name != SEALER),
+        *(
+            Part(f"witness {trouble.name}", ready=True, reason=trouble.said)
+            for trouble in troubles
+            if trouble.source != SEALER
+        ),
     ]
 
 

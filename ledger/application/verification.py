@@ -21,9 +21,8 @@ from ledger.application.audit import MAX_FINDINGS, Finding
 from ledger.errors import Erased, InvalidInput, LedgerError, NotProven
 from ledger.projections.reader import EventReader
 from ledger.seal.check import check_continues, check_entries, wrong_tiles
-from ledger.seal.checkpoint import Checkpoint, open_checkpoint
+from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.entry import Entry, encode_entry
-from ledger.seal.note import parse_note
 from ledger.seal.tiles import WIDTH, Tile
 from ledger.store.database import translated
 from ledger.store.guards import broken_guards
@@ -32,6 +31,7 @@ from ledger.store.lanes import ENTRY_COLUMNS, SELECT_SPAN, fold, fold_erased, op
 from ledger.store.log_files import load_tiles, newest
 
 if TYPE_CHECKING:
+    from ledger.seal.checkpoint import Checkpoint
     from ledger.seal.note import VerifierKey
     from ledger.store.database import Database, Row
     from ledger.store.keyring import KeyEncryptionKeys
@@ -85,14 +85,6 @@ class LogReport:
             self.unlisted += 1
 
 
-def _is_beginning(note: bytes) -> bool:
-    """Tells whether a checkpoint is of the empty log, which every log continues: so a sealer's file begins."""
-    try:
-        return Checkpoint.parse(parse_note(note).text).size == 0
-    except NotProven:
-        return False
-
-
 class LogVerifier:
     """Verifies one ledger's database against its log.
 
@@ -117,7 +109,7 @@ class LogVerifier:
         self._keyring = Keyring(keks, maximum=1_000_000)
         self._reader = EventReader(database, mapper, self._keyring)
         self._keys = tuple(keys)
-        self._outside = tuple(kept for kept in outside if not _is_beginning(kept.note))
+        self._outside = tuple(outside)
         self._retired = tuple(retired)
         self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
 
@@ -138,16 +130,17 @@ class LogVerifier:
                 for guard in broken_guards(connection, self._database):
                     report.add("guards", guard.what, f"It {guard.how}.")
                 last = self._reader.last_position(connection)
-                checkpoint = self._checkpoint(connection, report, last)
+                kept = self._open_outside(report)
+                checkpoint = self._checkpoint(connection, report, last, kept)
                 if checkpoint is not None:
-                    self._check_outside(connection, report, checkpoint)
+                    self._check_outside(connection, report, checkpoint, kept)
                     self._check_log(connection, report, checkpoint, progress)
                     if last > checkpoint.size:
                         report.not_checked.append(
                             f"{last - checkpoint.size} events after the last checkpoint are not sealed yet."
                         )
                 self._check_snapshots(connection, report)
-        if not self._outside:
+        if not kept:
             report.not_checked.append(
                 "No checkpoint from outside the database was given: an exchanged whole goes unseen."
             )
@@ -155,10 +148,37 @@ class LogVerifier:
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
-    def _checkpoint(self, connection: psycopg.Connection[Row], report: LogReport, last: int) -> Checkpoint | None:
+    def _open_outside(self, report: LogReport) -> list[tuple[str, Checkpoint]]:
+        """Returns what was kept outside, of those that a key has signed, and that say something."""
+        kept: list[tuple[str, Checkpoint]] = []
+        for outside in self._outside:
+            wrong = "No verifier key was given."
+            for key in (*self._keys, *self._retired):
+                try:
+                    checkpoint = open_checkpoint(outside.note, key).checkpoint
+                except NotProven as error:
+                    wrong = error.detail
+                    continue
+                if checkpoint.size:
+                    kept.append((outside.name, checkpoint))
+                else:
+                    told = f"{outside.name} is of the empty log (size 0), which every history continues."
+                    report.not_checked.append(told)
+                break
+            else:
+                report.add("checkpoints", outside.name, wrong)
+        return kept
+
+    def _checkpoint(
+        self,
+        connection: psycopg.Connection[Row],
+        report: LogReport,
+        last: int,
+        kept: Sequence[tuple[str, Checkpoint]],
+    ) -> Checkpoint | None:
         stored = newest(connection, self._database)
         if stored is None:
-            if self._outside:
+            if kept:
                 report.add("checkpoints", "the newest one", "There is none, but one was published.")
             elif last:
                 report.not_checked.append(f"Nothing is sealed yet: {last} events stand without a proof.")
@@ -177,19 +197,18 @@ class LogVerifier:
         report.add("checkpoints", f"size {stored.size}", wrong or "No verifier key was given.")
         return None
 
-    def _check_outside(self, connection: psycopg.Connection[Row], report: LogReport, checkpoint: Checkpoint) -> None:
-        for outside in self._outside:
-            wrong = "No verifier key was given."
-            for key in (*self._keys, *self._retired):
-                try:
-                    older = open_checkpoint(outside.note, key).checkpoint
-                    check_continues(self._loader(connection), older, checkpoint)
-                except NotProven as error:
-                    wrong = error.detail
-                else:
-                    break
-            else:
-                report.add("checkpoints", outside.name, wrong)
+    def _check_outside(
+        self,
+        connection: psycopg.Connection[Row],
+        report: LogReport,
+        checkpoint: Checkpoint,
+        kept: Sequence[tuple[str, Checkpoint]],
+    ) -> None:
+        for name, older in kept:
+            try:
+                check_continues(self._loader(connection), older, checkpoint)
+            except NotProven as error:
+                report.add("checkpoints", name, error.detail)
 
     def _loader(self, connection: psycopg.Connection[Row]) -> Callable[[Tile], bytes]:
         """Returns a loader of tiles that keeps some of them."""

@@ -120,6 +120,8 @@ def _remove_keys(settings: Settings) -> None:
     keys = settings.home / "keys"
     for name in ("kek", "token.pem", "log.key", "log.key.next", "log.key.retired"):
         (keys / name).unlink(missing_ok=True)
+    for mark in keys.glob("log.key.*.unused"):
+        mark.unlink()
     if keys.is_dir() and not any(keys.iterdir()):
         keys.rmdir()
     for folder in ("operators", "log"):

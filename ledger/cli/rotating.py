@@ -18,7 +18,8 @@ from ledger.cli.session import opened, operator_id, with_ledger
 from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.seal.strict import write_base64
-from ledger.store.log_troubles import settle_trouble
+from ledger.store.database import translated
+from ledger.store.log_troubles import keep_decision, settle_trouble
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -70,20 +71,36 @@ def retire(
     out.print(f"Больше не подписывает / signs nothing any more: {key}", markup=False, soft_wrap=True)
 
 
-@log_app.command("anchor", epilog=example("ledger log anchor --accept --checkpoint checkpoint-of-the-inspector"))
+@log_app.command(
+    "anchor",
+    epilog=example('ledger log anchor --accept --checkpoint checkpoint-of-the-inspector --reason "Новый сервер"'),
+)
 def anchor(
     accept: Annotated[bool, typer.Option("--accept", help="Trust it from now on: write the file.")] = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", exists=True, dir_okay=False, help="One from elsewhere that it must continue."),
     ] = None,
+    reason: Annotated[str, typer.Option(help="With --accept: why the file is lost; it is kept.")] = "",
 ) -> None:
     """Show what this host would trust without its lost LEDGER_SEAL_FILE; `--accept` makes the file of it."""
     kept = checkpoint.read_bytes() if checkpoint is not None else None
     with opened() as base:
-        newest, path = base.sealer().trust(kept, accepting=accept), base.settings.seal_path
-    root = write_base64(newest.root)
+        newest, path = base.sealer().trust(kept), base.settings.seal_path
+        root = write_base64(newest.root)
+        if accept:
+            with translated(), base.database.connect("sealer") as connection:
+                keep_decision(connection, base.database, "anchor", f"{newest.origin} {newest.size} {root}", reason)
+            newest = base.sealer().trust(kept, accepting=True)
+            root = write_base64(newest.root)
     out.print(f"{newest.origin}\n{newest.size}\n{root}", markup=False, soft_wrap=True)
+    if not newest.size:
+        out.print(
+            "В базе нет журнала: всё, что в ней записано, будет подписано заново. Если что-то уже было подписано, это"
+            " новая история. / The database has no log: whatever its events are now is signed from the first on. If"
+            " anything was ever sealed, that is a second history.",
+            soft_wrap=True,
+        )
     out.print(
         "База согласуется с этой контрольной точкой, но что после неё ничего не было подписано, никто вне базы не"
         " подтверждает. / The database agrees with this checkpoint; that nothing after it was ever signed, the database"
@@ -93,7 +110,7 @@ def anchor(
     if not accept:
         out.print("Ничего не записано / nothing was written: --accept.")
         return
-    logger.warning("The sealer's file outside the database was accepted anew.", size=newest.size, root=root)
+    logger.warning("The sealer's file outside the database was accepted anew.", size=newest.size, root=root, why=reason)
     out.print(f"Записано / written: {path}", markup=False, soft_wrap=True)
 
 
@@ -103,11 +120,11 @@ def dismiss(
     reason: Annotated[str, typer.Option(help="What you found out; it is kept.")],
 ) -> None:
     """Say that what a witness claims against the log was looked into; it is shown no more until it claims another."""
-    with opened() as base, base.database.connect("sealer") as connection:
+    with opened() as base, translated(), base.database.connect("sealer") as connection:
         said = settle_trouble(connection, base.database, witness, reason)
     if said is None:
         raise NotFound(f"The witness {witness} claims nothing.", help="`/readyz` names those that do.")
-    logger.warning("What a witness claims against the log was dismissed.", witness=witness, said=said)
+    logger.warning("What a witness claims against the log was dismissed.", witness=witness, said=said, why=reason)
     out.print(f"Рассмотрено / looked into: {said}", markup=False, soft_wrap=True)
 
 

@@ -67,19 +67,25 @@ def encode_entry(entry: Entry) -> bytes:
     """Returns the bytes of the entry.
 
     Raises:
-        InvalidInput: a field is longer than its length prefix can say, or the whole is over 65,535 bytes.
+        InvalidInput: a number is out of its range, a field is longer than its length prefix can say, or the whole is
+            over 65,535 bytes.
     """
     micros = (entry.recorded_at - _EPOCH) // timedelta(microseconds=1)
-    fixed = _FIXED.pack(
-        MAGIC,
-        entry.position,
-        entry.event_id.bytes,
-        entry.stream_id.bytes,
-        entry.version,
-        entry.subject_id.bytes,
-        micros,
-        entry.algorithm,
-    )
+    try:
+        fixed = _FIXED.pack(
+            MAGIC,
+            entry.position,
+            entry.event_id.bytes,
+            entry.stream_id.bytes,
+            entry.version,
+            entry.subject_id.bytes,
+            micros,
+            entry.algorithm,
+        )
+    except struct.error as error:
+        raise InvalidInput(
+            "A number of an entry is out of its range.", help="Such an event cannot be stored."
+        ) from error
     if len(entry.header) + len(entry.state) > MAX_ENTRY:
         raise InvalidInput("The entry is over 65,535 bytes.", help="Record less in one event.")
     encoded = b"".join(

@@ -1,8 +1,9 @@
 """The newest checkpoint outside the database: what this host has signed, whatever a restored backup says.
 
 A database that was set back, or exchanged for a forked one, cannot take this file with it. The sealer compares the two
-at every start and refuses to go on when they do not continue each other. It does not make the file anew by itself: what
-lies outside would then be what the database says. Only where nothing was ever sealed does it begin with an empty log.
+at every start, and while it waits for the lead, and refuses to go on when they do not continue each other. It does not
+make the file anew by itself: what lies outside would then be what the database says. Only with a key that has signed
+nothing yet (`log_keys`) does it begin with an empty log: that the database has none may be somebody's doing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Anchor:
         Raises:
             UnusableAnchor: the file cannot be written.
         """
-        fresh = self._path.with_name(f"{self._path.name}.new")
+        fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with fresh.open("wb") as file:
@@ -67,10 +68,12 @@ class Anchor:
             raise self._unusable(error) from error
 
     def lost(self, size: int) -> LostAnchor:
-        """Returns what is to be raised where the file is missing over a log of this size."""
+        """Returns what is to be raised where the file is missing over a log of this size; 0 where there is none."""
+        before = (
+            f"{size} events were sealed before" if size else "the key may have sealed before, the database has no log"
+        )
         return LostAnchor(
-            f"Nothing is sealed here: {size} events were sealed before, and this host's file outside the database"
-            " is missing.",
+            f"Nothing is sealed here: {before}, and this host's file outside the database is missing.",
             help=f"Bring {self._path} back from its copy. If it is lost for good, or this host is new: see first that"
             " the database was not set back, then `ledger log anchor --accept` (docs/log.md).",
         )

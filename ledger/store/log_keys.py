@@ -2,8 +2,9 @@
 
 Several lines stand there only while keys change: every checkpoint is signed by all of them, so that nobody is left
 behind who knows one of them. Whoever has this file can sign in the name of the log; keep it apart from the database and
-from its backups. Beside it stand `.next`, a key that is being added and signs nothing yet, and `.retired`, the verifier
-keys of those that were taken out.
+from its backups. Beside it stand `.next`, a key that is being added and signs nothing yet, `.retired`, the verifier
+keys of those that were taken out, and `.<id>.unused`, the mark of a log's first key until it has signed: only with it a
+sealer begins a log, since an empty database does not say that nothing was ever sealed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ledger.ids import new_id
 from ledger.seal.note import ED25519, SignerKey, VerifierKey, distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _TOLD = "# Signs this log's checkpoints. Keep it secret, and apart from the database.\n"
@@ -24,11 +25,15 @@ _HELP = "Each line is a key as `ledger keygen --log` writes it."
 
 
 def make_log_key(path: Path, origin: str) -> None:
-    """Writes a new key, readable by its owner only; of several processes that do so at once one wins.
+    """Writes a log's first key with its mark, readable by its owner only; of several processes at once one wins.
 
     Raises:
         SettingsError: the origin cannot name a log, or the file cannot be written.
     """
+    _make_key(path, origin, first=True)
+
+
+def _make_key(path: Path, origin: str, *, first: bool) -> None:
     key = SignerKey(origin, ED25519, os.urandom(32))
     try:
         SignerKey.parse(key.export())
@@ -38,10 +43,14 @@ def make_log_key(path: Path, origin: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write(fresh, f"{_TOLD}{key.export()}\n")
+        if first:  # before the key, which may be used at once
+            _write(
+                _mark(path, key), "# This key has signed nothing yet; whoever begins the log with it removes this.\n"
+            )
         try:
             os.link(fresh, path)  # fails where another process was first; its key is the log's then
         except FileExistsError:
-            pass
+            _mark(path, key).unlink(missing_ok=True)
         finally:
             fresh.unlink()
     except OSError as error:
@@ -95,6 +104,20 @@ class LogKeyFile:
         self._seen = seen
         return keys
 
+    def is_unused(self, keys: Iterable[SignerKey]) -> bool:
+        """Tells whether one of the keys has the mark of a log that was not begun."""
+        return any(_mark(self._path, key).exists() for key in keys)
+
+    def mark_used(self, keys: Iterable[SignerKey]) -> None:
+        """Removes the mark for good: with these keys no log is begun any more.
+
+        Raises:
+            SettingsError: it cannot be removed.
+        """
+        for key in keys:
+            if (mark := _mark(self._path, key)).exists():
+                _remove(mark, "The key has signed.")
+
     def retired(self) -> tuple[VerifierKey, ...]:
         """Returns the keys that signed once; they open what lies outside the database since then.
 
@@ -112,7 +135,7 @@ def make_next_key(path: Path) -> SignerKey:
     """
     waiting = _beside(path, "next")
     if not waiting.exists():
-        make_log_key(waiting, read_log_keys(path)[0].name)
+        _make_key(waiting, read_log_keys(path)[0].name, first=False)
     (key,) = read_log_keys(waiting)
     return key
 
@@ -128,7 +151,7 @@ def add_next_key(path: Path) -> None:
     keys = read_log_keys(path)
     if key not in keys:
         _replace(path, [*keys, key])
-    _remove(waiting)
+    _remove(waiting, "Its key is in use.")
 
 
 def take_out(path: Path, key: SignerKey) -> None:
@@ -166,6 +189,19 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name}.{what}")
 
 
+def _mark(path: Path, key: SignerKey) -> Path:
+    return _beside(path, f"{key.verifier.id.hex()}.unused")
+
+
+def is_unused(path: Path) -> bool:
+    """Tells whether the key file is of a log that was not begun.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    return LogKeyFile(path).is_unused(read_log_keys(path))
+
+
 def _replace(path: Path, keys: Sequence[SignerKey]) -> None:
     _put(path, _TOLD + "".join(f"{key.export()}\n" for key in keys))
 
@@ -196,10 +232,8 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, why: str) -> None:
     try:
         path.unlink()
     except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be removed ({error.strerror}).", help="Remove it; its key is in use."
-        ) from error
+        raise SettingsError(f"{path} cannot be removed ({error.strerror}).", help=f"Remove it. {why}") from error

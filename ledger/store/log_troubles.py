@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ledger.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,22 +27,30 @@ _NOTE = (
     " WHERE t.said <> excluded.said"
 )
 _END = "DELETE FROM {schema}.log_troubles WHERE source = %b"
+_DECIDE = "INSERT INTO {schema}.log_decisions (about, said, reason) VALUES (%b, %b, %b)"
 _SETTLE = (
-    "UPDATE {schema}.log_troubles SET settled_at = clock_timestamp(), settled_why = %b"
-    " WHERE split_part(source, '+', 1) = %b AND source <> %b AND settled_at IS NULL RETURNING said"
+    "WITH settled AS (UPDATE {schema}.log_troubles SET settled_at = clock_timestamp(), settled_why = %b"
+    " WHERE split_part(source, '+', 1) = %b AND source <> %b AND settled_at IS NULL"
+    " RETURNING source, said, settled_why)"
+    " INSERT INTO {schema}.log_decisions (about, said, reason) SELECT * FROM settled RETURNING said"
 )
 
 
 class Trouble(NamedTuple):
     """Who is in trouble or makes it, and what is said."""
 
-    name: str
+    source: str
     said: str
+
+    @property
+    def name(self) -> str:
+        """What the source is called; a witness may be called `sealer`, so never compare it with that."""
+        return self.source.partition("+")[0]
 
 
 def troubles_from(rows: Iterable[Row]) -> list[Trouble]:
-    """Returns the troubles that SELECT_TROUBLES found; a witness by its name."""
-    return [Trouble(source.partition("+")[0], said) for source, said in rows]
+    """Returns the troubles that SELECT_TROUBLES found."""
+    return [Trouble(source, said) for source, said in rows]
 
 
 def read_troubles(connection: psycopg.Connection[Row], database: Database) -> list[Trouble]:
@@ -59,6 +69,32 @@ def end_trouble(connection: psycopg.Connection[Row], database: Database, source:
 
 
 def settle_trouble(connection: psycopg.Connection[Row], database: Database, witness: str, why: str) -> str | None:
-    """Settles what a witness of this name says, and returns it; None where it says nothing that is not settled."""
+    """Settles what a witness of this name says, and returns it; None where it says nothing that is not settled.
+
+    The decision is kept also after the trouble is over: who was accused must not be able to end what was found.
+
+    Raises:
+        InvalidInput: no reason is given.
+    """
+    _check_reason(why)
     row = connection.execute(database.bind(_SETTLE), (why, witness, SEALER)).fetchone()
     return row[0] if row else None
+
+
+def keep_decision(connection: psycopg.Connection[Row], database: Database, about: str, said: str, why: str) -> None:
+    """Keeps for ever what an operator has decided about the log.
+
+    Args:
+        about: what it concerns.
+        said: what was decided.
+
+    Raises:
+        InvalidInput: no reason is given.
+    """
+    _check_reason(why)
+    connection.execute(database.bind(_DECIDE), (about, said, why))
+
+
+def _check_reason(why: str) -> None:
+    if not why.strip():
+        raise InvalidInput("A decision about the log has a reason.", help="Say what you found out: --reason.")

@@ -12,35 +12,37 @@ says why in `log_alarm` and in its log, and signs nothing: going on would make t
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.errors import Conflict, HistoryAlarm, NotProven, SettingsError, StoreUnavailable
+from ledger.errors import Conflict, InvalidInput, SettingsError, StoreUnavailable
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.edge import LogEdge, partial_tiles
 from ledger.seal.entry import Entry, encode_entry
 from ledger.seal.merkle import consistency_proof, leaf_hash, verify_consistency
-from ledger.seal.note import Note, parse_note, sign, verified_by
 from ledger.seal.strict import HASH_BYTES
 from ledger.seal.tiles import WIDTH, tile_at
 from ledger.store.anchor import UnusableAnchor
 from ledger.store.database import translated
 from ledger.store.lanes import SELECT_SPAN
+from ledger.store.log_alarms import alarm, alarming, check_alarm, end_alarm, sounding
 from ledger.store.log_files import GROW_TILES, load_nodes, load_tiles, newest
+from ledger.store.log_signing import LogSigners
 from ledger.store.log_troubles import SEALER, end_trouble, note_trouble
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from ledger.errors import LedgerError
     from ledger.seal.note import SignerKey
     from ledger.store.anchor import Anchor
     from ledger.store.database import Database, Row
+    from ledger.store.log_files import StoredCheckpoint
     from ledger.store.log_keys import LogKeyFile
 
 logger = get_logger(__name__)
@@ -53,20 +55,18 @@ PACE_S = 0.5
 
 POLL_S = 0.1
 
+WAITING_S = 1.0
+"""Between tries to take the lead; as often the file of a host that waits follows."""
+
 LOST_S = 10.0
 """Between looks for a file outside the database that is missing or cannot be used."""
 
-_REFUSED = frozenset({"LG001", "23505", "23514"})
-"""SQLSTATEs of the log's triggers and constraints: somebody else has written to it."""
-
 _LAST = "SELECT coalesce(max(position), 0) FROM {schema}.events"
-_LOOK = "Compare the database with its backups, the published checkpoints and the witnesses."
 
 LEADER = (
     "SELECT pg_try_advisory_lock((1279543122::bigint << 32) | ('{schema}_sealer'::regrole::oid::bigint & 4294967295))"
 )
 _PUBLISH = "INSERT INTO {schema}.log_checkpoints (size, root, note) VALUES (%b, %b, %b)"
-_ALARM = "INSERT INTO {schema}.log_alarm (reason) SELECT %b::text WHERE NOT EXISTS (SELECT FROM {schema}.log_alarm)"
 
 
 class Sealer:
@@ -81,24 +81,22 @@ class Sealer:
     def __init__(
         self, database: Database, signers: Sequence[SignerKey], anchor: Anchor, key_file: LogKeyFile | None = None
     ) -> None:
-        if not signers or len({signer.name for signer in signers}) != 1:
-            raise SettingsError("The keys of a log have one name.", help="Check the file of LEDGER_LOG_KEY_FILE.")
         self._database = database
-        self._signers = tuple(signers)
+        self._signers = LogSigners(signers, key_file)
         self._anchor = anchor
-        self._key_file = key_file
         self._select = database.bind(SELECT_SPAN)
         self._edge = LogEdge()
         self._sealed: Checkpoint | None = None
         """The checkpoint that this process knows to be the newest, after `recover`."""
         self._begun: datetime | None = None
         """When it began to run, by the database's clock."""
-        self._warned = False
+        self._told = ""
+        """What it has warned of last, while it waits for the lead."""
 
     @property
     def origin(self) -> str:
         """The log's name."""
-        return self._signers[0].name
+        return self._signers.origin
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -106,6 +104,7 @@ class Sealer:
         """Seals until `stop` is set; reconnects when the database goes away.
 
         Without its file outside the database it seals nothing, and says so until the file is there and can be written.
+        While another host leads, it follows with its own file.
 
         Raises:
             HistoryAlarm: what is stored does not continue what was signed; nothing more is signed.
@@ -117,17 +116,20 @@ class Sealer:
                         (self._begun,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
-                        self._look_for_anchor(connection)
-                        stop.wait(1.0)
+                        with sounding(connection, self._database):
+                            self._look_for_anchor(connection)
+                            self._keep_up(connection)
+                        stop.wait(WAITING_S)
                         continue
                     # A new start may end an alarm; who only waited for the lead, or lost the connection, may not.
-                    self._check_alarm(connection, since=self._begun)
+                    check_alarm(connection, self._database, since=self._begun)
                     self._follow(connection, stop)
             except StoreUnavailable as error:
                 logger.warning("The sealer lost the database.", reason=error.detail)
                 stop.wait(0.5)
-            except UnusableAnchor as error:
-                # Not an alarm, which would stop another host that has its file and waits for the lead.
+            except SettingsError as error:
+                # Not an alarm, which would stop another host that has its files and waits for the lead. Nor does it
+                # end here: the supervisor would give a sealer up that ends again and again, and stop the service.
                 logger.critical(error.detail, help=error.help)
                 stop.wait(LOST_S)
 
@@ -150,70 +152,86 @@ class Sealer:
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     leads = bool(row and row[0])
                     if leads:
-                        self._check_alarm(connection)
+                        check_alarm(connection, self._database)
                         self.recover(connection)
                 if leads:
                     self.seal(connection)
                     continue
-                self._check_alarm(connection)
+                check_alarm(connection, self._database)
                 time.sleep(POLL_S)
         return last
 
     def trust(self, kept: bytes | None = None, *, accepting: bool = False) -> Checkpoint:
         """Returns the newest checkpoint of the database, checked as at a start, for an operator whose file is lost.
 
+        Its size is 0 where the database has no log: whatever its events are, they are signed then.
+
         Args:
             kept: a checkpoint from elsewhere that it must continue.
             accepting: write it as the file outside the database, from where on it is trusted.
 
         Raises:
-            Conflict: the file is there, or none is needed. HistoryAlarm: what is stored does not hold.
+            Conflict: the file is there, or the sealer will begin it. HistoryAlarm: what is stored does not hold.
         """
         if self._anchor.read() is not None:
             raise Conflict(
                 "The file outside the database is there; nothing is to be accepted.",
                 help="One that the database does not continue is an alarm; docs/log.md says what to do.",
             )
-        with translated(), self._database.connect("sealer") as connection, _alarming():
+        with translated(), self._database.connect("sealer") as connection, alarming():
             checkpoint, note = self._check_stored(connection)
-            if note is None:
+            if note is None and self._signers.is_new:
                 raise Conflict("Nothing has been sealed yet.", help="The sealer makes the file when it starts.")
             if kept is not None:
                 self._check_continues(connection, kept, checkpoint)
         if accepting:
-            self._anchor.write(note)
+            self._anchor.write(note or self._signers.signed(checkpoint))
         return checkpoint
-
-    def _check_alarm(self, connection: psycopg.Connection[Row], *, since: datetime | None = None) -> None:
-        """Passes if no alarm stands, or none that was sounded after a time.
-
-        Raises:
-            HistoryAlarm: one does.
-        """
-        query = "SELECT reason FROM {schema}.log_alarm WHERE raised_at >= coalesce(%b::timestamptz, '-infinity')"
-        row = connection.execute(self._database.bind(query), (since,)).fetchone()
-        if row is not None:
-            raise HistoryAlarm(row[0], help=_LOOK)
 
     def _follow(self, connection: psycopg.Connection[Row], stop: threading.Event) -> None:
         try:
-            self.recover(connection)
-            connection.execute(self._database.bind("LISTEN {schema}"))
-            while not stop.is_set():
-                began = time.monotonic()
-                if self.seal(connection) == BATCH:
-                    continue
-                while not stop.is_set() and time.monotonic() < began + PACE_S:
-                    stop.wait(POLL_S)
-                for _ in connection.notifies(timeout=POLL_S, stop_after=1):
-                    pass
-        except HistoryAlarm as alarm:
-            logger.critical(alarm.detail, help=alarm.help)
-            connection.execute(self._database.bind(_ALARM), (alarm.detail,))
-            raise
+            with sounding(connection, self._database):
+                self.recover(connection)
+                connection.execute(self._database.bind("LISTEN {schema}"))
+                while not stop.is_set():
+                    began = time.monotonic()
+                    if self.seal(connection) == BATCH:
+                        continue
+                    while not stop.is_set() and time.monotonic() < began + PACE_S:
+                        stop.wait(POLL_S)
+                    for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                        pass
         except UnusableAnchor as error:
             note_trouble(connection, self._database, SEALER, error.detail)
             raise
+
+    def _keep_up(self, connection: psycopg.Connection[Row]) -> None:
+        """Follows another host with the file of this one: it must know what was signed before it takes the lead.
+
+        Raises:
+            HistoryAlarm: the database does not continue the file.
+        """
+        kept = self._anchor.read()  # before the database, so that it is never ahead while all is well
+        stored = newest(connection, self._database)
+        if kept is None or (stored is not None and stored.note == kept):
+            return
+        with alarming():
+            checkpoint = self._beginning
+            if stored is not None:
+                if not self._signers.know(stored.note):
+                    what = "The newest checkpoint is not signed by a key of this host, which follows it no more."
+                    self._tell(SettingsError(what, help="Copy the log's key file to it, and start its sealer again."))
+                    return
+                checkpoint = self._opened_row(stored)
+            older = self._check_continues(connection, kept, checkpoint)
+        if stored is not None and older < checkpoint.size and self._anchor.read() == kept:
+            self._anchor.write(stored.note)
+
+    def _tell(self, error: LedgerError) -> None:
+        """Warns, once for as long as nothing else is to be told."""
+        if error.detail != self._told:
+            logger.warning(error.detail, help=error.help)
+            self._told = error.detail
 
     # --- start ------------------------------------------------------------------------------------------------------
 
@@ -222,15 +240,15 @@ class Sealer:
 
         Raises:
             HistoryAlarm: a signature, a tile, the last events or the file outside do not agree.
-            LostAnchor: there is no file outside, although something was sealed.
+            LostAnchor: there is no file outside, although something was or may have been sealed.
         """
-        self._read_keys_again()
-        with _alarming():
+        self._signers.read_again()
+        with alarming():
             self._look_for_anchor(connection)
             checkpoint, note = self._check_stored(connection)
             self._check_anchor(connection, checkpoint, note)
         self._list_keys(connection)
-        connection.execute(self._database.bind("DELETE FROM {schema}.log_alarm"))
+        end_alarm(connection, self._database)
         end_trouble(connection, self._database, SEALER)
         self._sealed = checkpoint
         return checkpoint
@@ -241,59 +259,42 @@ class Sealer:
         if stored is None:
             self._edge = LogEdge()
             return self._beginning, None
-        checkpoint = self._opened(stored.note)
-        if (checkpoint.size, checkpoint.root) != (stored.size, stored.root):
-            raise _alarm(f"The checkpoint stored for size {stored.size} says something else.")
+        checkpoint = self._opened_row(stored)
         tiles = partial_tiles(checkpoint.size)
         self._edge = LogEdge.load(checkpoint.size, load_tiles(connection, self._database, tiles))
         if self._edge.root() != checkpoint.root:
-            raise _alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
+            raise alarm(f"The tiles of the log do not have the root of its checkpoint {checkpoint.size}.")
         self._check_last_events(connection, checkpoint.size)
         return checkpoint, stored.note
+
+    def _opened_row(self, stored: StoredCheckpoint) -> Checkpoint:
+        checkpoint = self._signers.opened(stored.note)
+        if (checkpoint.size, checkpoint.root) != (stored.size, stored.root):
+            raise alarm(f"The checkpoint stored for size {stored.size} says something else.")
+        return checkpoint
 
     @property
     def _beginning(self) -> Checkpoint:
         return Checkpoint(self.origin, 0, LogEdge().root())
 
     def _look_for_anchor(self, connection: psycopg.Connection[Row]) -> None:
-        """Begins the file while nothing has been sealed; later one that is missing is told, also while others lead."""
-        if self._anchor.read() is not None:
-            return
-        stored = newest(connection, self._database)
-        if stored is None:
-            self._anchor.write(bytes(self._signed(self._beginning)))
-        elif not self._warned:
-            lost = self._anchor.lost(stored.size)
-            logger.warning(lost.detail, help=lost.help)
-            self._warned = True
-
-    def _signed(self, checkpoint: Checkpoint) -> Note:
-        return Note(checkpoint.text, tuple(sign(checkpoint.text, signer) for signer in self._signers))
-
-    def _read_keys_again(self) -> bool:
-        """Takes over the keys of a file that was replaced, and tells whether it did.
-
-        One that cannot be read now is no reason to stop: the keys in memory are the log's.
+        """Begins the file of a key that has signed nothing; another that is missing is told, also while others lead.
 
         Raises:
-            HistoryAlarm: none of the keys that signed so far is among them, so that nobody could follow.
+            UnusableAnchor: the file cannot be written, or the key's mark not be removed.
         """
-        try:
-            keys = self._key_file.changed() if self._key_file is not None else None
-        except SettingsError as error:
-            logger.warning(error.detail, help=error.help)
-            return False
-        if keys is None or keys == self._signers:
-            return False
-        if not set(keys) & set(self._signers):
-            raise _alarm("The key file holds none of the keys that have signed this log.")
-        self._signers = keys
-        logger.info("The keys of the log have changed.", keys=[key.verifier.id.hex() for key in keys])
-        return True
+        if self._anchor.read() is None:
+            stored = newest(connection, self._database)
+            if stored is None and self._signers.is_new:
+                self._anchor.write(self._signers.signed(self._beginning))
+            else:
+                self._tell(self._anchor.lost(stored.size if stored else 0))
+        if self._signers.is_new:  # whichever it was: no log begins with this key any more
+            self._signers.mark_used()
 
     def _list_keys(self, connection: psycopg.Connection[Row]) -> None:
         """Lists the keys for those who ask."""
-        verifiers = [str(signer.verifier) for signer in self._signers]
+        verifiers = [str(key) for key in self._signers.verifiers]
         connection.execute(
             self._database.bind(
                 "INSERT INTO {schema}.log_keys (verifier) SELECT unnest(%b::text[]) ON CONFLICT DO NOTHING"
@@ -310,8 +311,8 @@ class Sealer:
         first = tile.number * WIDTH
         for offset, entry in enumerate(self._entries(connection, first, first + tile.width)):
             at = offset * HASH_BYTES
-            if leaf_hash(encode_entry(entry)) != hashes[at : at + HASH_BYTES]:
-                raise _alarm(f"The event at position {entry.position} is not the one that was sealed.")
+            if _leaf(entry) != hashes[at : at + HASH_BYTES]:
+                raise alarm(f"The event at position {entry.position} is not the one that was sealed.")
 
     def _check_anchor(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint, note: bytes | None) -> None:
         """Passes if the database continues what the file outside it says, and brings the file up to date."""
@@ -324,28 +325,13 @@ class Sealer:
 
     def _check_continues(self, connection: psycopg.Connection[Row], kept: bytes, checkpoint: Checkpoint) -> int:
         """Returns the size of a checkpoint from outside if the newest one of the database continues it."""
-        older = self._opened(kept, outside=True)
+        older = self._signers.opened(kept, outside=True)
         if older.size > checkpoint.size:
-            raise _alarm(f"The database knows {checkpoint.size} sealed events, but {older.size} have been published.")
+            raise alarm(f"The database knows {checkpoint.size} sealed events, but {older.size} have been published.")
         prove = partial(consistency_proof, old=older.size, new=checkpoint.size)
         proof = prove(load_nodes(connection, self._database, checkpoint.size, prove))
         verify_consistency(older.size, older.root, checkpoint.size, checkpoint.root, proof)
         return older.size
-
-    def _opened(self, note: bytes, *, outside: bool = False) -> Checkpoint:
-        """Returns a checkpoint that one of our keys signed (while keys change, an older one has not all of them).
-
-        Args:
-            outside: it was kept outside the database, perhaps since before a key was retired.
-        """
-        found = parse_note(note)
-        checkpoint = Checkpoint.parse(found.text)
-        keys = [signer.verifier for signer in self._signers]
-        if outside and self._key_file is not None:
-            keys += self._key_file.retired()
-        if checkpoint.origin != self.origin or not verified_by(found, keys):
-            raise _alarm("A checkpoint of this log is not signed by its key.")
-        return checkpoint
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
@@ -353,7 +339,8 @@ class Sealer:
         """Seals what has been recorded since, up to BATCH events, and returns how many that were.
 
         Raises:
-            HistoryAlarm: a position is missing, or another process has published something else.
+            HistoryAlarm: a position is missing, an event cannot have been recorded, or another process has published
+                something else.
         """
         if self._sealed is None:
             message = "A sealer begins with recover()."
@@ -363,20 +350,20 @@ class Sealer:
         if not entries:
             return 0
         # After the events were read: whatever covers the event of a key's retirement, that key has not signed.
-        if self._read_keys_again():
+        if self._signers.read_again():
             self._list_keys(connection)
         try:
             for entry in entries:
-                self._edge.append(leaf_hash(encode_entry(entry)))
+                self._edge.append(_leaf(entry))
             checkpoint = Checkpoint(self.origin, self._edge.size, self._edge.root())
-            note = self._signed(checkpoint)
-            self._publish(connection, checkpoint, bytes(note))
+            note = self._signers.signed(checkpoint)
+            self._publish(connection, checkpoint, note)
         except BaseException:
             # What is in memory may be ahead of the database now, or the database of us: only recover() knows.
             self._sealed = None
             raise
         self._sealed = checkpoint
-        self._anchor.write(bytes(note))
+        self._anchor.write(note)
         return len(entries)
 
     def _publish(self, connection: psycopg.Connection[Row], checkpoint: Checkpoint, note: bytes) -> None:
@@ -384,11 +371,11 @@ class Sealer:
         previous = self._sealed
         grown = self._edge.take_grown()
         levels, numbers = [level for level, _ in grown], [number for _, number in grown]
-        with _alarming(), connection.transaction():
-            self._check_alarm(connection)
+        with alarming(), connection.transaction():
+            check_alarm(connection, self._database)
             stored = newest(connection, self._database)
             if previous is not None and (stored.size if stored else 0) != previous.size:
-                raise _alarm("Another sealer has published a checkpoint of this log.")
+                raise alarm("Another sealer has published a checkpoint of this log.")
             connection.execute(self._database.bind(GROW_TILES), (levels, numbers, list(grown.values())), binary=True)
             connection.execute(self._database.bind(_PUBLISH), (checkpoint.size, checkpoint.root, note), binary=True)
             connection.execute(self._database.bind("NOTIFY {schema}_log"))
@@ -399,34 +386,29 @@ class Sealer:
         """Returns the entries after a position, without a gap.
 
         Raises:
-            HistoryAlarm: one is missing.
+            HistoryAlarm: one is missing, or cannot be read.
         """
         cursor = connection.execute(self._select, (after, until), prepare=True, binary=True)
-        entries = [Entry._make(row) for row in cursor.fetchall()]
+        try:
+            entries = [Entry._make(row) for row in cursor.fetchall()]
+        except psycopg.DataError as error:  # a time that no calendar has
+            raise alarm(f"An event after position {after} holds what the ledger cannot have recorded.") from error
         missing = next(
             (place for place, entry in enumerate(entries, after + 1) if entry.position != place),
             after + len(entries) + 1 if complete and len(entries) < until - after else None,
         )
         if missing is not None:
-            raise _alarm(f"The event at position {missing} is missing.")
+            raise alarm(f"The event at position {missing} is missing.")
         return entries
 
 
-@contextmanager
-def _alarming() -> Iterator[None]:
-    """Turns what cannot be proven, and what the log's own triggers refuse, into an alarm."""
+def _leaf(entry: Entry) -> bytes:
+    """Returns the hash of an event; one that is no entry was made behind the ledger.
+
+    Raises:
+        HistoryAlarm: it is such a one.
+    """
     try:
-        yield
-    except NotProven as error:
-        raise _alarm(error.detail) from error
-    except psycopg.Error as error:
-        if error.sqlstate not in _REFUSED:
-            raise
-        raise _alarm("The database refused a change of the log.") from error
-
-
-def _alarm(detail: str) -> HistoryAlarm:
-    return HistoryAlarm(
-        f"Nothing more is sealed. {detail}",
-        help=_LOOK,
-    )
+        return leaf_hash(encode_entry(entry))
+    except InvalidInput as error:
+        raise alarm(f"The event at position {entry.position} cannot have been recorded. {error.detail}") from error

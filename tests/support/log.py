@@ -11,11 +11,12 @@ import msgspec
 
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.entry import Entry, encode_entry
-from ledger.seal.merkle import Nodes, inclusion_proof, leaf_hash, node_hash, root
+from ledger.seal.merkle import EMPTY_ROOT, Nodes, inclusion_proof, leaf_hash, node_hash, root
 from ledger.seal.note import ED25519, Note, SignerKey, sign
 from ledger.seal.pack import FORMAT, PackInfo, bundles_of, write_sums
 from ledger.seal.proof import Receipt
 from ledger.seal.tiles import ENTRIES, HEIGHT, WIDTH, Tile, tiles_of, write_bundle
+from ledger.store.anchor import Anchor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,14 @@ def files_of(entries: Sequence[bytes]) -> Callable[[Tile], bytes]:
 
 
 SIGNER = SignerKey("log.example/test", ED25519, b"\x01" * 32)
+
+
+def begun(path: Path, signer: SignerKey = SIGNER) -> Anchor:
+    """Returns a sealer's file outside the database, begun with an empty log where it is not there."""
+    anchor = Anchor(path)
+    if anchor.read() is None:
+        anchor.write(bytes(Checkpoint(signer.name, 0, EMPTY_ROOT).signed_by(signer)))
+    return anchor
 
 
 def an_entry(position: int) -> bytes:

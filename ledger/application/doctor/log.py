@@ -12,7 +12,7 @@ from ledger.seal.checkpoint import Checkpoint, open_signed
 from ledger.seal.note import parse_note, verified_by
 from ledger.store.anchor import Anchor
 from ledger.store.log_files import SELECT_CHECKPOINT, newest
-from ledger.store.log_keys import is_adding, read_log_keys, read_retired
+from ledger.store.log_keys import is_adding, is_unused, read_log_keys, read_retired
 from ledger.store.log_troubles import SEALER, read_troubles
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ FROM (SELECT coalesce(max(size), 0) AS size FROM log_checkpoints) AS s
 _SINCE = """
 SELECT extract(epoch FROM clock_timestamp() - min(signed_at))::float FROM log_checkpoints WHERE size > %s
 """
+_OLDEST = "SELECT extract(epoch FROM clock_timestamp() - recorded_at)::float FROM events ORDER BY position LIMIT 1"
 _VOUCHED = "SELECT coalesce(max(size), 0) FROM log_cosignatures WHERE witness = %s"
 
 
@@ -48,7 +49,7 @@ def check_seal(connection: psycopg.Connection[Row], database: Database) -> Itera
     """Yields whether the sealer runs, keeps up, and has met nothing that contradicts what was signed."""
     with database.connect("sealer") as reading:
         row = reading.execute(_STANDING).fetchone()
-        refuses = [said for name, said in read_troubles(reading, database) if name == SEALER]
+        refuses = [said for source, said in read_troubles(reading, database) if source == SEALER]
     reason, size, last, waits = row or (None, 0, 0, None)
     key = "((1279543122::bigint << 32) | (%(role)s::regrole::oid::bigint & 4294967295))"
     led = held(connection, key, role=f"{database.schema}_sealer")
@@ -105,7 +106,8 @@ def check_anchor(database: Database, settings: Settings) -> Iterator[Finding]:
     with database.connect("sealer") as reading:
         stored = newest(reading, database)
         if note is None:
-            yield from _no_anchor(stored, settings)
+            oldest = reading.execute(_OLDEST).fetchone()
+            yield from _no_anchor(stored, oldest[0] if oldest else 0.0, settings)
             return
         try:
             anchored = Checkpoint.parse(parse_note(note).text)
@@ -133,9 +135,20 @@ def check_anchor(database: Database, settings: Settings) -> Iterator[Finding]:
         yield ok("seal file", str(path))
 
 
-def _no_anchor(stored: StoredCheckpoint | None, settings: Settings) -> Iterator[Finding]:
-    if stored is None:
+def _no_anchor(stored: StoredCheckpoint | None, oldest_s: float, settings: Settings) -> Iterator[Finding]:
+    key = settings.log_key_path
+    if stored is None and oldest_s < LATE_S:
         yield ok("seal file", "nothing is sealed yet")
+    elif stored is None and key.exists() and not is_unused(key):
+        said = "There is no log and no file outside the database, but the key may have sealed before: both may be gone."
+        todo = (
+            f"Ask who keeps checkpoints, and find out who removed {settings.seal_path}. If nothing was ever sealed, say"
+            " that you trust the database: `ledger log anchor` (docs/log.md)."
+        )
+        yield problem("seal file", said, todo)
+    elif stored is None:
+        said = f"Nothing is sealed yet, and the oldest event is {oldest_s:,.0f} s old."
+        yield warning("seal file", said, "`ledger serve` begins the log; until then the database alone is believed.")
     else:
         said = "The sealer's file outside the database is not here: a database that was set back would go unseen."
         todo = (
@@ -148,7 +161,7 @@ def _no_anchor(stored: StoredCheckpoint | None, settings: Settings) -> Iterator[
 def check_witnesses(database: Database, settings: Settings) -> Iterator[Finding]:
     """Yields which witnesses contradict the log or do not vouch, and whether enough do for receipts."""
     with database.connect("sealer") as reading:
-        contradicting = {name: said for name, said in read_troubles(reading, database) if name != SEALER}
+        contradicting = {told.name: told.said for told in read_troubles(reading, database) if told.source != SEALER}
     for said in contradicting.values():
         todo = "Ask for the checkpoint that it signed: `ledger verify --checkpoint` decides; docs/log.md says how."
         yield problem("witnesses", said, todo)

@@ -114,8 +114,11 @@ def test_lost_seal_file_is_made_anew_by_an_operator_who_was_told_what_that_trust
     assert "the database alone says." in looked
     assert "nothing was written" in looked
     assert not file.exists()
-    accepted = tiny.cli.works("log", "anchor", "--accept", "--checkpoint", kept)
+    assert "has a reason" in tiny.cli.fails("log", "anchor", "--accept", "--checkpoint", kept).error
+    assert not file.exists()
+    accepted = tiny.cli.works("log", "anchor", "--accept", "--checkpoint", kept, "--reason", "Диск заменён")
     assert "it continues the one you gave" in accepted.out
     assert "accepted anew" in accepted.err
     assert file.read_bytes() == away.read_bytes()
+    assert "has a reason" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", " ").error
     assert "claims nothing" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", "gone").error

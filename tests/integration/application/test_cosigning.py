@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -21,18 +22,17 @@ from ledger.application.cosigning import TRIES, Contradicted, Cosigning, Witness
 from ledger.application.log import read_checkpoint, read_receipt
 from ledger.application.readiness import read_readiness
 from ledger.application.standing import read_standing
-from ledger.errors import Busy, NotProven, SettingsError
+from ledger.errors import Busy, InvalidInput, NotProven, SettingsError
 from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.merkle import root
 from ledger.seal.note import COSIGNATURE, SignerKey
 from ledger.seal.proof import parse_receipt
 from ledger.seal.witness import SIZE_TYPE, Known
-from ledger.store.anchor import Anchor
 from ledger.store.log_files import newest
-from ledger.store.log_troubles import read_troubles, settle_trouble
+from ledger.store.log_troubles import end_trouble, note_trouble, read_troubles, settle_trouble
 from ledger.store.sealer import Sealer
 from ledger.store.witness_state import WitnessState
-from tests.support.log import SIGNER, an_entry, nodes_of
+from tests.support.log import SIGNER, an_entry, begun, nodes_of
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def a_witness(signer: SignerKey, folder: Path) -> Witness:
 
 
 def seal(desk: Desk, folder: Path) -> None:
-    Sealer(desk.base.database, [SIGNER], Anchor(folder / "anchor")).catch_up()
+    Sealer(desk.base.database, [SIGNER], begun(folder / "anchor")).catch_up()
 
 
 def sealed(desk: Desk) -> int:
@@ -153,6 +153,60 @@ async def test_witness_of_another_history_that_the_log_has_outgrown_is_told(desk
             with pytest.raises(Contradicted, match="does not continue the 2 events"):
                 await asyncio.to_thread(step, desk, cosigning)
     assert [claim.name for claim in claims(desk)] == [ONE.name]
+
+
+async def test_database_set_back_under_a_running_cosigner_is_a_claim(desk: Desk, tmp_path: Path) -> None:
+    """What it has verified itself it remembers: that the database holds less now is no passing failure."""
+    seal(desk, tmp_path)
+    with serving(create_witness(a_witness(ONE, tmp_path))) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        first = sealed(desk)
+        assert await asyncio.to_thread(step, desk, cosigning)
+        await desk.enrols(1)
+        seal(desk, tmp_path)
+        assert await asyncio.to_thread(step, desk, cosigning)
+        vouched = sealed(desk)
+        with desk.base.database.connect("owner") as owner, owner.transaction():
+            owner.execute("SET LOCAL session_replication_role = replica")
+            owner.execute("DELETE FROM log_cosignatures WHERE size > %s", (first,))
+            owner.execute("DELETE FROM log_checkpoints WHERE size > %s", (first,))
+        with pytest.raises(Contradicted, match=f"vouched for {vouched} events; there are not so many"):
+            await asyncio.to_thread(step, desk, cosigning)
+        assert not await asyncio.to_thread(step, desk, cosigning)  # as after a start: there is nothing to ask for
+        assert [claim.source for claim in claims(desk)] == [str(ONE.verifier)]
+        with desk.base.database.connect("owner") as owner, owner.transaction():
+            owner.execute("SET LOCAL session_replication_role = replica")
+            owner.execute("DELETE FROM log_cosignatures")
+        with pytest.raises(Contradicted, match=f"vouched for {vouched} events; there are not so many"):
+            await asyncio.to_thread(step, desk, cosigning)
+
+
+@pytest.mark.parametrize("reason", ["", " \n"])
+async def test_claim_is_not_dismissed_without_a_reason(desk: Desk, reason: str) -> None:
+    with desk.base.database.connect("sealer") as connection, pytest.raises(InvalidInput, match="has a reason"):
+        settle_trouble(connection, desk.base.database, ONE.name, reason)
+
+
+async def test_witness_that_is_called_sealer_stops_nothing_and_can_be_dismissed(desk: Desk) -> None:
+    named, database = SignerKey("sealer", COSIGNATURE, ONE.seed).verifier, desk.base.database
+    with database.connect("sealer") as connection:
+        note_trouble(connection, database, str(named), "It says that there is more.")
+        parts = {part.name: part for part in await read_readiness(desk.ledger)}
+        assert parts["seal"].ready
+        assert parts["witness sealer"].reason == "It says that there is more."
+        assert settle_trouble(connection, database, "sealer", "no such events") == "It says that there is more."
+
+
+async def test_what_an_operator_found_stays_when_the_witness_vouches_again(desk: Desk) -> None:
+    database, witness = desk.base.database, str(ONE.verifier)
+    with database.connect("sealer") as connection:
+        note_trouble(connection, database, witness, "It says that there is more.")
+        settle_trouble(connection, database, ONE.name, "its disk is broken")
+        end_trouble(connection, database, witness)
+        kept = connection.execute("SELECT about, said, reason FROM log_decisions").fetchall()
+        assert kept == [(witness, "It says that there is more.", "its disk is broken")]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM log_decisions")
 
 
 async def test_claim_that_an_operator_dismissed_is_not_told_again_and_another_one_is(

@@ -125,6 +125,18 @@ async def test_file_outside_that_is_missing_behind_ahead_or_another_is_told(
     assert "has another checkpoint" in the_file(sealed).what
 
 
+async def test_empty_log_over_events_is_never_well(desk: Desk) -> None:
+    settings = desk.base.settings
+    run(desk, "UPDATE events SET recorded_at = recorded_at - interval '1 minute'")
+    make_log_key(settings.log_key_path, "log.example/doctor")
+    assert (the_file(desk).state, the_file(desk).what[:24]) == (State.WARNING, "Nothing is sealed yet, a")
+    await asyncio.to_thread(desk.base.sealer().catch_up)
+    assert the_file(desk).state is State.OK
+    remove(settings.seal_path)
+    run(desk, "TRUNCATE log_checkpoints, log_cosignatures, log_tiles")
+    assert (the_file(desk).state, "may have sealed before" in the_file(desk).what) == (State.PROBLEM, True)
+
+
 async def test_witness_that_contradicts_the_log_is_told_and_does_not_count(sealed: Desk, tmp_path: Path) -> None:
     listed, database = tmp_path / "witnesses", sealed.base.database
     listed.write_text(f"https://witness.example {WITNESS.verifier}\n")

@@ -13,11 +13,10 @@ from ledger.errors import Conflict, NotFound
 from ledger.ids import new_id
 from ledger.seal.note import COSIGNATURE, SignerKey, sign
 from ledger.seal.pack import verify_pack
-from ledger.store.anchor import Anchor
 from ledger.store.log_files import newest
 from ledger.store.sealer import Sealer
 from tests.support.commands import Enrol, Mark, envelope
-from tests.support.log import SIGNER
+from tests.support.log import SIGNER, begun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +34,7 @@ async def record(executor: CommandExecutor, marks: int) -> UUID:
 
 
 def seal(database: Database, folder: Path) -> None:
-    sealer = Sealer(database, [SIGNER], Anchor(folder / "anchor"))
+    sealer = Sealer(database, [SIGNER], begun(folder / "anchor"))
     with database.connect("sealer") as connection:
         sealer.recover(connection)
         while sealer.seal(connection):

@@ -15,14 +15,13 @@ from ledger.application.evidence import EvidenceExport
 from ledger.application.verification import LogVerifier, Outside
 from ledger.ids import new_id
 from ledger.seal.pack import verify_pack
-from ledger.store.anchor import Anchor
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import Keyring
 from ledger.store.log_files import newest
 from ledger.store.sealer import Sealer
 from tests.support import postgres
 from tests.support.commands import Enrol, Mark, envelope
-from tests.support.log import SIGNER
+from tests.support.log import SIGNER, begun
 from tests.support.tampering import erase
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Honest:
 
     def __init__(self, database: Database, mapper: EventMapper, keks: KeyEncryptionKeys, folder: Path) -> None:
         self.database, self.mapper, self.keks, self.folder = database, mapper, keks, folder
-        self.anchor = Anchor(folder / "anchor")
+        self.anchor = begun(folder / "anchor")
         self.kept: list[bytes] = []
         self.students: list[UUID] = []
         self.histories = 0

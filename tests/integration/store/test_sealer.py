@@ -24,6 +24,7 @@ from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.store.log_files import load_nodes, newest
 from ledger.store.sealer import LEADER, Sealer
 from tests.support.commands import Enrol, Mark, envelope
+from tests.support.log import begun
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ OTHER = SignerKey("log.example/test", ED25519, b"\x02" * 32)
 
 @pytest.fixture
 def anchor(tmp_path: Path) -> Anchor:
-    return Anchor(tmp_path / "seal" / "checkpoint")
+    return begun(tmp_path / "seal" / "checkpoint")
 
 
 @pytest.fixture
@@ -213,6 +214,40 @@ async def test_sealer_signs_nothing_on_what_was_altered(
     assert owner.execute("SELECT reason LIKE 'Nothing more is sealed.%' FROM log_alarm").fetchone() == (True,)
 
 
+MADE = {
+    "topic": "UPDATE events SET topic = repeat('x', 256) WHERE position = 6",
+    "algorithm": "UPDATE events SET algorithm = 300 WHERE position = 6",
+    "commitment": "UPDATE events SET key_commitment = decode(repeat('00', 256), 'hex') WHERE position = 6",
+    "time": "UPDATE events SET recorded_at = 'infinity' WHERE position = 6",
+}
+
+
+@pytest.mark.parametrize("change", MADE.values(), ids=MADE.keys())
+async def test_event_that_cannot_have_been_recorded_is_an_alarm_that_says_where(
+    executor: CommandExecutor, ledger_db: Database, owner: psycopg.Connection[Row], anchor: Anchor, change: str
+) -> None:
+    """It must not end the sealer as a failure would: the supervisor would give it up, and stop the service."""
+    await _record(executor, 3)
+    _seal_all(Sealer(ledger_db, [SIGNER], anchor), ledger_db)
+    await _record(executor, 3)
+    with owner.transaction():
+        owner.execute("SET LOCAL session_replication_role = replica")
+        owner.execute("ALTER TABLE events DROP CONSTRAINT events_fit_entries")
+        assert owner.execute(change).rowcount == 1
+    where = "after position 5 holds" if "infinity" in change else "at position 6 cannot have been recorded"
+    with pytest.raises(HistoryAlarm, match=where):
+        Sealer(ledger_db, [SIGNER], anchor).run(threading.Event())
+    assert owner.execute("SELECT count(*) FROM log_alarm").fetchone() == (1,)
+
+
+def test_database_takes_no_event_that_is_too_long_for_an_entry(owner: psycopg.Connection[Row]) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="events_fit_entries"):
+        owner.execute(
+            "INSERT INTO events SELECT 1, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), repeat('x', 256),"
+            " clock_timestamp(), 'marks', 1, '', '', ''"
+        )
+
+
 async def test_alarm_is_over_once_a_start_finds_everything_right(
     executor: CommandExecutor, ledger_db: Database, owner: psycopg.Connection[Row], sealer: Sealer
 ) -> None:
@@ -231,7 +266,7 @@ async def test_alarm_is_not_over_because_another_host_leads_or_a_command_seals(
     anchor.write(bytes(Checkpoint(SIGNER.name, 500, b"\x01" * 32).signed_by(SIGNER)))
     await _record(executor, 5)
     size = owner.execute("SELECT max(size) FROM log_checkpoints").fetchone()
-    stop, waiting = threading.Event(), Sealer(ledger_db, [SIGNER], Anchor(tmp_path / "other host"))
+    stop, waiting = threading.Event(), Sealer(ledger_db, [SIGNER], begun(tmp_path / "other host"))
     with ledger_db.connect("sealer") as leader:
         leader.execute(ledger_db.bind(LEADER))
         running = asyncio.create_task(asyncio.to_thread(waiting.run, stop))
@@ -284,7 +319,7 @@ async def test_second_sealer_that_lost_the_lead_publishes_nothing(
     executor: CommandExecutor, ledger_db: Database, anchor: Anchor, tmp_path: Path
 ) -> None:
     await _record(executor, 3)
-    old, new = Sealer(ledger_db, [SIGNER], anchor), Sealer(ledger_db, [SIGNER], Anchor(tmp_path / "other"))
+    old, new = Sealer(ledger_db, [SIGNER], anchor), Sealer(ledger_db, [SIGNER], begun(tmp_path / "other"))
     with ledger_db.connect("sealer") as one, ledger_db.connect("sealer") as two:
         old.recover(one)
         new.recover(two)
