@@ -177,8 +177,9 @@ async def test_database_set_back_under_a_running_cosigner_is_a_claim(desk: Desk,
         with desk.base.database.connect("owner") as owner, owner.transaction():
             owner.execute("SET LOCAL session_replication_role = replica")
             owner.execute("DELETE FROM log_cosignatures")
+        again = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
         with pytest.raises(Contradicted, match=f"vouched for {vouched} events; there are not so many"):
-            await asyncio.to_thread(step, desk, cosigning)
+            await asyncio.to_thread(step, desk, again)
 
 
 @pytest.mark.parametrize("reason", ["", " \n"])
