@@ -212,6 +212,41 @@ async def test_host_that_waits_keeps_its_file_up_to_date_and_finds_a_database_th
     assert written(other).size == 2
 
 
+async def test_host_that_waits_without_the_key_of_the_newest_checkpoint_stops_nobody(
+    executor: CommandExecutor, ledger_db: Database, tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy of the key file is old: that proves nothing against the log, and is over with the right copy."""
+    monkeypatch.setattr(sealing, "WAITING_S", 0.02)
+    other, stop = tmp_path / "other" / "log.key", threading.Event()
+    with ledger_db.connect("sealer") as first:
+        with_keys(ledger_db, keys, tmp_path / "one").recover(first)
+    shutil.copytree(keys.parent, other.parent)
+    shutil.copy(tmp_path / "one", tmp_path / "two")
+    (old,) = read_log_keys(keys)
+    with ledger_db.connect("sealer") as leader:
+        leader.execute(ledger_db.bind(LEADER))
+        waiting = with_keys(ledger_db, other, tmp_path / "two")
+        running = asyncio.create_task(asyncio.to_thread(waiting.run, stop))
+        try:
+            make_next_key(keys)
+            add_next_key(keys)
+            both = shutil.copy(keys, tmp_path / "both")
+            take_out(keys, old)
+            leading = Sealer(ledger_db, read_log_keys(keys), Anchor(tmp_path / "one"), LogKeyFile(keys))
+            leading.recover(leader)
+            await record(executor)
+            assert leading.seal(leader) == 1
+            await until(lambda: "not signed by a key of this host" in waiting._told)
+            assert (tmp_path / "two").read_bytes() != (tmp_path / "one").read_bytes()
+            shutil.copy(both, other)
+            await until(lambda: (tmp_path / "two").read_bytes() == (tmp_path / "one").read_bytes())
+            await record(executor)
+            assert leading.seal(leader) == 1
+        finally:
+            stop.set()
+            await running
+
+
 async def test_sealer_that_lost_its_file_seals_nothing_until_an_operator_has_accepted_the_database(
     executor: CommandExecutor, ledger_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
