@@ -226,7 +226,7 @@ async def test_page_served_while_the_views_move_is_the_page_of_its_position(desk
     recording = True
 
     async def records() -> None:
-        for number in range(40):
+        for number in range(120):
             student = students[number % 4]
             recorded = await desk.does(desk.mark(student, "432"[number % 3]), TEACHER)
             if number % 3 == 0:
