@@ -35,7 +35,7 @@ SWAP_PATIENCE_MS = 100
 """How long a swap waits for readers: as long can it keep further ones from beginning."""
 SWAP_PAUSE_S = 0.4
 ROW_PATIENCE_S = 10
-GAINING = 1.5
+GAINING = 3
 """Times as many events as are recorded meanwhile that a rebuild must apply to be free to rest."""
 LONGEST_REST_S = 0.5
 MAX_GAP = 16
