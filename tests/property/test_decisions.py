@@ -452,7 +452,7 @@ class School(RuleBasedStateMachine):
 
 TestSchool = School.TestCase
 TestSchool.settings = settings(
-    max_examples=examples(120),
+    max_examples=examples(200),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

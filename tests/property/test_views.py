@@ -33,7 +33,7 @@ VIEWS = all_views(lambda field, value: f"{field}|{value}".encode())
 batches = st.lists(st.integers(1, 20), max_size=20)
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories, batches)
 def test_batches_of_any_sizes_give_the_rows_of_one_replay(history: list[Step], sizes: list[int]) -> None:
     facts = facts_of(told(history))
@@ -41,7 +41,7 @@ def test_batches_of_any_sizes_give_the_rows_of_one_replay(history: list[Step], s
         assert in_batches(view, facts, sizes) == replay(view, facts), view.name
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories)
 def test_roster_shows_what_the_lanes_decide_by(history: list[Step]) -> None:
     """Memberships, leaving and the day of enrolment are in the view exactly what the rules believe."""
@@ -62,7 +62,7 @@ def test_roster_shows_what_the_lanes_decide_by(history: list[Step]) -> None:
         assert card.clear == (lane.state.enrolled_on, lane.state.left_on, lane.state.card)
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(histories)
 def test_every_version_in_a_view_is_the_one_that_the_lane_decides_by(history: list[Step]) -> None:
     """So a tag that was read fits exactly as long as the thing is not changed."""
@@ -85,7 +85,7 @@ def test_every_version_in_a_view_is_the_one_that_the_lane_decides_by(history: li
             assert row.clear[-1] == result.version
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories)
 def test_journal_shows_every_mark_with_its_value_and_no_change_is_lost(history: list[Step]) -> None:
     story = told(history)
@@ -110,7 +110,7 @@ def batch_of(size: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=examples(5), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories, st.lists(st.tuples(st.integers(1, 25), st.integers(1, 30)), min_size=1, max_size=4))
 def test_live_views_equal_replayed_and_rebuilt_ones(
     postgres_url: str,
