@@ -69,10 +69,32 @@ class Collector:
                 await asyncio.sleep(0.05)
 
 
-def a_sealer(database: Database, kek_text: str, home: Path) -> subprocess.Popen[bytes]:
-    """Starts the service's own sealer process; it ends when its standard input closes."""
-    settings = environment(database, kek_text) | {"LEDGER_HOME": str(home), "LEDGER_LOG_LEVEL": "error"}
-    return subprocess.Popen([sys.executable, "-m", "ledger.cli.worker", "sealer"], env=settings, stdin=subprocess.PIPE)
+class Kept:
+    """The service's own sealer process, started again where it ends, as the supervisor of the service does.
+
+    It ends by itself when it starts while the database is down, and when its standard input closes.
+    """
+
+    def __init__(self, database: Database, kek_text: str, home: Path) -> None:
+        self._settings = environment(database, kek_text) | {"LEDGER_HOME": str(home), "LEDGER_LOG_LEVEL": "error"}
+        self._process = self._start()
+        self.ended = 0
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "ledger.cli.worker", "sealer"]
+        return subprocess.Popen(command, env=self._settings, stdin=subprocess.PIPE)
+
+    def look(self) -> None:
+        """Starts it again if it has ended."""
+        if self._process.poll() is not None:
+            self.ended += 1
+            self._process = self._start()
+
+    def kill(self, *, again: bool = True) -> None:
+        self._process.kill()
+        self._process.wait()
+        if again:
+            self._process = self._start()
 
 
 def a_ledger(server: Server, keks: KeyEncryptionKeys) -> Database:
@@ -86,13 +108,14 @@ def a_ledger(server: Server, keks: KeyEncryptionKeys) -> Database:
     return database
 
 
-def wait_for_more(database: Database) -> None:
+def wait_for_more(database: Database, sealer: Kept) -> None:
     """Returns when one more checkpoint has been published."""
     with database.connect("reader") as connection:
         before = newest(connection, database)
         deadline = time.monotonic() + 60
         while (now := newest(connection, database)) is None or (before is not None and now.size == before.size):
             assert time.monotonic() < deadline, "Nothing is sealed any more."
+            sealer.look()
             time.sleep(0.02)
 
 
@@ -121,17 +144,15 @@ async def test_killed_sealer_and_database_leave_one_log_and_every_receipt_valid(
             collector = Collector(drill)
             drill.begin()
             collecting = asyncio.create_task(collector.collect())
-            sealer = a_sealer(database, kek_text, tmp_path)
+            sealer = Kept(database, kek_text, tmp_path)
             killed = {"sealer": 0, "database": 0}
             try:
                 for _ in range(KILLS):
                     if dice.random() < 0.7:  # in the midst of its work, and else while it starts
-                        await asyncio.to_thread(wait_for_more, database)
+                        await asyncio.to_thread(wait_for_more, database, sealer)
                     await asyncio.sleep(dice.random() * 0.6)
                     if dice.random() < 0.75:
                         sealer.kill()
-                        sealer.wait()
-                        sealer = a_sealer(database, kek_text, tmp_path)
                         killed["sealer"] += 1
                     else:
                         await asyncio.to_thread(server.kill)
@@ -141,11 +162,11 @@ async def test_killed_sealer_and_database_leave_one_log_and_every_receipt_valid(
                 await drill.acknowledged(20)
                 await drill.ends()
                 await collecting
+                sealer.look()
                 await drill.is_sealed()
             finally:
                 drill.over = True
-                sealer.kill()
-                sealer.wait()
+                sealer.kill(again=False)
                 for producer in drill.producers:
                     producer.cancel()
             assert drill.contradictions() == []
@@ -156,7 +177,8 @@ async def test_killed_sealer_and_database_leave_one_log_and_every_receipt_valid(
             report = LogVerifier(database, mapper, keks, [signer.verifier], kept[:: max(len(kept) // 50, 1)]).verify()
             assert report.findings == []
         sys.stdout.write(
-            f"killed {killed}; {report.sealed} events sealed; {len(collector.receipts)} receipts of"
+            f"killed {killed}, ended {sealer.ended} times as there was no database; {report.sealed} events sealed;"
+            f" {len(collector.receipts)} receipts of"
             f" {collector.asked} asked for, under {checkpoints} checkpoints; {drill.summary()}\n"
         )
         assert collector.receipts
