@@ -79,9 +79,8 @@ class Foundation:
         return read_log_keys(path)
 
     def sealer(self) -> Sealer:
-        """Returns the sealer of the log."""
-        keys, path = self.log_keys(), self.settings.log_key_path
-        return Sealer(self.database, keys, Anchor(self.settings.seal_path), LogKeyFile(path))
+        """Returns the sealer of the log, which waits for its keys where they cannot be read and never makes any."""
+        return Sealer(self.database, (), Anchor(self.settings.seal_path), LogKeyFile(self.settings.log_key_path))
 
     def cosigning(self) -> list[Cosigning]:
         """Returns who asks the witnesses to vouch, one for each of them."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.application.rotation import GRACE, retire_log_key, rotate_log_key
-from ledger.cli.console import LedgerGroup, example, out
-from ledger.cli.options import ActorOption
+from ledger.cli.console import LedgerGroup, example, out, print_json
+from ledger.cli.options import ActorOption, JsonOption
 from ledger.cli.session import opened, operator_id, with_ledger
 from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.seal.strict import write_base64
 from ledger.store.database import translated
-from ledger.store.log_troubles import keep_decision, settle_trouble
+from ledger.store.log_troubles import ANCHOR, Decision, keep_decision, read_decisions, settle_trouble
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def anchor(
         typer.Option("--checkpoint", exists=True, dir_okay=False, help="One from elsewhere that it must continue."),
     ] = None,
     reason: Annotated[str, typer.Option(help="With --accept: why the file is lost; it is kept.")] = "",
+    actor: ActorOption = None,
 ) -> None:
     """Show what this host would trust without its lost LEDGER_SEAL_FILE; `--accept` makes the file of it."""
     kept = checkpoint.read_bytes() if checkpoint is not None else None
@@ -89,8 +90,9 @@ def anchor(
         newest, path = base.sealer().trust(kept), base.settings.seal_path
         root = write_base64(newest.root)
         if accept:
+            by, said = _operator(base, actor).id, f"{newest.origin} {newest.size} {root}"
             with translated(), base.database.connect("sealer") as connection:
-                keep_decision(connection, base.database, "anchor", f"{newest.origin} {newest.size} {root}", reason)
+                keep_decision(connection, base.database, ANCHOR, said, reason, by)
             newest = base.sealer().trust(kept, accepting=True)
             root = write_base64(newest.root)
     out.print(f"{newest.origin}\n{newest.size}\n{root}", markup=False, soft_wrap=True)
@@ -118,14 +120,44 @@ def anchor(
 def dismiss(
     witness: Annotated[str, typer.Argument(metavar="WITNESS", help="The witness's name, as `/readyz` tells it.")],
     reason: Annotated[str, typer.Option(help="What you found out; it is kept.")],
+    actor: ActorOption = None,
 ) -> None:
     """Say that what a witness claims against the log was looked into; it is shown no more until it claims another."""
     with opened() as base, translated(), base.database.connect("sealer") as connection:
-        said = settle_trouble(connection, base.database, witness, reason)
+        said = settle_trouble(connection, base.database, witness, reason, _operator(base, actor).id)
     if said is None:
         raise NotFound(f"The witness {witness} claims nothing.", help="`/readyz` names those that do.")
     logger.warning("What a witness claims against the log was dismissed.", witness=witness, said=said, why=reason)
     out.print(f"Рассмотрено / looked into: {said}", markup=False, soft_wrap=True)
+
+
+@log_app.command("decisions", epilog=example("ledger log decisions --json"))
+def decisions(as_json: JsonOption = False) -> None:
+    """List what operators have decided about the log: when, who, what and why, the oldest first."""
+    with opened() as base, translated(), base.database.connect("reader") as connection:
+        listed = read_decisions(connection, base.database)
+    for decision in listed:
+        if as_json:
+            print_json(decision._asdict())
+        else:
+            _show_decision(decision)
+    if not as_json:
+        out.print(f"Решений / decisions: {len(listed):,}.")
+
+
+def _show_decision(decision: Decision) -> None:
+    if decision.about == ANCHOR:
+        what = f"Принята контрольная точка без файла вне базы / accepted without the file outside: {decision.said}"
+    else:
+        witness = decision.about.partition("+")[0]
+        what = f"Рассмотрено, что утверждает свидетель / looked into what {witness} claims: {decision.said}"
+    who = decision.decided_by or "не записано / not recorded"
+    out.print(
+        f"{decision.decided_at:%Y-%m-%d %H:%M} UTC, оператор / operator {who}\n"
+        f"  {what}\n  Причина / reason: {decision.reason}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _operator(base: Foundation, actor: UUID | None) -> Actor:

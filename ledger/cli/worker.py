@@ -20,8 +20,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ledger.cli.session import opened
-from ledger.errors import HistoryAlarm, LedgerError
+from ledger.errors import HistoryAlarm, LedgerError, SettingsError
 from ledger.settings import read_settings
+from ledger.store.sealer import LOST_S
 from ledger.telemetry.exposition import offer
 from ledger.telemetry.logs import get_logger
 
@@ -86,18 +87,33 @@ def _watch() -> None:
 
 def _seal(base: Foundation, stop: threading.Event) -> None:
     """Seals, and asks the witnesses meanwhile."""
-    asking = [
-        threading.Thread(target=cosigning.run, args=(stop,), name=f"witness-{number}")
-        for number, cosigning in enumerate(base.cosigning(), 1)
-    ]
-    for thread in asking:
-        thread.start()
+    asking = threading.Thread(target=_ask, args=(base, stop), name="witnesses")
+    asking.start()
     try:
         _until_alarm(base.sealer().run, stop)
     finally:
         stop.set()
-        for thread in asking:
-            thread.join()
+        asking.join()
+
+
+def _ask(base: Foundation, stop: threading.Event) -> None:
+    """Asks each witness in a thread of its own; a list that cannot be read is no reason not to seal."""
+    listed = None
+    while listed is None:
+        try:
+            listed = base.cosigning()
+        except SettingsError as error:
+            logger.critical(error.detail, help=error.help)
+            if stop.wait(LOST_S):
+                return
+    asking = [
+        threading.Thread(target=cosigning.run, args=(stop,), name=f"witness-{number}")
+        for number, cosigning in enumerate(listed, 1)
+    ]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
 
 
 def _until_alarm(run: Callable[[threading.Event], None], stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from ledger.errors import SettingsError
 
 
 class UnusableAnchor(SettingsError):
-    """The file can be neither read nor written; nothing is sealed until it can."""
+    """The file, or one of the log's key, cannot be read or written; nothing is sealed until it can."""
 
 
 class LostAnchor(UnusableAnchor):

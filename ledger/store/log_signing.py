@@ -24,14 +24,29 @@ class LogSigners:
     """The keys that sign, all of one name, and the file that they come from.
 
     Args:
+        keys: none where they are to be read from the file when they are needed (`load`).
         key_file: looked at again when the sealer asks for it, so that keys change while it runs.
     """
 
     def __init__(self, keys: Sequence[SignerKey], key_file: LogKeyFile | None = None) -> None:
-        if not keys or len({key.name for key in keys}) != 1:
+        if len({key.name for key in keys}) > 1 or not (keys or key_file):
             raise SettingsError("The keys of a log have one name.", help="Check the file of LEDGER_LOG_KEY_FILE.")
         self._keys = tuple(keys)
         self._file = key_file
+
+    def load(self) -> None:
+        """Reads the keys where there are none yet; nothing else of this class may be asked for before.
+
+        Raises:
+            UnusableAnchor: their file cannot be read. It is never made here: the log has a key, which must come back.
+        """
+        if self._keys or self._file is None:
+            return
+        try:
+            self._keys = self._file.changed() or ()
+        except SettingsError as error:
+            what = "Nothing is sealed here: the key file of the log cannot be read."
+            raise UnusableAnchor(what, help=f"{error.detail} {error.help}") from error
 
     @property
     def origin(self) -> str:

@@ -12,6 +12,8 @@ from ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
 
     import psycopg
 
@@ -27,13 +29,18 @@ _NOTE = (
     " WHERE t.said <> excluded.said"
 )
 _END = "DELETE FROM {schema}.log_troubles WHERE source = %b"
-_DECIDE = "INSERT INTO {schema}.log_decisions (about, said, reason) VALUES (%b, %b, %b)"
+_DECIDE = "INSERT INTO {schema}.log_decisions (about, said, reason, decided_by) VALUES (%b, %b, %b, %b)"
 _SETTLE = (
     "WITH settled AS (UPDATE {schema}.log_troubles SET settled_at = clock_timestamp(), settled_why = %b"
     " WHERE split_part(source, '+', 1) = %b AND source <> %b AND settled_at IS NULL"
     " RETURNING source, said, settled_why)"
-    " INSERT INTO {schema}.log_decisions (about, said, reason) SELECT * FROM settled RETURNING said"
+    " INSERT INTO {schema}.log_decisions (about, said, reason, decided_by)"
+    " SELECT source, said, settled_why, %b FROM settled RETURNING said"
 )
+_DECISIONS = "SELECT decided_at, decided_by, about, said, reason FROM {schema}.log_decisions ORDER BY id"
+
+ANCHOR = "anchor"
+"""What a decision is about that lets the sealer trust the database without its file outside; others name a witness."""
 
 
 class Trouble(NamedTuple):
@@ -46,6 +53,22 @@ class Trouble(NamedTuple):
     def name(self) -> str:
         """What the source is called; a witness may be called `sealer`, so never compare it with that."""
         return self.source.partition("+")[0]
+
+
+class Decision(NamedTuple):
+    """What an operator has decided about the log; nobody can change it.
+
+    Args:
+        decided_by: the operator's id; None where it was decided before ids were kept.
+        about: `ANCHOR`, or the verifier key of the witness whose claim was looked into.
+        said: the checkpoint that was accepted (origin, size, root), or what the witness had claimed.
+    """
+
+    decided_at: datetime
+    decided_by: UUID | None
+    about: str
+    said: str
+    reason: str
 
 
 def troubles_from(rows: Iterable[Row]) -> list[Trouble]:
@@ -68,31 +91,39 @@ def end_trouble(connection: psycopg.Connection[Row], database: Database, source:
     return connection.execute(database.bind(_END), (source,)).rowcount > 0
 
 
-def settle_trouble(connection: psycopg.Connection[Row], database: Database, witness: str, why: str) -> str | None:
+def settle_trouble(
+    connection: psycopg.Connection[Row], database: Database, witness: str, why: str, by: UUID
+) -> str | None:
     """Settles what a witness of this name says, and returns it; None where it says nothing that is not settled.
 
     The decision is kept also after the trouble is over: who was accused must not be able to end what was found.
 
+    Args:
+        by: who decides.
+
     Raises:
         InvalidInput: no reason is given.
     """
     _check_reason(why)
-    row = connection.execute(database.bind(_SETTLE), (why, witness, SEALER)).fetchone()
+    row = connection.execute(database.bind(_SETTLE), (why, witness, SEALER, by)).fetchone()
     return row[0] if row else None
 
 
-def keep_decision(connection: psycopg.Connection[Row], database: Database, about: str, said: str, why: str) -> None:
-    """Keeps for ever what an operator has decided about the log.
-
-    Args:
-        about: what it concerns.
-        said: what was decided.
+def keep_decision(
+    connection: psycopg.Connection[Row], database: Database, about: str, said: str, why: str, by: UUID
+) -> None:
+    """Keeps for ever what an operator has decided about the log; the arguments are those of `Decision`.
 
     Raises:
         InvalidInput: no reason is given.
     """
     _check_reason(why)
-    connection.execute(database.bind(_DECIDE), (about, said, why))
+    connection.execute(database.bind(_DECIDE), (about, said, why, by))
+
+
+def read_decisions(connection: psycopg.Connection[Row], database: Database) -> list[Decision]:
+    """Returns what operators have decided about the log, the oldest first."""
+    return [Decision._make(row) for row in connection.execute(database.bind(_DECISIONS)).fetchall()]
 
 
 def _check_reason(why: str) -> None:

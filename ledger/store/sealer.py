@@ -74,6 +74,7 @@ class Sealer:
 
     Args:
         signers: the log's keys, all of one name; each checkpoint is signed by all (more than one while keys change).
+            None where they are to be read from their file at the start: then a file that cannot be read is waited for.
         anchor: the newest checkpoint outside the database.
         key_file: where the keys come from, looked at again before each signature, so that keys change while it runs.
     """
@@ -103,7 +104,7 @@ class Sealer:
     def run(self, stop: threading.Event) -> None:
         """Seals until `stop` is set; reconnects when the database goes away.
 
-        Without its file outside the database it seals nothing, and says so until the file is there and can be written.
+        Without its keys, or its file outside the database, it seals nothing, and says so until they are there.
         While another host leads, it follows with its own file.
 
         Raises:
@@ -116,6 +117,7 @@ class Sealer:
                         (self._begun,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
                     row = connection.execute(self._database.bind(LEADER)).fetchone()
                     if not (row and row[0]):
+                        self._signers.load()
                         with sounding(connection, self._database):
                             self._look_for_anchor(connection)
                             self._keep_up(connection)
@@ -172,7 +174,9 @@ class Sealer:
 
         Raises:
             Conflict: the file is there, or the sealer will begin it. HistoryAlarm: what is stored does not hold.
+            UnusableAnchor: the file, or that of the keys, cannot be read.
         """
+        self._signers.load()
         if self._anchor.read() is not None:
             raise Conflict(
                 "The file outside the database is there; nothing is to be accepted.",
@@ -241,7 +245,9 @@ class Sealer:
         Raises:
             HistoryAlarm: a signature, a tile, the last events or the file outside do not agree.
             LostAnchor: there is no file outside, although something was or may have been sealed.
+            UnusableAnchor: it, or that of the keys, cannot be read or written.
         """
+        self._signers.load()
         self._signers.read_again()
         with alarming():
             self._look_for_anchor(connection)

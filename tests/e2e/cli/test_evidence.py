@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,9 +117,14 @@ def test_lost_seal_file_is_made_anew_by_an_operator_who_was_told_what_that_trust
     assert not file.exists()
     assert "has a reason" in tiny.cli.fails("log", "anchor", "--accept", "--checkpoint", kept).error
     assert not file.exists()
-    accepted = tiny.cli.works("log", "anchor", "--accept", "--checkpoint", kept, "--reason", "Диск заменён")
+    operator = ("--actor", str(uuid4()))
+    accepted = tiny.cli.works("log", "anchor", "--accept", "--checkpoint", kept, "--reason", "Диск заменён", *operator)
     assert "it continues the one you gave" in accepted.out
     assert "accepted anew" in accepted.err
     assert file.read_bytes() == away.read_bytes()
     assert "has a reason" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", " ").error
     assert "claims nothing" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", "gone").error
+    (decision,) = tiny.cli.works("log", "decisions", "--json").lines
+    assert (decision["decided_by"], decision["about"], decision["reason"]) == (operator[1], "anchor", "Диск заменён")
+    listed = tiny.cli.works("log", "decisions").out
+    assert all(told in listed for told in (operator[1], decision["said"], "Диск заменён", "decisions: 1."))

@@ -8,6 +8,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -29,7 +30,14 @@ from ledger.seal.note import COSIGNATURE, SignerKey
 from ledger.seal.proof import parse_receipt
 from ledger.seal.witness import SIZE_TYPE, Known
 from ledger.store.log_files import newest
-from ledger.store.log_troubles import end_trouble, note_trouble, read_troubles, settle_trouble
+from ledger.store.log_troubles import (
+    ANCHOR,
+    end_trouble,
+    note_trouble,
+    read_decisions,
+    read_troubles,
+    settle_trouble,
+)
 from ledger.store.sealer import Sealer
 from ledger.store.witness_state import WitnessState
 from tests.support.log import SIGNER, an_entry, begun, nodes_of
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from ledger.store.log_troubles import Trouble
     from tests.support.desk import Desk
 
+OPERATOR = UUID(int=0x0B)
 ONE = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
 TWO = SignerKey("witness.example/w2", COSIGNATURE, b"\x08" * 32)
 
@@ -185,7 +194,7 @@ async def test_database_set_back_under_a_running_cosigner_is_a_claim(desk: Desk,
 @pytest.mark.parametrize("reason", ["", " \n"])
 async def test_claim_is_not_dismissed_without_a_reason(desk: Desk, reason: str) -> None:
     with desk.base.database.connect("sealer") as connection, pytest.raises(InvalidInput, match="has a reason"):
-        settle_trouble(connection, desk.base.database, ONE.name, reason)
+        settle_trouble(connection, desk.base.database, ONE.name, reason, OPERATOR)
 
 
 async def test_witness_that_is_called_sealer_stops_nothing_and_can_be_dismissed(desk: Desk) -> None:
@@ -195,17 +204,24 @@ async def test_witness_that_is_called_sealer_stops_nothing_and_can_be_dismissed(
         parts = {part.name: part for part in await read_readiness(desk.ledger)}
         assert parts["seal"].ready
         assert parts["witness sealer"].reason == "It says that there is more."
-        assert settle_trouble(connection, database, "sealer", "no such events") == "It says that there is more."
+        assert (
+            settle_trouble(connection, database, "sealer", "no such events", OPERATOR) == "It says that there is more."
+        )
 
 
 async def test_what_an_operator_found_stays_when_the_witness_vouches_again(desk: Desk) -> None:
     database, witness = desk.base.database, str(ONE.verifier)
     with database.connect("sealer") as connection:
         note_trouble(connection, database, witness, "It says that there is more.")
-        settle_trouble(connection, database, ONE.name, "its disk is broken")
+        settle_trouble(connection, database, ONE.name, "its disk is broken", OPERATOR)
         end_trouble(connection, database, witness)
-        kept = connection.execute("SELECT about, said, reason FROM log_decisions").fetchall()
-        assert kept == [(witness, "It says that there is more.", "its disk is broken")]
+        connection.execute("INSERT INTO log_decisions (about, said, reason) VALUES (%s, 'log 7 root', 'old')", [ANCHOR])
+        with database.connect("reader") as reading:
+            kept = read_decisions(reading, database)
+        assert [decision[1:] for decision in kept] == [
+            (OPERATOR, witness, "It says that there is more.", "its disk is broken"),
+            (None, ANCHOR, "log 7 root", "old"),  # as those are that were kept before ids were
+        ]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM log_decisions")
 
@@ -228,7 +244,7 @@ async def test_claim_that_an_operator_dismissed_is_not_told_again_and_another_on
         for dismissing in (True, False):  # at first it is news, and then it is what was dismissed before
             with pytest.raises(Contradicted):
                 await asyncio.to_thread(step, desk, cosigning)
-            said_before = settle_trouble(connection, database, ONE.name, "its disk is broken")
+            said_before = settle_trouble(connection, database, ONE.name, "its disk is broken", OPERATOR)
             assert (said_before is not None) == dismissing
             assert claims(desk) == []
         said[0] = "701"
