@@ -13,7 +13,7 @@ from uuid import uuid4
 from psycopg import sql
 
 from ledger.application.record.oneroster.package import import_package
-from ledger.benchmarks import ours, sealing, served
+from ledger.benchmarks import growing, ours, sealing, served
 from ledger.benchmarks.figures import Measurement
 from ledger.benchmarks.stock import StockBench
 from ledger.bootstrap import Foundation, open_ledger
@@ -32,7 +32,7 @@ LESSON = 30
 
 STOCK = ("single_mark_64", "lesson_30")
 IMPORT = "import_full"
-FIGURES = (*STOCK, IMPORT, sealing.COST, sealing.RECEIPTS, *served.FIGURES)
+FIGURES = (*STOCK, IMPORT, *growing.FIGURES, sealing.COST, sealing.RECEIPTS, *served.FIGURES)
 """Names of all figures, in the order in which they are measured."""
 
 
@@ -88,6 +88,12 @@ def measure(
         yield from _beside_stock(base, rounds, seconds, wanted)
     if package is not None and IMPORT in only:
         yield _import(base, package)
+    if wanted := set(growing.FIGURES) & set(only):
+        ledger = fresh(base)
+        try:
+            yield from growing.measure_growing(ledger, rounds=rounds, wanted=wanted)
+        finally:
+            drop(ledger.database)
     if wanted := {sealing.COST, sealing.RECEIPTS} & set(only):
         ledger = fresh(base)
         try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STUDENTS = 3_200
 COURSES = 8
+LESSONS_AT_ONCE = 64
 
 
 class World(NamedTuple):
@@ -144,17 +145,23 @@ async def one_mark(ledger: Ledger, world: World) -> int:
 
 async def lessons(ledger: Ledger, world: World, producers: int, seconds: float, size: int) -> float:
     """Returns events per second of producers that record a lesson's marks in one command."""
+    return await _run(producers, seconds, lambda chooser: _lesson(ledger, world, size, chooser))
 
-    async def produce(chooser: random.Random) -> int:
-        course_id, work_id = chooser.choice(world.courses)
-        entries = tuple(LessonEntry(student_id, ("5",)) for student_id in chooser.sample(world.students, size))
-        command = RecordLesson(
-            school=ledger.id, course_id=course_id, work_id=work_id, held_on=world.day, entries=entries
-        )
-        recorded = await record(ledger, command, Request(world.actor, key=new_id().hex, content=b"lesson"))
-        return recorded.count
 
-    return await _run(producers, seconds, produce)
+async def some_lessons(ledger: Ledger, world: World, count: int, size: int, *, seed: int) -> None:
+    """Records so many lessons, several at a time."""
+    chooser = random.Random(seed)  # noqa: S311 - choosing students for a measurement
+    for first in range(0, count, LESSONS_AT_ONCE):
+        together = range(min(LESSONS_AT_ONCE, count - first))
+        await asyncio.gather(*(_lesson(ledger, world, size, chooser) for _ in together))
+
+
+async def _lesson(ledger: Ledger, world: World, size: int, chooser: random.Random) -> int:
+    course_id, work_id = chooser.choice(world.courses)
+    entries = tuple(LessonEntry(student_id, ("5",)) for student_id in chooser.sample(world.students, size))
+    command = RecordLesson(school=ledger.id, course_id=course_id, work_id=work_id, held_on=world.day, entries=entries)
+    recorded = await record(ledger, command, Request(world.actor, key=new_id().hex, content=b"lesson"))
+    return recorded.count
 
 
 async def _run(producers: int, seconds: float, produce: Callable[[random.Random], Awaitable[int]]) -> float:

@@ -63,22 +63,25 @@ class StockStudent(Aggregate):
         )
 
 
+def stock_environment(url: str, schema: str, connections: int) -> dict[str, str]:
+    """Returns the library's settings for a pool of so many connections (and as many in need)."""
+    parts = conninfo_to_dict(url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": str(parts.get("dbname", "ledger")),
+        "POSTGRES_HOST": unquote(str(parts.get("host", "127.0.0.1"))),
+        "POSTGRES_PORT": str(parts.get("port", "5432")),
+        "POSTGRES_USER": str(parts.get("user", "postgres")),
+        "POSTGRES_PASSWORD": str(parts.get("password", "")),
+        "POSTGRES_SCHEMA": schema,
+        "POSTGRES_POOL_SIZE": str(connections),
+        "POSTGRES_MAX_OVERFLOW": str(connections),
+    }
+
+
 def stock_application(url: str, schema: str, connections: int) -> Application[UUID]:
     """Returns the library's own application with a pool of so many connections (and as many in need)."""
-    parts = conninfo_to_dict(url)
-    return Application(
-        {
-            "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "POSTGRES_DBNAME": str(parts.get("dbname", "ledger")),
-            "POSTGRES_HOST": unquote(str(parts.get("host", "127.0.0.1"))),
-            "POSTGRES_PORT": str(parts.get("port", "5432")),
-            "POSTGRES_USER": str(parts.get("user", "postgres")),
-            "POSTGRES_PASSWORD": str(parts.get("password", "")),
-            "POSTGRES_SCHEMA": schema,
-            "POSTGRES_POOL_SIZE": str(connections),
-            "POSTGRES_MAX_OVERFLOW": str(connections),
-        }
-    )
+    return Application(stock_environment(url, schema, connections))
 
 
 class StockBench:
@@ -121,6 +124,15 @@ class StockBench:
             return size
 
         return self._run(producers, seconds, produce)
+
+    def some_lessons(self, count: int, size: int, course_id: UUID, work_id: UUID) -> None:
+        """Saves so many lessons, one after the other."""
+        chooser = random.Random(count)  # noqa: S311 - choosing students for a measurement
+        for _ in range(count):
+            lesson = chooser.sample(self._students, size)
+            for student in lesson:
+                student.record_mark(course_id, work_id, "5")
+            self._application.save(*lesson)
 
     def _run(self, producers: int, seconds: float, produce: Produce) -> float:
         share = len(self._students) // producers

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ledger.benchmarks import served
+from ledger.benchmarks import growing, served
 from ledger.benchmarks.harness import FIGURES
 from ledger.store.database import Database
 
@@ -38,7 +38,8 @@ def bench(database: Database, kek_text: str, seconds: float, names: Collection[s
 
 
 def test_bench_prints_every_figure_with_its_ratio_and_removes_what_it_made(ledger_db: Database, kek_text: str) -> None:
-    figures = bench(ledger_db, kek_text, 0.2, [name for name in FIGURES if name not in served.FIGURES])
+    long = (*served.FIGURES, *growing.FIGURES)
+    figures = bench(ledger_db, kek_text, 0.2, [name for name in FIGURES if name not in long])
     assert list(figures) == ["single_mark_64", "lesson_30", "import_full", "sealing_cost", "receipt_p99"]
     for name in ("single_mark_64", "lesson_30"):
         figure = figures[name]
@@ -64,6 +65,15 @@ def test_bench_measures_over_http_beside_the_rivals(ledger_db: Database, kek_tex
     assert all(figure["value"] > 0 for figure in figures.values())
     assert figures["http_mark_64"]["stock"] > 0
     assert figures["http_mark_64_table"]["table"] > 0
+
+
+@pytest.mark.soak
+def test_bench_measures_what_must_not_grow_with_the_history(ledger_db: Database, kek_text: str) -> None:
+    figures = bench(ledger_db, kek_text, 1.0, growing.FIGURES)
+    assert list(figures) == list(growing.FIGURES)
+    journal, load = figures["project_journal"], figures["load_student"]
+    assert journal["met"] == (journal["ratio"] >= 25)
+    assert load["met"] == (load["ratio"] <= 1.5)
 
 
 def test_figure_that_is_not_there_is_refused_with_the_names_of_those_that_are() -> None:
