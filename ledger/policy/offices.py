@@ -41,6 +41,14 @@ _LEADERS = frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SYSTEM})
 _TEACHING = frozenset({Office.TEACHER, Office.CLASS_TEACHER, *_LEADERS})
 _OFFICE_WORK = frozenset({Office.SECRETARY, *_LEADERS})
 
+GROUPS: Mapping[str, frozenset[Office]] = {
+    "teaching": frozenset({Office.TEACHER, Office.CLASS_TEACHER}),
+    "leadership": frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD}),
+    "registry": frozenset({Office.DIRECTOR, Office.SECRETARY}),
+    "staff": frozenset({Office.TEACHER, Office.CLASS_TEACHER, Office.DEPUTY_HEAD, Office.DIRECTOR, Office.SECRETARY}),
+}
+"""Offices by the groups that policies name; `registry` hands papers out."""
+
 RECORDING: Mapping[str, frozenset[Office]] = {
     "found_school": frozenset({Office.DIRECTOR, Office.SYSTEM}),
     "school": _LEADERS,

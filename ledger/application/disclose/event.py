@@ -9,7 +9,7 @@ from uuid import UUID
 from ledger.application.disclose.feed import EventOpened, admit, open_entries, withheld
 from ledger.application.disclose.past import entry_at
 from ledger.errors import NotFound
-from ledger.policy.reading import Granted, Relation, Resource, decide_reading
+from ledger.policy.reading import Granted, Resource, decide_reading, personal
 
 if TYPE_CHECKING:
     from ledger.application.disclose.gate import Reader
@@ -34,8 +34,9 @@ async def read_event(ledger: Ledger, reader: Reader, position: int) -> EventShow
         NotFound: nothing has been recorded at this position.
     """
     entry = await entry_at(ledger, position)
-    own = entry is not None and entry.subject_id in reader.actor.students
-    opens = isinstance(decide_reading(reader.actor, Resource.HISTORY, Relation(own)), Granted)
+    relation = personal(reader.actor, [entry.subject_id] if entry is not None else [])
+    own = relation.own or relation.represents
+    opens = isinstance(decide_reading(reader.actor, Resource.HISTORY, relation), Granted)
     if not (own and opens):
         await admit(ledger, reader)
     if entry is None:

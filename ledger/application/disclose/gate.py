@@ -7,7 +7,7 @@ disclosure is committed first, by the same executor that records everything else
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from ledger.clock import utc_now
 from ledger.errors import Forbidden, UndisclosedAccess
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
-from ledger.policy.reading import Decision, Denied, Relation, Resource, decide_reading
+from ledger.policy.reading import Decision, Denied, Relation, Resource, decide_reading, personal
 from ledger.receipt import Disclosure
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
@@ -93,21 +93,21 @@ class OpenAccess(RecordingCommand):
 
     def _relation(self, lanes: Lanes, context: Context) -> Relation:
         actor = self.reader.actor
-        own = bool(self.students) and set(self.students) <= actor.students
+        own = personal(actor, self.students)
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group = lanes.get(self.group_ref(course.state.group_id))
             leads = group is not None and group.state.class_teacher == actor.id
             if len(self.students) == 1:  # named by who asks, perhaps; those of a page come from the views
                 student(lanes, self.students[0])
-            return Relation(own, course.taught_by(actor.id, context.today), leads)
+            return replace(own, teaches=course.taught_by(actor.id, context.today), class_teacher=leads)
         if self.group_id is not None:
             group = existing(lanes, self.group_ref(self.group_id), "class group")
-            return Relation(own, class_teacher=group.state.class_teacher == actor.id)
+            return replace(own, class_teacher=group.state.class_teacher == actor.id)
         lanes.need(*(record_lane(student_id) for student_id in self.students))
         records = [student(lanes, student_id) for student_id in self.students]
         if actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
-            return Relation(own)
+            return own
         leads = bool(records)
         for record in records:
             groups = [
@@ -116,7 +116,7 @@ class OpenAccess(RecordingCommand):
             lanes.need(*groups)
             teachers = [group.state.class_teacher for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
-        return Relation(own, class_teacher=leads)
+        return replace(own, class_teacher=leads)
 
 
 async def open_access(
@@ -154,8 +154,8 @@ async def open_access(
         command.said[-1].policy, reader.channel, resource.value, granted=granted, students=len(command.students)
     )
     if recorded.events[0].topic == AccessRefused.TOPIC:
-        decision = decide_reading(actor, resource, Relation())
-        reason = decision.reason if isinstance(decision, Denied) else "The relation that it needs does not hold today."
+        decision = command.said[-1]
+        reason = decision.reason if isinstance(decision, Denied) else "The access was refused."
         raise Forbidden(reason, help="The refusal was recorded. Ask the director if you need access by your office.")
     if not granted:
         raise UndisclosedAccess("The disclosure was not recorded as such.", help="Report this fault.")

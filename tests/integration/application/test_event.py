@@ -10,8 +10,8 @@ import pytest
 from ledger.application.disclose.event import read_event
 from ledger.errors import Forbidden, NotFound
 from ledger.policy import reading
+from ledger.policy.engine import read_book
 from ledger.policy.offices import Actor, Office
-from ledger.policy.reading import Resource
 from ledger.store.keyring import Keyring
 from tests.support.desk import DIRECTOR, TEACHER, reads
 from tests.support.tampering import erase
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tests.support.desk import Desk
 
 AUDITOR = Actor(uuid4(), Office.AUDITOR)
+FOLLOWING = """
+@id("inspector-follows") @purpose("inspection") @legal_basis("273-FZ art. 93") @ru("Следит") @en("Follows")
+permit (principal == Office::"inspector", action == Action::"read_feed", resource);
+"""
 
 
 def recorded(owner: psycopg.Connection[Row]) -> list[str]:
@@ -57,10 +61,13 @@ async def test_header_alone_is_shown_to_who_follows_the_feed_and_reads_no_histor
     (student,) = await desk.enrols()
     marked = await desk.does(desk.mark(student), TEACHER)
     before = recorded(owner)
-    _, granted = reading._BY_OFFICE[Office.INSPECTOR]
-    rights = {**reading._BY_OFFICE, Office.INSPECTOR: (frozenset({Resource.FEED}), granted)}
-    monkeypatch.setattr(reading, "_BY_OFFICE", rights)
-    event = await read_event(desk.ledger, reads(Actor(uuid4(), Office.INSPECTOR)), marked.position)
+    rights = read_book({"oversight": FOLLOWING})
+    monkeypatch.setattr(reading, "book", lambda: rights)
+    reading._decide.cache_clear()
+    try:
+        event = await read_event(desk.ledger, reads(Actor(uuid4(), Office.INSPECTOR)), marked.position)
+    finally:
+        reading._decide.cache_clear()
     assert (event.topic, event.payload, event.state, event.access_id) == ("marks.recorded", "withheld", None, None)
     assert recorded(owner) == before
 

@@ -45,7 +45,7 @@ MAY_RECORD = {
     "log_keys": "+ . . . + . . . . .",
 }
 
-# A row an office and its relations (own, teaches, class_teacher); a column a resource, in the order of RESOURCES.
+# A row an office and its relations (own or represents, teaches, leads); a column a resource, in the order of RESOURCES.
 RESOURCES = ["student", "students", "journal", "portfolio", "retention", "disclosures", "history", "feed", "state"]
 NOBODY, OWN, TEACHES, LEADS, BOTH, ALL = "...", "o..", ".t.", "..l", ".tl", "otl"
 MAY_READ: dict[tuple[str, str], str] = {
@@ -112,7 +112,12 @@ def test_office_records_exactly_what_the_table_says(capability: str, office: str
 
 @pytest.mark.parametrize(("office", "relation", "resource", "allowed"), READING_CELLS)
 def test_office_reads_exactly_what_the_table_says(office: str, relation: str, resource: str, *, allowed: bool) -> None:
-    how = Relation(own="o" in relation, teaches="t" in relation, class_teacher="l" in relation)
+    how = Relation(
+        own="o" in relation and office != "representative",
+        represents="o" in relation and office == "representative",
+        teaches="t" in relation,
+        class_teacher="l" in relation,
+    )
     decision = decide_reading(Actor(PERSON, Office(office)), Resource(resource), how)
     if allowed:
         assert isinstance(decision, Granted)
