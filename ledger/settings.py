@@ -6,9 +6,10 @@ Without any of them the ledger starts an embedded PostgreSQL under `.ledger/` an
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -24,9 +25,37 @@ _SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Network = IPv4Network | IPv6Network
 
+SIGNING = frozenset({"Ed25519", "EdDSA", "ES256", "PS256", "RS256"})
+"""What tokens may be signed with; `EdDSA` is the older name of `Ed25519` (RFC 9864). Nothing symmetric, and no none."""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
 
 def _networks(text: str | None) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in (text or "").split(",") if part.strip())
+
+
+def is_safe_url(url: str) -> bool:
+    """Tells whether what we trust may be fetched there: `https`, or `http` to this machine; no login, no fragment."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if not url.isascii() or not url.isprintable() or " " in url or port == 0 or not parts.hostname:
+        return False
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.hostname))
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -47,6 +76,28 @@ class Settings(BaseSettings):
     )
     token_key_file: Path | None = Field(
         default=None, description="Ed25519 key (PEM) that signs and checks tokens; `<home>/keys/token.pem` without it."
+    )
+    env: str = Field(
+        default="development", description="`production` refuses the development tokens of `ledger token`."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect provider whose access tokens are taken: its `iss`, to the letter."
+    )
+    oidc_audience: str = Field(default="ledger-api", description="This service's name in the `aud` of those tokens.")
+    oidc_jwks: str | None = Field(
+        default=None, description="URL or file of the provider's keys; its discovery document names it without."
+    )
+    oidc_algorithms: str = Field(
+        default="Ed25519,EdDSA,ES256,PS256,RS256", description="With what those tokens may be signed."
+    )
+    oidc_skew_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
+        default=30, description="By how much the provider's clock may differ from ours."
+    )
+    oidc_refetch_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30.0, description="Between two looks for keys that tokens with an unknown key cause."
+    )
+    oidc_refresh_seconds: Annotated[float, Field(gt=0, le=86400)] = Field(
+        default=600.0, description="After which the provider's keys are fetched anew in any case."
     )
     log_key_file: Path | None = Field(
         default=None, description="File of the keys that sign the log's checkpoints; `<home>/keys/log.key` without it."
@@ -138,6 +189,47 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("env")
+    @classmethod
+    def _check_env(cls, value: str) -> str:
+        if value.lower() not in {"development", "production"}:
+            message = "use development or production"
+            raise ValueError(message)
+        return value.lower()
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        if value is not None and (not is_safe_url(value) or urlsplit(value).query):
+            message = "use the issuer's https address, without a query (http serves this machine only)"
+            raise ValueError(message)
+        return value
+
+    @field_validator("oidc_jwks")
+    @classmethod
+    def _check_jwks(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value and not is_safe_url(value):
+            message = "use an https address (http serves this machine only) or a file"
+            raise ValueError(message)
+        return value
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _check_audience(cls, value: str) -> str:
+        if not value.isprintable() or not value.strip():
+            message = "use the name that the provider writes into `aud`"
+            raise ValueError(message)
+        return value
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _check_algorithms(cls, value: str) -> str:
+        names = _names(value)
+        if not names or not names <= SIGNING:
+            message = f"use one or several, by commas, of {', '.join(sorted(SIGNING))}"
+            raise ValueError(message)
+        return value
+
     @field_validator("db_schema")
     @classmethod
     def _check_schema(cls, value: str) -> str:
@@ -194,6 +286,16 @@ class Settings(BaseSettings):
     def networks(self) -> tuple[Network, ...]:
         """Networks that webhooks may lead to although they are not public."""
         return _networks(self.webhook_networks)
+
+    @property
+    def signing(self) -> frozenset[str]:
+        """Algorithms with which a provider's tokens may be signed."""
+        return _names(self.oidc_algorithms)
+
+    @property
+    def production(self) -> bool:
+        """Whether real people's data are in it, so that tokens come from a provider alone."""
+        return self.env == "production"
 
     @property
     def kek_path(self) -> Path:

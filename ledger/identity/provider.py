@@ -1,0 +1,189 @@
+"""An OpenID Connect provider's keys: fetched from it, or read from a file; kept while it cannot be reached.
+
+A token that names a key which we do not have makes us look again, at most every so many seconds however many such
+tokens come. Keys that the provider has taken back are gone with the next look that succeeds. What it answers is bounded
+in size and time, no redirect is followed, and only `https` is spoken, but to this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ledger.errors import InvalidInput, LedgerError
+from ledger.identity.compact import Malformed, read_object
+from ledger.identity.keys import read_keys
+from ledger.settings import is_safe_url
+from ledger.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ledger.identity.keys import SigningKey
+
+logger = get_logger(__name__)
+
+DISCOVERY = "/.well-known/openid-configuration"
+ANSWER_S = 5.0
+"""For one look, discovery included."""
+MAX_ANSWER = 512 * 1024
+RETRY_S = 1.0
+"""Pause after a look that failed, before a token with an unknown key may cause another one."""
+
+
+class ProviderAway(LedgerError):
+    """The provider does not answer, or what it answers cannot be used; keys that we have go on serving."""
+
+    code = "provider-away"
+
+
+class Provider:
+    """The keys of one provider; belongs to one event loop.
+
+    Args:
+        issuer: the provider's name, under which its discovery document lies.
+        where: the URL or the file of its key set; None asks the discovery document.
+        refetch_s: between two looks that unknown keys cause.
+        refresh_s: after which keys are looked up anew in any case, so that one which was taken back is gone.
+    """
+
+    def __init__(self, issuer: str, where: str | None, *, refetch_s: float, refresh_s: float) -> None:
+        self.issuer = issuer
+        self._where = where
+        self._refetch_s, self._refresh_s = refetch_s, refresh_s
+        self._keys: Mapping[str, SigningKey] = {}
+        self._looked: float | None = None
+        self._failed = False
+        self._look: asyncio.Task[None] | None = None
+        self.generation = 0
+        """Goes up with every change of the keys: what was verified with earlier ones is verified again."""
+
+    @property
+    def keys(self) -> Mapping[str, SigningKey]:
+        """The keys as of the last look that succeeded, by name."""
+        return self._keys
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last look failed."""
+        return self._failed
+
+    async def close(self) -> None:
+        """Ends a look under way."""
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+
+    async def key_for(self, kid: str) -> None:
+        """Returns when there is nothing more to wait for: the key is there, or looking now would find none.
+
+        All who wait at the same time wait for one look.
+        """
+        if kid in self._keys:
+            if self._age() >= self._refresh_s:
+                self._start()  # nobody waits for it: the key that we have serves meanwhile
+            return
+        if self._look is None or self._look.done():
+            pause = min(RETRY_S, self._refetch_s) if self._failed else self._refetch_s
+            if self._age() < pause:
+                return
+            self._start()
+        if self._look is not None:
+            await asyncio.shield(self._look)  # whoever goes away must not take the answer of the others along
+
+    def _age(self) -> float:
+        return float("inf") if self._looked is None else monotonic() - self._looked
+
+    def _start(self) -> None:
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self.look(), name="provider-keys")
+
+    async def look(self) -> None:
+        """Looks up the keys; what goes wrong is logged, and the keys that we have stay."""
+        try:
+            keys = await fetch_keys(self.issuer, self._where)
+        except LedgerError as error:
+            self._failed = True
+            logger.warning("The provider's keys could not be fetched.", why=error.detail, held=len(self._keys))
+        else:
+            self._failed = False
+            prints = {kid: key.thumbprint for kid, key in keys.items()}
+            if prints != {kid: key.thumbprint for kid, key in self._keys.items()}:
+                self._keys = keys
+                self.generation += 1
+                logger.info("The provider's keys were fetched.", keys=len(keys))
+        finally:
+            self._looked = monotonic()
+
+
+async def fetch_keys(issuer: str, where: str | None) -> dict[str, SigningKey]:
+    """Returns the provider's keys as they are now.
+
+    Args:
+        issuer: the provider.
+        where: the URL or the file of its key set; None asks its discovery document.
+
+    Raises:
+        ProviderAway: it does not answer in time, or not with what it should.
+    """
+    if where is not None and "://" not in where:
+        try:
+            return read_keys(await asyncio.to_thread(Path(where).read_bytes))
+        except OSError as error:
+            raise ProviderAway(f"The key set {where} cannot be read.", help="Check LEDGER_OIDC_JWKS.") from error
+        except InvalidInput as error:
+            raise ProviderAway(error.detail, help=error.help) from None
+    try:
+        async with (
+            asyncio.timeout(ANSWER_S),
+            httpx.AsyncClient(
+                verify=ssl.create_default_context(),
+                follow_redirects=False,
+                trust_env=False,
+                timeout=ANSWER_S,
+                headers={"Accept": "application/json"},
+            ) as client,
+        ):
+            address = where or await _discover(client, issuer)
+            return read_keys(await _get(client, address))
+    except (httpx.HTTPError, OSError, TimeoutError) as error:
+        raise ProviderAway(
+            f"The provider does not answer ({type(error).__name__}).", help="Check LEDGER_OIDC_ISSUER and the network."
+        ) from error
+    except InvalidInput as error:
+        raise ProviderAway(error.detail, help=error.help) from None
+
+
+async def _discover(client: httpx.AsyncClient, issuer: str) -> str:
+    """Returns where the key set is by the provider's discovery document (OpenID Connect Discovery 1.0, section 4)."""
+    try:
+        document = read_object(await _get(client, issuer.rstrip("/") + DISCOVERY))
+    except Malformed as error:
+        raise ProviderAway(f"The provider's discovery document is {error}.", help="Set LEDGER_OIDC_JWKS.") from None
+    if document.get("issuer") != issuer:
+        raise ProviderAway(
+            "The provider's discovery document names another issuer.", help="LEDGER_OIDC_ISSUER is its exact text."
+        )
+    address = document.get("jwks_uri")
+    if not isinstance(address, str) or not is_safe_url(address):
+        raise ProviderAway("The provider names no https address of its keys.", help="Set LEDGER_OIDC_JWKS.")
+    return address
+
+
+async def _get(client: httpx.AsyncClient, url: str) -> bytes:
+    async with client.stream("GET", url) as answer:
+        if answer.status_code != httpx.codes.OK:
+            raise ProviderAway(
+                f"The provider answers {answer.status_code}.", help="No redirect is followed: give the address itself."
+            )
+        body = bytearray()
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > MAX_ANSWER:
+                raise ProviderAway("The provider answers with more than 512 KiB.", help="Check LEDGER_OIDC_JWKS.")
+        return bytes(body)
