@@ -6,7 +6,7 @@ Without any of them the ledger starts an embedded PostgreSQL under `.ledger/` an
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger.addresses import is_safe_url
 from ledger.clock import school_calendar
 from ledger.errors import SettingsError
 
@@ -35,27 +36,6 @@ def _names(text: str) -> frozenset[str]:
 
 def _networks(text: str | None) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in (text or "").split(",") if part.strip())
-
-
-def is_safe_url(url: str) -> bool:
-    """Tells whether what we trust may be fetched there: `https`, or `http` to this machine; no login, no fragment."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    if not url.isascii() or not url.isprintable() or " " in url or port == 0 or not parts.hostname:
-        return False
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.hostname))
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Settings(BaseSettings):

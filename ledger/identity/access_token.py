@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.identity.compact import Malformed, read_object, split
 from ledger.identity.keys import MAX_KID
-from ledger.settings import SIGNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +77,7 @@ class AccessTokens:
 
     issuer: str
     audience: str
-    algorithms: frozenset[str] = SIGNING
+    algorithms: frozenset[str]
     skew_s: int = 30
 
     def read(self, token: str, keys: Mapping[str, SigningKey], now: float) -> Bearer:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ledger.addresses import is_safe_url
 from ledger.errors import InvalidInput, LedgerError
 from ledger.identity.compact import Malformed, read_object
 from ledger.identity.keys import read_keys
-from ledger.settings import is_safe_url
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:

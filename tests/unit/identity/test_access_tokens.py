@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from ledger.errors import InvalidInput
 from ledger.identity.access_token import AccessTokens, Bearer, Refused, UnknownKey
 from ledger.identity.keys import read_keys
+from ledger.settings import SIGNING
 from tests.support.provider import AUDIENCE, Issuer, b64, compact, jwk, signature, signed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ SIGNERS: dict[str, tuple[str, Key]] = {
 }
 JWKS = json.dumps({"keys": [jwk(key, kid) for kid, key in KEYS.items()]}).encode()
 SET = read_keys(JWKS)
-TOKENS = AccessTokens(ISSUER, AUDIENCE)
+TOKENS = AccessTokens(ISSUER, AUDIENCE, SIGNING)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -346,7 +347,7 @@ def test_unknown_key_is_told_apart_so_that_it_can_be_looked_up() -> None:
 
 @pytest.mark.parametrize("algorithm", SIGNERS)
 def test_algorithm_that_the_settings_leave_out_is_refused(algorithm: str) -> None:
-    others = AccessTokens(ISSUER, AUDIENCE, frozenset(set(SIGNERS) - {algorithm}))
+    others = AccessTokens(ISSUER, AUDIENCE, SIGNING - {algorithm})
     with pytest.raises(Refused):
         others.read(a_token(algorithm), SET, NOW)
 
@@ -521,8 +522,12 @@ def test_document_that_is_no_key_set_is_refused_as_a_whole(vector: str) -> None:
         read_keys(DOCUMENTS[vector])
 
 
+def test_every_algorithm_that_may_be_set_is_tested_here() -> None:
+    assert set(SIGNERS) == SIGNING
+
+
 def test_issuer_to_test_with_makes_tokens_that_are_taken() -> None:
     issuer = Issuer()
-    tokens = AccessTokens(issuer.issuer, AUDIENCE)
+    tokens = AccessTokens(issuer.issuer, AUDIENCE, SIGNING)
     now = issuer.claims()["iat"]
     assert tokens.read(issuer.token("somebody"), read_keys(issuer.key_set()), now).subject == "somebody"
