@@ -6,6 +6,7 @@ import asyncio
 import os
 import statistics
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,8 +14,8 @@ from uuid import uuid4
 from psycopg import sql
 
 from ledger.application.record.oneroster.package import import_package
-from ledger.benchmarks import growing, ours, sealing, served
-from ledger.benchmarks.figures import Measurement
+from ledger.benchmarks import bare, growing, ours, sealing, served
+from ledger.benchmarks.figures import Goal, Measurement
 from ledger.benchmarks.stock import StockBench
 from ledger.bootstrap import Foundation, open_ledger
 from ledger.ids import new_id
@@ -28,11 +29,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
+    Way = Callable[[], Awaitable[float]]
+
 LESSON = 30
 
-STOCK = ("single_mark_64", "lesson_30")
+THOUSAND = 1_000
+SLOW_FLUSH_US = 1_000
+
+SINGLE = "single_mark_64"
+BARE = "single_mark_64_bare"
+SLOW = "single_mark_64_1ms"
+LESSONS = "lesson_30"
+BULK = "bulk_1000"
+RECORDING = (SINGLE, BARE, LESSONS, BULK, SLOW)
 IMPORT = "import_full"
-FIGURES = (*STOCK, IMPORT, *growing.FIGURES, sealing.COST, sealing.RECEIPTS, *served.FIGURES)
+FIGURES = (*RECORDING, IMPORT, *growing.FIGURES, sealing.COST, sealing.RECEIPTS, *served.FIGURES)
 """Names of all figures, in the order in which they are measured."""
 
 
@@ -84,7 +95,7 @@ def measure(
         sealer: the command of a sealer process (see `sealing.measure_sealing`).
         only: names of the figures to measure.
     """
-    if wanted := set(STOCK) & set(only):
+    if wanted := set(RECORDING) & set(only):
         yield from _beside_stock(base, rounds, seconds, wanted)
     if package is not None and IMPORT in only:
         yield _import(base, package)
@@ -125,42 +136,73 @@ async def _compare(
     base: Foundation, stock: StockBench, rounds: int, seconds: float, wanted: Collection[str]
 ) -> list[Measurement]:
     found = []
+    bare_schema = f"{base.database.schema}_bare"
+    await bare.make(base.database.url, bare_schema)
     async with open_ledger(base) as ledger:
         world = await ours.build(ledger)
         course_id, work_id = world.courses[0]
         await ours.single_marks(ledger, world, 64, seconds / 2)  # warms caches and plans
 
-        ways: dict[str, tuple[Callable[[], Awaitable[float]], list[Callable[[], float]]]] = {
-            "single_mark_64": (
-                lambda: ours.single_marks(ledger, world, 64, seconds),
-                [lambda: stock.single_marks(64, seconds, course_id, work_id)],
+        async def single() -> float:
+            return await ours.single_marks(ledger, world, 64, seconds)
+
+        async def stock_single() -> float:
+            return await asyncio.to_thread(stock.single_marks, 64, seconds, course_id, work_id)
+
+        async def stock_lessons(producers: int) -> float:
+            return await asyncio.to_thread(stock.lessons, producers, seconds, course_id, work_id, LESSON)
+
+        lessons: list[Way] = [lambda: stock_lessons(1), lambda: stock_lessons(8)]
+        ways: dict[str, tuple[str, float, Way, Sequence[Way]]] = {
+            SINGLE: ("stock", 20.0, single, [stock_single]),
+            BARE: (
+                "bare",
+                0.6,
+                single,
+                [lambda: bare.group_commits(base.database.url, bare_schema, 64, seconds)],
             ),
-            "lesson_30": (
-                lambda: ours.lessons(ledger, world, 8, seconds, LESSON),
-                [
-                    lambda: stock.lessons(1, seconds, course_id, work_id, LESSON),
-                    lambda: stock.lessons(8, seconds, course_id, work_id, LESSON),
-                ],
-            ),
+            LESSONS: ("stock", 5.0, lambda: ours.lessons(ledger, world, 8, seconds, LESSON), lessons),
+            BULK: ("stock", 8.0, lambda: ours.bulk(ledger, world, 2, seconds, THOUSAND), lessons),
         }
-        for name, (mine, stocks) in ways.items():
+        for name, (beside, goal, mine, others) in ways.items():
             if name in wanted:
-                found.append(await _rounds(name, rounds, mine, stocks))
+                found.append(await _rounds(name, beside, goal, rounds, mine, others))
+        if SLOW in wanted:
+            with _slow_flushes(base.database):
+                found.append(await _rounds(SLOW, "stock", 30, rounds, single, [stock_single]))
     return found
 
 
-async def _rounds(
-    name: str, rounds: int, mine: Callable[[], Awaitable[float]], stocks: list[Callable[[], float]]
-) -> Measurement:
-    """Runs ours and every way of stock in turn; compares with the stock way whose median is best."""
+@contextmanager
+def _slow_flushes(database: Database) -> Iterator[None]:
+    """Makes every flush of the server's log a millisecond slower, as on a slower disk, for as long as the block runs.
+
+    The server waits so long before it flushes (`commit_delay`), whoever else commits meanwhile (`commit_siblings`).
+    """
+    settings = {"commit_delay": str(SLOW_FLUSH_US), "commit_siblings": "0"}
+    with translated(), database.connect("owner") as connection:
+        try:
+            for name, value in settings.items():
+                connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            connection.execute("SELECT pg_reload_conf()")
+            yield
+        finally:
+            for name in settings:
+                connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+            connection.execute("SELECT pg_reload_conf()")
+
+
+async def _rounds(name: str, beside: str, goal: float, rounds: int, mine: Way, others: Sequence[Way]) -> Measurement:
+    """Runs ours and every other way in turn; compares with the other way whose median is best."""
     own: list[float] = []
-    theirs: list[list[float]] = [[] for _ in stocks]
+    theirs: list[list[float]] = [[] for _ in others]
     for _ in range(rounds):
         own.append(await mine())
-        for figures, stock in zip(theirs, stocks, strict=True):
-            figures.append(await asyncio.to_thread(stock))
+        for figures, other in zip(theirs, others, strict=True):
+            figures.append(await other())
     best = max(theirs, key=statistics.median)
-    return Measurement.of(name, "events/s", own, best)
+    measured = Measurement.of(name, "events/s", own, best, beside=beside)
+    return replace(measured, goal=Goal(f"ratio ≥ {goal:g}", (measured.ratio or 0.0) >= goal))
 
 
 def _import(base: Foundation, path: Path) -> Measurement:

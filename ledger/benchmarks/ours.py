@@ -137,6 +137,19 @@ async def single_marks(
     return await _run(producers, seconds, produce)
 
 
+async def bulk(ledger: Ledger, world: World, producers: int, seconds: float, size: int) -> float:
+    """Returns events per second of producers that record so many marks at once, each with its own key."""
+
+    async def produce(chooser: random.Random) -> int:
+        requests = [
+            record(ledger, a_mark(ledger, world, chooser), Request(world.actor, key=new_id().hex, content=b"mark"))
+            for _ in range(size)
+        ]
+        return sum(recorded.count for recorded in await asyncio.gather(*requests))
+
+    return await _run(producers, seconds, produce)
+
+
 async def one_mark(ledger: Ledger, world: World) -> int:
     """Records one mark and returns its position, which is the last where nobody else records."""
     command = a_mark(ledger, world, random.Random(0))  # noqa: S311 - choosing students for a measurement
