@@ -11,16 +11,20 @@ import pytest
 
 from ledger.application.readiness import read_readiness
 from ledger.cli import worker
+from ledger.errors import HistoryAlarm
 from ledger.store import sealer as sealing
 from ledger.store.log_files import newest
-from ledger.store.log_keys import make_log_key
+from ledger.store.log_keys import is_unused, make_log_key
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import psycopg
+
     from ledger.bootstrap import Foundation
+    from ledger.store.database import Row
     from tests.support.desk import Desk
 
 
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (sealing, worker):
         monkeypatch.setattr(room, "LOST_S", 0.02)
+
+
+def embedded(base: Foundation) -> Foundation:
+    """Returns it as of an embedded ledger, which makes its key when it is served for the first time."""
+    return replace(base, settings=base.settings.model_copy(update={"database_url": None}))
 
 
 def sealed(base: Foundation) -> int:
@@ -53,8 +62,7 @@ def exchanged_for_a_folder(path: Path) -> None:
 async def test_sealer_that_starts_without_its_keys_waits_tells_everybody_and_makes_none(
     desk: Desk, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
-    # As of an embedded ledger, which makes a key when it is served for the first time, and then never again.
-    base = replace(desk.base, settings=desk.base.settings.model_copy(update={"database_url": None}))
+    base = embedded(desk.base)
     path, stop = base.settings.log_key_path, threading.Event()
     make_log_key(path, "log.example/process")
     key = path.read_bytes()
@@ -87,6 +95,41 @@ async def test_sealer_that_starts_without_its_keys_waits_tells_everybody_and_mak
     finally:
         stop.set()
         await running
+
+
+@pytest.mark.parametrize("also", ["nothing", "the file outside", "the log in the database"])
+async def test_new_key_in_place_of_a_removed_one_is_an_alarm(
+    desk: Desk, owner: psycopg.Connection[Row], also: str
+) -> None:
+    """It signs nothing as long as either the database or the file outside still says that another key has sealed."""
+    base = embedded(desk.base)
+    (old,) = base.log_keys()
+    base.sealer().catch_up()
+    before, path = sealed(base), base.settings.log_key_path
+    kept = path.read_bytes()
+    path.unlink()
+    if also == "the file outside":
+        base.settings.seal_path.unlink()
+    elif also == "the log in the database":
+        with owner.transaction():
+            owner.execute("SET LOCAL session_replication_role = replica")
+            owner.execute("DELETE FROM log_checkpoints")
+            owner.execute("DELETE FROM log_tiles")
+        before = 0
+    (new,) = base.log_keys()  # as `ledger serve` does
+    assert (new.name, new == old, is_unused(path)) == (old.name, False, True)
+    await desk.enrols(1)
+    with pytest.raises(HistoryAlarm, match="not signed by its key"):
+        base.sealer().run(threading.Event())
+    assert (sealed(base), is_unused(path)) == (before, False)
+    (seal,) = [part for part in await read_readiness(desk.ledger) if part.name == "seal"]
+    assert (seal.ready, "not signed by its key" in seal.reason) == (False, True)
+    if also == "nothing":
+        path.write_bytes(kept)
+        with base.database.connect("sealer") as connection:
+            base.sealer().recover(connection)  # the right key is back, and the service was started again
+        (seal,) = [part for part in await read_readiness(desk.ledger) if part.name == "seal"]
+        assert seal.ready
 
 
 async def test_sealer_seals_although_the_list_of_witnesses_cannot_be_read(desk: Desk, tmp_path: Path) -> None:

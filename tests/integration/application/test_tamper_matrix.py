@@ -12,6 +12,7 @@ import re
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,14 @@ from ledger.application.audit import Auditor
 from ledger.application.verification import LogReport, LogVerifier, Outside
 from ledger.ids import new_id
 from ledger.seal.checkpoint import Checkpoint
-from ledger.seal.merkle import EMPTY_ROOT
+from ledger.seal.merkle import EMPTY_ROOT, inclusion_proof
 from ledger.seal.note import ED25519, SignerKey
+from ledger.seal.proof import Receipt
 from ledger.store.anchor import Anchor
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import Keyring
-from ledger.store.log_files import newest
+from ledger.store.log_files import load_nodes, newest
+from ledger.store.log_keys import LogKeyFile, make_log_key, read_log_keys
 from ledger.store.sealer import Sealer
 from tests.support import postgres
 from tests.support.desk import Desk, a_base, at_desk
@@ -294,6 +297,41 @@ def test_swapped_log_key_is_found_by_the_verifier_key(tampered: Ground) -> None:
     assert any(
         re.search(r"checkpoints: size \d+: The log's own signature is missing", line) for line in tampered.found()
     )
+
+
+def test_log_begun_anew_with_a_new_key_is_found_by_what_was_kept_elsewhere_alone(
+    tampered: Ground, tmp_path: Path
+) -> None:
+    """Key file, file outside and log are removed, an event is back-dated: nothing here says that there was a log."""
+    with tampered.database.connect("sealer") as connection:
+        stored = newest(connection, tampered.database)
+        assert stored is not None
+        prove = partial(inclusion_proof, index=9, size=stored.size)
+        path = prove(load_nodes(connection, tampered.database, stored.size, prove))
+    receipt = bytes(Receipt(9, tuple(path), stored.note))
+    with tampered.as_superuser() as connection:
+        _rewrite_an_event(tampered, connection)
+        connection.execute("DELETE FROM log_keys")
+    file = tmp_path / "log.key"
+    make_log_key(file, SIGNER.name)
+    (new,) = read_log_keys(file)
+    sealer = Sealer(tampered.database, [new], Anchor(tmp_path / "checkpoint"), LogKeyFile(file))
+    assert sealer.catch_up() == stored.size  # no alarm
+    tampered.base.runner().catch_up()
+
+    def found(keys: list[SignerKey], *outside: bytes) -> list[str]:
+        base, kept = tampered.base, [Outside(str(number), note) for number, note in enumerate(outside)]
+        verifiers = [key.verifier for key in keys]
+        report = LogVerifier(base.database, base.mapper, base.keks, verifiers, kept).verify()
+        return [f"{finding.where}: {finding.record}: {finding.what}" for finding in report.findings]
+
+    assert found([new], (tmp_path / "checkpoint").read_bytes()) == []
+    assert tampered.audit().equal
+    assert any("The log's own signature is missing" in line for line in found([SIGNER]))  # who knows the old key
+    for kept in (tampered.kept, receipt.partition(b"\n\n")[2]):  # a receipt ends with a checkpoint
+        assert any("checkpoints: 0: The log's own signature is missing" in line for line in found([new], kept))
+        both = found([new, SIGNER], kept)  # the operator says that he has only changed the key
+        assert any(re.search("checkpoints: 0: .*does not continue", line) for line in both), both
 
 
 def test_what_was_not_checked_is_said(ground: Ground) -> None:
