@@ -24,6 +24,7 @@ from ledger.store.database import Database, translated
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
+from ledger.store.log_files import newest
 from ledger.store.log_keys import LogKeyFile, make_log_key, read_log_keys
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.projections.view import View
-    from ledger.seal.note import SignerKey
     from ledger.settings import Settings
     from ledger.store.secrets import Hasher
 
@@ -62,21 +62,32 @@ class Foundation:
         """Returns a projector with a keyring of its own."""
         return ProjectionRunner(self.database, self.mapper, Keyring(self.keks), self.views, self.telemetry)
 
-    def log_keys(self) -> tuple[SignerKey, ...]:
-        """Returns the keys that sign the log; makes one on the first start of an embedded ledger.
+    def ensure_log_key(self) -> None:
+        """Makes the log's key on the first start of an embedded ledger; one that has sealed before must come back.
+
+        Where that one is missing this only says so: the sealer waits for it, and everything else goes on.
 
         Raises:
             SettingsError: there is none for a ledger on a server, or the file holds something else.
         """
         path = self.settings.log_key_path
-        if not path.exists():
-            if self.settings.database_url is not None:
-                raise SettingsError(
-                    f"The key file of the log {path} does not exist.",
-                    help="Make one and keep it: `ledger keygen --log --origin <name>`, or set LEDGER_LOG_KEY_FILE.",
-                )
+        if path.exists():
+            read_log_keys(path)
+        elif self.settings.database_url is not None:
+            raise SettingsError(
+                f"The key file of the log {path} does not exist.",
+                help="Make one and keep it: `ledger keygen --log --origin <name>`, or set LEDGER_LOG_KEY_FILE.",
+            )
+        elif self._log_was_begun():
+            what = "The key file of the log is missing, and the log was begun with it: nothing is sealed without it."
+            logger.critical(what, help=f"Put {path} back from its copy; see docs/log.md.")
+        else:
             make_log_key(path, f"ledger/{self.id}")
-        return read_log_keys(path)
+
+    def _log_was_begun(self) -> bool:
+        """Tells whether the database or the file outside it says so; that neither does may be somebody's doing."""
+        with translated(), self.database.connect("sealer") as connection:
+            return self.settings.seal_path.exists() or newest(connection, self.database) is not None
 
     def sealer(self) -> Sealer:
         """Returns the sealer of the log, which waits for its keys where they cannot be read and never makes any."""

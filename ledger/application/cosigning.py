@@ -113,6 +113,10 @@ class Contradicted(NotProven):
     """A witness says that what it knows of the log is not what the database has, and shows no proof."""
 
 
+class Unwilling(httpx.ProtocolError):
+    """A witness answers that it does not vouch, and why in words of ours; nothing of its answer is repeated."""
+
+
 class Cosigning:
     """Follows the checkpoints for one witness; belongs to one thread."""
 
@@ -137,6 +141,8 @@ class Cosigning:
                             pause = FIRST_PAUSE_S
                 except (StoreUnavailable, NotProven, httpx.HTTPError) as error:
                     reason = error.detail if isinstance(error, Contradicted) else type(error).__name__
+                    if isinstance(error, Unwilling):
+                        reason = str(error)
                     level = logging.ERROR if isinstance(error, Contradicted) else logging.WARNING
                     logger.log(level, "A witness does not vouch.", witness=self._witness.key.name, reason=reason)
                     stop.wait(pause)
@@ -178,8 +184,7 @@ class Cosigning:
             if known == self._known:
                 raise self._contradicted(connection, _another(known))
             self._known = known
-        message = f"HTTP status {status}"
-        raise httpx.ProtocolError(message)
+        raise Unwilling(_unwilling(status))
 
     def _contradicted(self, connection: psycopg.Connection[Row], said: str) -> Contradicted:
         """Notes what the witness says, for everybody and across restarts, and returns it for raising."""
@@ -218,6 +223,14 @@ class Cosigning:
                     message = "The answer is too long."
                     raise httpx.ProtocolError(message)
             return answer.status_code, answer.headers.get("content-type", ""), body
+
+
+def _unwilling(status: int) -> str:
+    why = {
+        Verdict.UNSIGNED: "it knows no key that has signed the checkpoint; its operator must add the new one (--log)",
+        Verdict.UNKNOWN: "it does not know this log; its operator must add the log's verifier key (--log)",
+    }.get(status)
+    return f"HTTP status {status}" + (f": {why}" if why else "")
 
 
 def _too_many(size: int) -> str:

@@ -49,25 +49,42 @@ README = """# Доказательства из реестра школы / Evid
 
 Эта папка проверяется без базы данных и без сети, на любом компьютере с программой `ledger`:
 
-    ledger evidence verify ПАПКА --key "КЛЮЧ" --checkpoint СТАРАЯ_КОНТРОЛЬНАЯ_ТОЧКА
+    ledger evidence verify ПАПКА --key "КЛЮЧ"{option_ru}
 
-`--key` — ключ проверки журнала, полученный вами не из этой папки. `--checkpoint` — контрольная точка, которую вы
-сохранили раньше: так доказывается, что с тех пор история только дополнялась. Код возврата 0 — всё сходится; 1 — названа
-первая позиция, которая не сходится. Персональных данных в открытом виде здесь нет: содержание записей зашифровано.
+`--key` — ключ проверки журнала, полученный вами не из этой папки.
+{older_ru}
+Код возврата 0 — всё сходится; 1 — названа первая позиция, которая не сходится.
+Персональных данных в открытом виде здесь нет: содержание записей зашифровано.
 
 This folder is verified without database and network, on any machine with the program `ledger`:
 
-    ledger evidence verify FOLDER --key "KEY" --checkpoint OLD_CHECKPOINT
+    ledger evidence verify FOLDER --key "KEY"{option}
 
-`--key` is the log's verifier key as you were given it elsewhere, not from this folder. `--checkpoint` is one that you
-kept before: it proves that history was only added to since. Exit code 0: everything holds; 1: the first position that
-does not is named. No personal data stand here in clear: what the records say is encrypted.
+`--key` is the log's verifier key as you were given it elsewhere, not from this folder.
+{older}
+Exit code 0: everything holds; 1: the first position that does not is named.
+No personal data stand here in clear: what the records say is encrypted.
 
 Without our program: leaves are SHA-256(00 ‖ entry), nodes SHA-256(01 ‖ left ‖ right) (RFC 6962); tiles and entry
 bundles follow c2sp.org/tlog-tiles, the checkpoint c2sp.org/tlog-checkpoint, receipts c2sp.org/tlog-proof. Entries are
 described in docs/entry-format.md of the program. `sha256sum -c SHA256SUMS` checks the files that no hash of the log
 covers.
 """
+OF_LOG = {
+    "option_ru": " --checkpoint СТАРАЯ_КОНТРОЛЬНАЯ_ТОЧКА",
+    "older_ru": """`--checkpoint` — контрольная точка, которую вы сохранили раньше: так доказывается, что с тех пор
+история только дополнялась.""",
+    "option": " --checkpoint OLD_CHECKPOINT",
+    "older": "`--checkpoint` is one that you kept before: it proves that history was only added to since.",
+}
+OF_STUDENT = {
+    "option_ru": "",
+    "older_ru": """Здесь записи одного ученика, каждая с квитанцией. Что история с прошлого раза только дополнялась,
+доказывает папка со всем журналом: `ledger evidence export` без `--student`.""",
+    "option": "",
+    "older": """Here are the records of one student, each with its receipt. That history was only added to since last
+time is proven by a pack of the whole log: `ledger evidence export` without `--student`.""",
+}
 
 
 class EvidenceExport:
@@ -123,7 +140,8 @@ class EvidenceExport:
         (folder / "checkpoint").write_bytes(note)
         (folder / "keys").write_text("".join(f"{verifier}\n" for verifier in reversed(verifiers)), encoding="ascii")
         (folder / "pack.json").write_bytes(msgspec.json.format(msgspec.json.encode(info)) + b"\n")
-        (folder / "README.md").write_text(README, encoding="utf-8")
+        told = README.format_map(OF_LOG if student is None else OF_STUDENT)
+        (folder / "README.md").write_text(told, encoding="utf-8")
         write_sums(folder)
         return info
 

@@ -83,6 +83,7 @@ def demo(
         opened(settings, making=True) as base,
     ):
         load_token_key(settings)
+        base.ensure_log_key()
         report, shown = _prepare(base, package)
         if once:
             _go_through(base, entrance, report, shown)

@@ -113,7 +113,7 @@ def _keys(settings: Settings, *, embedded: bool) -> Generator[Finding, None, Key
         "log key",
         settings.log_key_path,
         lambda: read_log_keys(settings.log_key_path),
-        made=embedded,
+        made=embedded and not settings.seal_path.exists(),
         command="ledger keygen --log --origin NAME",
     )
     return read[0] if read else None

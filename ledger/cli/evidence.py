@@ -60,7 +60,7 @@ def export(
     with opened() as base:
         reader = reader_of(base.settings, office, actor)
         subject = with_ledger(base, lambda ledger: _allowed(ledger, reader, student))
-        base.log_keys()
+        base.ensure_log_key()
         base.sealer().catch_up()
         with bars() as shown:
             progress = shown.follow("выгрузка / export")

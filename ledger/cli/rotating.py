@@ -43,7 +43,6 @@ ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the event.")]
 def rotate(reason: ReasonOption, actor: ActorOption = None) -> None:
     """Add a new key to the log's key file and record it; from then on both keys sign. Prints the new verifier key."""
     with opened() as base:
-        base.log_keys()
         path = base.settings.log_key_path
         key = with_ledger(base, lambda ledger: rotate_log_key(ledger, path, _operator(base, actor), reason))
     out.print(str(key), markup=False, soft_wrap=True)

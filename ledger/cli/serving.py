@@ -87,7 +87,7 @@ def serve(
         opened(settings, making=True, migrating=migrate, process=SUPERVISOR) as base,
     ):
         load_token_key(settings)  # makes it once, before several workers look for it
-        base.log_keys()
+        base.ensure_log_key()
         base.cosigning()  # a list of witnesses that cannot be used is said here, and not by every process
         where = f"Реестр / Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs)."
         out.print(f"{where} Ctrl-C останавливает всё / stops everything.")

@@ -14,8 +14,8 @@ from ledger.cli.console import bars, out, print_json
 from ledger.cli.evidence import read_file
 from ledger.cli.options import JsonOption
 from ledger.cli.session import opened
-from ledger.errors import SettingsError
-from ledger.seal.note import VerifierKey
+from ledger.errors import InvalidInput, NotProven, SettingsError
+from ledger.seal.note import VerifierKey, parse_note
 from ledger.store.anchor import Anchor
 from ledger.store.log_keys import read_log_keys, read_retired
 
@@ -72,7 +72,7 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> Lo
     if not keys and not path.exists():
         raise SettingsError("The log's key is not known here.", help="Give the log's verifier key: --key VKEY.")
     trusted = [VerifierKey.parse(text) for text in keys] or [signer.verifier for signer in read_log_keys(path)]
-    outside = [Outside(str(name), read_file(name) or b"") for name in checkpoints]
+    outside = [_kept(path) for path in checkpoints]
     anchored = Anchor(base.settings.seal_path).read()
     if anchored is not None:
         outside.append(Outside("the sealer's file", anchored))
@@ -80,6 +80,20 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> Lo
     verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside, retired)
     with bars() as shown, uncollected():
         return verifier.verify(shown.follow("журнал / log"))
+
+
+def _kept(path: Path) -> Outside:
+    """Returns a checkpoint that somebody kept; what was cut off or has a line too many says nothing about the ledger.
+
+    Raises:
+        InvalidInput: the file is no checkpoint.
+    """
+    note = read_file(path) or b""
+    try:
+        parse_note(note)
+    except NotProven as error:
+        raise InvalidInput(f"{path}: {error.detail}", help=error.help) from error
+    return Outside(str(path), note)
 
 
 def _show(report: LogReport) -> None:

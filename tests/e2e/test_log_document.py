@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.policy.offices import Office
-from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.checkpoint import Checkpoint, open_checkpoint
 from ledger.store.log_keys import read_log_keys
 
 if TYPE_CHECKING:
@@ -54,6 +54,17 @@ def test_program_of_the_document_verifies_log_checkpoint_and_receipt(
     assert (done.returncode, done.stderr) == (0, "")
     assert f"position {a_class.position}, leaf " in done.stdout
     assert "everything holds" in done.stdout
+
+
+def test_program_of_the_document_goes_across_a_change_of_the_key(program: Path, served: Served, receipt: Path) -> None:
+    [signer, *_] = read_log_keys(served.base.settings.log_key_path)
+    kept, older = receipt.with_name("kept.checkpoint"), signer._replace(seed=b"\x03" * 32)
+    checkpoint = open_checkpoint(kept.read_bytes(), signer.verifier).checkpoint
+    kept.write_bytes(bytes(checkpoint.signed_by(older)))
+    assert "has not signed it" in check(program, served, kept).stderr
+    assert check(program, served, kept, receipt, key=f"{signer.verifier},{older.verifier}").returncode == 0
+    newest_by_the_older_key = check(program, served, kept, key=f"{older.verifier},{signer.verifier}")
+    assert "has not signed it" in newest_by_the_older_key.stderr
 
 
 def test_program_of_the_document_refuses_what_is_forged(program: Path, served: Served, receipt: Path) -> None:

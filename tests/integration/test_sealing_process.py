@@ -45,6 +45,14 @@ def sealed(base: Foundation) -> int:
     return stored.size if stored else 0
 
 
+def forget_log(owner: psycopg.Connection[Row]) -> None:
+    """Removes all that the database knows of the log, as a superuser can."""
+    with owner.transaction():
+        owner.execute("SET LOCAL session_replication_role = replica")
+        for table in ("log_checkpoints", "log_tiles"):
+            owner.execute(f"DELETE FROM {table}")
+
+
 def removed(path: Path) -> None:
     path.unlink()
 
@@ -97,27 +105,41 @@ async def test_sealer_that_starts_without_its_keys_waits_tells_everybody_and_mak
         await running
 
 
+async def test_embedded_ledger_makes_no_key_in_place_of_one_that_has_sealed(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    """Nor where either the database or the file outside has been removed as well."""
+    base = embedded(desk.base)
+    base.ensure_log_key()  # as `ledger serve` does
+    assert is_unused(base.settings.log_key_path)
+    base.sealer().catch_up()
+    base.settings.log_key_path.unlink()
+    base.ensure_log_key()
+    kept = base.settings.seal_path.rename(base.settings.seal_path.with_name("kept"))
+    base.ensure_log_key()
+    kept.rename(base.settings.seal_path)
+    forget_log(owner)
+    base.ensure_log_key()
+    assert not base.settings.log_key_path.exists()
+
+
 @pytest.mark.parametrize("also", ["nothing", "the file outside", "the log in the database"])
 async def test_new_key_in_place_of_a_removed_one_is_an_alarm(
     desk: Desk, owner: psycopg.Connection[Row], also: str
 ) -> None:
     """It signs nothing as long as either the database or the file outside still says that another key has sealed."""
-    base = embedded(desk.base)
-    (old,) = base.log_keys()
+    base, path = desk.base, desk.base.settings.log_key_path
+    make_log_key(path, "log.example/process")
     base.sealer().catch_up()
-    before, path = sealed(base), base.settings.log_key_path
-    kept = path.read_bytes()
+    before, kept = sealed(base), path.read_bytes()
     path.unlink()
     if also == "the file outside":
         base.settings.seal_path.unlink()
     elif also == "the log in the database":
-        with owner.transaction():
-            owner.execute("SET LOCAL session_replication_role = replica")
-            owner.execute("DELETE FROM log_checkpoints")
-            owner.execute("DELETE FROM log_tiles")
+        forget_log(owner)
         before = 0
-    (new,) = base.log_keys()  # as `ledger serve` does
-    assert (new.name, new == old, is_unused(path)) == (old.name, False, True)
+    make_log_key(path, "log.example/process")
+    assert is_unused(path)
     await desk.enrols(1)
     with pytest.raises(HistoryAlarm, match="not signed by its key"):
         base.sealer().run(threading.Event())

@@ -57,7 +57,7 @@ def check_seal(connection: psycopg.Connection[Row], database: Database) -> Itera
         todo = "The history contradicts what was signed. Keep everything as it is; docs/log.md says what to do."
         yield problem("seal", reason, todo)
     elif refuses:
-        yield problem("seal", refuses[0], "See docs/log.md, `ledger log anchor`.")
+        yield problem("seal", refuses[0], "The sealer's log names the file; docs/log.md says what to do.")
     elif size < last and not led:
         said = f"{last - size:,} events are not sealed, and no sealer runs."
         yield problem("seal", said, "Start `ledger serve`, or see in its log why the sealer does not run.")

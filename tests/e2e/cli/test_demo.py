@@ -42,7 +42,8 @@ def test_main_job_runs_through_on_the_imported_class_and_reports(example: Import
         "найдено / found",
     ):
         assert step in done.out
-    example.cli.works("audit")
+    verified = example.cli.works("verify", "--json").last
+    assert (verified["sound"], verified["sealed"] > example.first.last["events_added"]) == (True, True)
 
 
 def test_served_example_is_read_with_the_printed_lines_and_goes_on_after_ctrl_c(example: Imported) -> None:

@@ -103,6 +103,15 @@ def test_key_of_the_log_is_changed_and_older_checkpoints_still_hold(tiny: Import
     assert cli.works(*both, "--json").last["continues"]
 
 
+def test_file_that_is_no_checkpoint_is_an_error_and_no_finding(tiny: Imported, tmp_path: Path) -> None:
+    tiny.cli.works("evidence", "export", "--out", str(tmp_path / "pack"))
+    kept = tmp_path / "kept"
+    kept.write_bytes((tmp_path / "pack" / "checkpoint").read_bytes() + b"\n")  # as it may come out of a letter
+    failed = tiny.cli.fails("verify", "--hashes-only", "--checkpoint", str(kept))
+    assert "This is no signed note" in failed.error
+    assert failed.out == ""
+
+
 def test_lost_seal_file_is_made_anew_by_an_operator_who_was_told_what_that_trusts(
     tiny: Imported, tmp_path: Path
 ) -> None:

@@ -19,14 +19,14 @@ from starlette.responses import Response
 
 from ledger.api.server import listen
 from ledger.api.witness import Witness, create_witness
-from ledger.application.cosigning import TRIES, Contradicted, Cosigning, WitnessAddress, read_witnesses
+from ledger.application.cosigning import TRIES, Contradicted, Cosigning, Unwilling, WitnessAddress, read_witnesses
 from ledger.application.log import read_checkpoint, read_receipt
 from ledger.application.readiness import read_readiness
 from ledger.application.standing import read_standing
 from ledger.errors import Busy, InvalidInput, NotProven, SettingsError
 from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.merkle import root
-from ledger.seal.note import COSIGNATURE, SignerKey
+from ledger.seal.note import COSIGNATURE, ED25519, SignerKey
 from ledger.seal.proof import parse_receipt
 from ledger.seal.witness import SIZE_TYPE, Known
 from ledger.store.log_files import newest
@@ -47,10 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ledger.seal.note import VerifierKey
     from ledger.store.log_troubles import Trouble
     from tests.support.desk import Desk
 
 OPERATOR = UUID(int=0x0B)
+OTHER = SignerKey(SIGNER.name, ED25519, b"\x0c" * 32)
 ONE = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
 TWO = SignerKey("witness.example/w2", COSIGNATURE, b"\x08" * 32)
 
@@ -328,6 +330,21 @@ async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk
     with desk.base.database.connect("sealer") as connection:
         last = connection.execute("SELECT max(position) FROM events").fetchone()
         assert last == (opened.checkpoint.size,)
+    assert claims(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [({}, "404: it does not know this log"), ({SIGNER.name: [OTHER.verifier]}, "403: it knows no key that has signed")],
+)
+async def test_witness_that_was_not_given_the_logs_key_is_said_to_lack_it(
+    desk: Desk, tmp_path: Path, known: dict[str, list[VerifierKey]], told: str
+) -> None:
+    seal(desk, tmp_path)
+    with serving(create_witness(Witness(ONE, known, WitnessState(tmp_path / "state")))) as url:
+        cosigning = Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier))
+        with pytest.raises(Unwilling, match=f"{told}.*--log"):
+            await asyncio.to_thread(step, desk, cosigning)
     assert claims(desk) == []
 
 

@@ -57,6 +57,7 @@ async def test_exported_log_verifies_and_continues_what_was_exported_before(
     report = verify_pack(tmp_path / "second", trusted=[SIGNER.verifier], old=old)
     assert (report.size, report.first_position, report.continues) == (info.size, 257, 282)
     assert verify_pack(tmp_path / "first").entries == 282
+    assert (tmp_path / "first" / "README.md").read_text().count(" --checkpoint ") == 2
 
 
 async def test_pack_of_a_student_has_this_students_events_and_no_others(
@@ -68,6 +69,7 @@ async def test_pack_of_a_student_has_this_students_events_and_no_others(
     positions = owner.execute("SELECT position FROM events WHERE subject_id = %s", (student,)).fetchall()
     assert {int(path.name) for path in (tmp_path / "pack" / "entries").iterdir()} == {at for (at,) in positions}
     assert verify_pack(tmp_path / "pack").receipts == len(positions)
+    assert "--checkpoint" not in (tmp_path / "pack" / "README.md").read_text()  # it cannot be verified with one
 
 
 async def test_pack_carries_the_cosignatures_of_witnesses(
