@@ -226,11 +226,12 @@ class Cosigning:
 
 
 def _unwilling(status: int) -> str:
-    why = {
-        Verdict.UNSIGNED: "it knows no key that has signed the checkpoint; its operator must add the new one (--log)",
-        Verdict.UNKNOWN: "it does not know this log; its operator must add the log's verifier key (--log)",
-    }.get(status)
-    return f"HTTP status {status}" + (f": {why}" if why else "")
+    why = ""
+    if status == Verdict.UNSIGNED:
+        why = ": it knows no key that has signed the checkpoint; its operator must add the new one (--log)"
+    elif status == Verdict.UNKNOWN:
+        why = ": it does not know this log; its operator must add the log's verifier key (--log)"
+    return f"HTTP status {status}{why}"
 
 
 def _too_many(size: int) -> str:
