@@ -245,7 +245,7 @@ class Drill:
     def summary(self) -> str:
         """Returns the figures of the drill."""
         counted = ", ".join(f"{self.history.count(outcome)} {outcome.value}" for outcome in Outcome)
-        return f"{len(self.commands)} commands: {counted}; {self.outage_s:.2f} s without an acknowledgement"
+        return f"{len(self.commands)} commands: {counted}"
 
 
 @asynccontextmanager
