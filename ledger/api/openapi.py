@@ -98,6 +98,8 @@ _ANSWERS: Mapping[str, Any] = {
     "Portfolio": shown.Portfolio,
     "Retention": shown.Retention,
     "DisclosureRegister": shown.DisclosureRegister,
+    "RegisterPage": shown.RegisterPage,
+    "DisclosureLine": shown.DisclosureLine,
     "History": shown.History,
     "Feed": Feed,
     "FeedOpened": FeedOpened,

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime
 from ledger.api.schemas.base import FIRST_DAY, LAST_DAY
 from ledger.application.disclose.feed import MAX_FEED
 from ledger.application.disclose.shown import MAX_PAGE
+from ledger.policy.offices import Office
 
 LAST_POSITION = 2**63 - 1
 
@@ -72,6 +73,23 @@ Source = Annotated[str | None, Query(min_length=1, max_length=100, description="
 ForeignIdText = Annotated[
     str | None, Query(min_length=1, max_length=200, description="Идентификатор в ней / The id there.")
 ]
+
+Person = Annotated[UUID | None, Query(description="Кто смотрел / Who looked.")]
+OfStudent = Annotated[UUID | None, Query(description="Ученик / About this student.")]
+InOffice = Annotated[
+    str | None, Query(pattern=f"^({'|'.join(Office)})$", description="В какой должности / In which office.")
+]
+Recipient = Annotated[str | None, Query(min_length=1, max_length=500, description="Для кого / For whom.")]
+Purpose = Annotated[str | None, Query(min_length=1, max_length=100, description="Цель / The purpose.")]
+LegalBasis = Annotated[str | None, Query(min_length=1, max_length=500, description="Основание / The legal basis.")]
+Channel = Annotated[str | None, Query(min_length=1, max_length=100, description="Канал / By which way.")]
+WasGranted = Annotated[
+    bool | None, Query(description="Разрешён (true) или отказано (false) / Granted, or refused; both without it.")
+]
+Since = Annotated[
+    AwareDatetime | None, Query(alias="from", description="С этого времени / Recorded at this time or later.")
+]
+Until = Annotated[AwareDatetime | None, Query(alias="to", description="До этого времени / Recorded before this time.")]
 
 GroupId = Annotated[UUID, Path(description="Класс / The class group.")]
 CourseId = Annotated[UUID, Path(description="Курс / The course.")]

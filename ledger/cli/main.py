@@ -6,6 +6,7 @@ import typer
 
 from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, serving, verifying
 from ledger.cli.console import LedgerGroup, example
+from ledger.cli.disclosing import disclosures_app
 from ledger.cli.evidence import evidence_app
 from ledger.cli.importing import import_app
 from ledger.cli.rotating import log_app
@@ -27,7 +28,7 @@ app.command(epilog=example("ledger token --office teacher --hours 8"))(keeping.t
 app.add_typer(import_app, name="import")
 app.command(epilog=example("ledger replay OULAD:student-11391 --at 2000"))(reading.replay)
 app.command(epilog=example("ledger diff OULAD:student-11391 --from 2000 --to 3000"))(differing.diff)
-app.command(epilog=example("ledger disclosures OULAD:student-11391"))(reading.disclosures)
+app.add_typer(disclosures_app, name="disclosures")
 app.command(epilog=example("ledger rebuild journals"))(auditing.rebuild)
 app.command(epilog=example("ledger views --json"))(auditing.views)
 app.command(epilog=example("ledger audit --json"))(auditing.audit)

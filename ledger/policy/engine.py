@@ -45,6 +45,7 @@ ACTIONS = (
     "read_portfolio",
     "read_retention",
     "read_disclosures",
+    "read_register",
     "read_history",
     "read_state",
     "read_feed",

@@ -28,6 +28,8 @@ class Resource(StrEnum):
     PORTFOLIO = "portfolio"
     RETENTION = "retention"
     DISCLOSURES = "disclosures"
+    REGISTER = "register"
+    """Who saw the data of whomever: the register across students; one student's is DISCLOSURES."""
     HISTORY = "history"
     STATE = "state"
     FEED = "feed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.projections.disclosures.projection import DISCLOSURES
+from ledger.projections.disclosures.projection import disclosure_view
 from ledger.projections.journals.projection import JOURNALS
 from ledger.projections.portfolios.projection import PORTFOLIOS
 from ledger.projections.retention.projection import RETENTION
@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 
 def all_views(blind_index: Token) -> tuple[View, ...]:
     """Returns the views; `blind_index` makes search tokens (see `store/secrets.py`)."""
-    return (rosters(blind_index), JOURNALS, PORTFOLIOS, RETENTION, DISCLOSURES)
+    return (rosters(blind_index), JOURNALS, PORTFOLIOS, RETENTION, disclosure_view(blind_index))

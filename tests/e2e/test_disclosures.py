@@ -210,3 +210,29 @@ def test_student_and_representative_record_nothing(served: Served, a_class: ACla
         own = served.acts(office, students=(UUID(a_class.students[0]),))
         assert own.post("/v1/marks", a_class.mark(a_class.students[0])).status_code == 403
         assert own.post("/v1/students", {"family_name": "А", "given_name": "Б"}).status_code == 403
+
+
+def test_register_of_everybody_is_filtered_and_exported(served: Served, director: Api, a_class: AClass) -> None:
+    person = new_id()
+    served.acts(Office.DIRECTOR, person=person).reads("/v1/students", group_id=a_class.group_id)
+    served.acts(Office.STUDENT, person=person).get(f"/v1/students/{a_class.students[0]}")
+    with served.base.database.connect("owner") as connection:
+        last = connection.execute(served.base.database.bind("SELECT max(position) FROM {schema}.events")).fetchone()
+    assert last is not None
+    inspector = served.acts(Office.INSPECTOR)
+    asked = {"actor": str(person), "office": "director", "from": "2020-01-01T00:00:00Z", "min_position": last[0]}
+    page = inspector.reads("/v1/disclosures", **asked)
+    assert {line["student_id"] for line in page["items"]} == set(a_class.students)
+    assert {(line["granted"], line["resource"]) for line in page["items"]} == {(True, "students")}
+    refused = inspector.reads("/v1/disclosures", actor=str(person), granted=False)
+    assert [line["office"] for line in refused["items"]] == ["student"]
+    assert inspector.reads("/v1/disclosures", actor=str(person), to="2020-01-01T00:00:00Z")["items"] == []
+    whole = inspector.http.get("/v1/disclosures/export", params={"actor": str(person)})
+    assert whole.headers["content-type"] == "application/x-ndjson"
+    assert len(whole.text.splitlines()) == int(whole.headers["ledger-lines"]) == len(a_class.students) + 1
+    as_csv = inspector.http.get("/v1/disclosures/export", params=asked, headers={"Accept": "text/csv"})
+    assert as_csv.headers["content-type"] == "text/csv; charset=utf-8"
+    assert len(as_csv.text.splitlines()) == len(a_class.students) + 1
+    assert inspector.http.get("/v1/disclosures/export", headers={"Accept": "image/png"}).status_code == 406
+    assert inspector.get("/v1/disclosures", office="king").status_code == 422
+    assert served.acts(Office.TEACHER).get("/v1/disclosures/export").status_code == 403

@@ -1,18 +1,67 @@
-"""Disclosures: who saw a student's data, and why. Reading them is recorded, too."""
+"""Disclosures: who saw whose data, and why. Reading them is recorded, too."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ledger.api.answers import show
 from ledger.api.calls import ask, cursor_position
+from ledger.api.components import REF
+from ledger.api.exporting import CSV, JSON_LINES, ExportStream
+from ledger.api.negotiation import accepted
 from ledger.api.openapi import a_router, reading
-from ledger.api.parameters import Cursor, Limit, MinPosition, StudentId
-from ledger.application.disclose.register import read_disclosures
+from ledger.api.parameters import (
+    Channel,
+    Cursor,
+    InOffice,
+    LegalBasis,
+    Limit,
+    MinPosition,
+    OfStudent,
+    Person,
+    Purpose,
+    Recipient,
+    Since,
+    StudentId,
+    Until,
+    WasGranted,
+)
+from ledger.api.service import service_of, without_time_limit
+from ledger.application.disclose.register import RegisterQuery, export_register, read_disclosures, read_register
 from ledger.application.disclose.shown import MAX_PAGE
 
 router = a_router("disclosures")
+
+
+def _query(
+    student_id: UUID | None,
+    actor: UUID | None,
+    office: str | None,
+    recipient: str | None,
+    purpose: str | None,
+    legal_basis: str | None,
+    channel: str | None,
+    granted: bool | None,  # noqa: FBT001 - as the query has it
+    since: datetime | None,
+    until: datetime | None,
+) -> RegisterQuery:
+    return RegisterQuery(
+        student_id,
+        actor,
+        office,
+        recipient,
+        purpose,
+        legal_basis,
+        channel,
+        granted,
+        since,
+        until,
+    )
 
 
 @router.get(
@@ -22,14 +71,98 @@ router = a_router("disclosures")
 async def get_disclosures(
     request: Request,
     student_id: StudentId,
+    actor: Person = None,
+    office: InOffice = None,
+    recipient: Recipient = None,
+    purpose: Purpose = None,
+    legal_basis: LegalBasis = None,
+    channel: Channel = None,
+    granted: WasGranted = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
     min_position: MinPosition = 0,
 ) -> Response:
     """Кто, когда и зачем видел данные ученика / Who saw a student's data, newest first, and who was refused."""
     call = ask(request)
+    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    before = cursor_position(cursor)
     return show(
         await read_disclosures(
-            call.ledger, call.reader, student_id, before=cursor_position(cursor), limit=limit, min_position=min_position
+            call.ledger, call.reader, student_id, before=before, limit=limit, min_position=min_position, query=query
         )
     )
+
+
+@router.get("/v1/disclosures", **reading("readRegister", "Журнал доступа / The disclosure register", "RegisterPage"))
+async def get_register(
+    request: Request,
+    student_id: OfStudent = None,
+    actor: Person = None,
+    office: InOffice = None,
+    recipient: Recipient = None,
+    purpose: Purpose = None,
+    legal_basis: LegalBasis = None,
+    channel: Channel = None,
+    granted: WasGranted = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Кто видел чьи данные / Who saw whose data, newest first: for inspectors, auditors and the director."""
+    call = ask(request)
+    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    before = cursor_position(cursor)
+    return show(
+        await read_register(call.ledger, call.reader, query, before=before, limit=limit, min_position=min_position)
+    )
+
+
+_exported: dict[str, Any] = reading(
+    "exportRegister", "Выгрузка журнала доступа / The register as a file", "DisclosureLine"
+)
+_exported["responses"][200] = {
+    "description": "OK",
+    "headers": {
+        "Ledger-Position": {"description": "Up to where it tells the register.", "schema": {"type": "integer"}},
+        "Ledger-Access": {"description": "The access as which it is recorded.", "schema": {"type": "string"}},
+        "Ledger-Lines": {"description": "How many lines there are.", "schema": {"type": "integer"}},
+    },
+    "content": {
+        JSON_LINES: {"schema": {"$ref": f"{REF}DisclosureLine"}},
+        "text/csv": {"schema": {"type": "string"}},
+    },
+}
+_exported["responses"][406] = {"$ref": "#/components/responses/406"}
+
+
+@router.get("/v1/disclosures/export", **_exported)
+async def get_export(
+    request: Request,
+    student_id: OfStudent = None,
+    actor: Person = None,
+    office: InOffice = None,
+    recipient: Recipient = None,
+    purpose: Purpose = None,
+    legal_basis: LegalBasis = None,
+    channel: Channel = None,
+    granted: WasGranted = None,
+    since: Since = None,
+    until: Until = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Весь журнал, или отобранное, файлом / The whole register, or what the filters leave, as one access.
+
+    JSON lines, or CSV with `Accept: text/csv`. An answer that breaks off is not the whole.
+    """
+    call = ask(request)
+    media = CSV if accepted(request, (JSON_LINES, "text/csv")) == "text/csv" else JSON_LINES
+    streams = service_of(request).streams
+    streams.check()
+    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    export = await export_register(call.ledger, call.reader, query, min_position=min_position)
+    without_time_limit(request)
+    return ExportStream(streams, export, media)

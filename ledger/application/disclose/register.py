@@ -1,30 +1,92 @@
-"""Who saw a student's data: the disclosure register. Reading it is recorded once, as one more access."""
+"""Who saw whose data: the disclosure register, of one student or of everybody. Reading it is one more access.
+
+What is searched for is found by clear columns and keyed tokens; whom a page is about is known from these alone, so the
+access to it is recorded before anything of it is opened.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.moment import AsOf, find_moment
 from ledger.application.disclose.opening import open_accesses, open_rows, snapshot, table
-from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister
+from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister, RegisterPage
+from ledger.clock import utc_now
 from ledger.policy.reading import Resource
 from ledger.projections.disclosures import queries
 from ledger.projections.disclosures.projection import AccessBody, DisclosedBody
-from ledger.projections.query import positions
+from ledger.projections.query import lowest
+from ledger.receipt import LIFETIME
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Sequence
 
     from ledger.application.ledger import Ledger
+    from ledger.projections.disclosures.queries import Filters, Found
+    from ledger.projections.view import Row
+    from ledger.receipt import Disclosure
 
 VIEW = "disclosures"
 CATEGORIES = (RecordClass.DISCLOSURES,)
+BATCH = 1_000
+"""Lines of an export that are opened at once."""
+RENEW = LIFETIME * 3 / 4
+"""An export that takes longer than this goes on under a further access: a receipt never outlives its minute."""
+INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterQuery:
+    """What is looked for in the register; what is left out restricts nothing.
+
+    Args:
+        since: recorded at this time or later. until: recorded before this time.
+        not_actors: what these persons looked at is left out.
+    """
+
+    student_id: UUID | None = None
+    actor: UUID | None = None
+    office: str | None = None
+    recipient: str | None = None
+    purpose: str | None = None
+    legal_basis: str | None = None
+    channel: str | None = None
+    granted: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    not_actors: tuple[UUID, ...] = ()
+
+
+EVERYTHING = RegisterQuery()
+
+
+@dataclass(slots=True)
+class Export:
+    """An export that was disclosed: how many lines it will have (at most), and the lines, newest first, in batches.
+
+    `position` is up to where it tells the register; what is recorded later, the export itself included, is not in it.
+    """
+
+    lines: int
+    position: int
+    access_id: UUID
+    batches: AsyncIterator[list[DisclosureLine]]
 
 
 async def read_disclosures(
-    ledger: Ledger, reader: Reader, student_id: UUID, *, before: int | None, limit: int, min_position: int = 0
+    ledger: Ledger,
+    reader: Reader,
+    student_id: UUID,
+    *,
+    before: int | None,
+    limit: int,
+    min_position: int = 0,
+    query: RegisterQuery = EVERYTHING,
 ) -> DisclosureRegister:
     """Returns a page of who saw the student's data, newest first.
 
@@ -32,39 +94,153 @@ async def read_disclosures(
         Forbidden: the policy refused (recorded). NotFound: no such student.
     """
     receipt = await open_access(ledger, reader, Resource.DISCLOSURES, students=[student_id], categories=CATEGORIES)
-    disclosed, accesses = table(ledger, VIEW, "disclosed"), table(ledger, VIEW, "accesses")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.disclosed_of(connection, disclosed, student_id, before, limit + 1)
-        opened = await open_rows(ledger, receipt, disclosed, stored[:limit])
-        named = {cast("UUID", row.clear[0]) for _, row in opened}
-        access_rows = await queries.accesses(connection, accesses, list(named))
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
-    by_id = {key[0]: row for key, row in await open_accesses(ledger, receipt, accesses, access_rows, named)}
-    items = []
-    for key, row in opened:
-        access_id = cast("UUID", row.clear[0])
-        access = by_id.get(access_id)
-        if access is None:
-            continue  # the record of who looked was erased; what remains is counted in the lane
-        body, lean = cast("AccessBody", access.body), cast("DisclosedBody", row.body)
-        items.append(
-            DisclosureLine(
-                cast("int", key[1]),
-                cast("datetime", access.clear[0]),
-                access_id,
-                body.granted,
-                body.actor,
-                body.office,
-                body.on_behalf_of,
-                body.recipient,
-                body.purpose,
-                body.legal_basis,
-                body.policy,
-                body.channel,
-                body.resource,
-                body.students,
-                lean.categories,
-            )
+    filters = await _filters(ledger, replace(query, student_id=student_id))
+    found, position = await _find(ledger, filters, before, limit + 1, min_position)
+    items = await _open(ledger, receipt, query, found[:limit])
+    return DisclosureRegister(student_id, items, _following(found, limit), position, receipt.access_id)
+
+
+async def read_register(
+    ledger: Ledger, reader: Reader, query: RegisterQuery, *, before: int | None, limit: int, min_position: int = 0
+) -> RegisterPage:
+    """Returns a page of who saw whose data, newest first.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: no student is the one who is asked about.
+    """
+    if query.student_id is not None:
+        page = await read_disclosures(
+            ledger, reader, query.student_id, before=before, limit=limit, min_position=min_position, query=query
         )
-    following = str(stored[limit - 1][1]) if len(stored) > limit else None
-    return DisclosureRegister(student_id, items, following, position, receipt.access_id)
+        return RegisterPage(page.items, page.next, page.position, page.access_id)
+    filters = await _filters(ledger, query)
+    found, position = await _find(ledger, filters, before, limit + 1, min_position)
+    students = [row.disclosed[0] for row in found[:limit]]
+    receipt = await open_access(ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES)
+    items = await _open(ledger, receipt, query, found[:limit])
+    return RegisterPage(items, _following(found, limit), position, receipt.access_id)
+
+
+async def export_register(ledger: Ledger, reader: Reader, query: RegisterQuery, *, min_position: int = 0) -> Export:
+    """Discloses the register, or what the query restricts it to, and returns it in batches.
+
+    It is one access, of everybody whom it is about, recorded before the first line is opened.
+
+    Raises:
+        Forbidden: the policy refused (recorded). NotFound: no student is the one who is asked about.
+    """
+    filters = await _filters(ledger, query)
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        position = await lowest(connection, ledger.database, [ledger.view(VIEW)])
+        filters = replace(filters, until=min(filters.until, position))
+        accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
+        students, lines = await queries.students_of(connection, accesses, disclosed, filters)
+    receipt = await _disclose(ledger, reader, query, students)
+    return Export(lines, position, receipt.access_id, _batches(ledger, reader, query, filters, receipt))
+
+
+async def _disclose(ledger: Ledger, reader: Reader, query: RegisterQuery, students: Sequence[UUID]) -> Disclosure:
+    if query.student_id is not None:
+        one = [query.student_id]
+        return await open_access(ledger, reader, Resource.DISCLOSURES, students=one, categories=CATEGORIES)
+    return await open_access(ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES)
+
+
+async def _batches(
+    ledger: Ledger, reader: Reader, query: RegisterQuery, filters: Filters, receipt: Disclosure
+) -> AsyncIterator[list[DisclosureLine]]:
+    accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
+    before: int | None = None
+    while True:
+        if utc_now() - receipt.committed_at > RENEW:
+            async with snapshot(ledger, (VIEW,)) as connection:
+                students, _ = await queries.students_of(connection, accesses, disclosed, filters, before)
+            receipt = await _disclose(ledger, reader, query, students)
+        found, _ = await _find(ledger, filters, before, BATCH, 0)
+        if not found:
+            return
+        yield await _open(ledger, receipt, query, found)
+        before = found[-1].disclosed[1]
+
+
+async def _filters(ledger: Ledger, query: RegisterQuery) -> Filters:
+    """Returns the filters of a query: times as positions, and what is sealed as tokens."""
+    after = await _position(ledger, query.since - INSTANT) if query.since is not None else 0
+    until = await _position(ledger, query.until - INSTANT) if query.until is not None else queries.NEWEST
+    sealed = {name: getattr(query, name) for name in ("purpose", "legal_basis", "channel", "recipient")}
+    return queries.Filters(
+        query.student_id,
+        query.actor,
+        query.office,
+        query.granted,
+        after,
+        until,
+        queries.tokens_of(ledger.hasher.blind_index, sealed),
+        query.not_actors,
+    )
+
+
+async def _position(ledger: Ledger, time: datetime) -> int:
+    return (await find_moment(ledger, AsOf(known_at=time))).position
+
+
+async def _find(
+    ledger: Ledger, filters: Filters, before: int | None, limit: int, min_position: int
+) -> tuple[list[Found], int]:
+    """Returns lines as they are stored, and how far the register is."""
+    accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        found = await queries.found(connection, accesses, disclosed, filters, before, limit)
+        return found, await lowest(connection, ledger.database, [ledger.view(VIEW)])
+
+
+def _following(found: Sequence[Found], limit: int) -> str | None:
+    return str(found[limit - 1].disclosed[1]) if len(found) > limit else None
+
+
+async def _open(
+    ledger: Ledger, receipt: Disclosure, query: RegisterQuery, found: Sequence[Found]
+) -> list[DisclosureLine]:
+    """Returns lines, opened. Where the record of who looked was erased the line is left out; the history keeps it."""
+    disclosed, accesses = table(ledger, VIEW, "disclosed"), table(ledger, VIEW, "accesses")
+    opened = await open_rows(ledger, receipt, disclosed, [row.disclosed for row in found])
+    named = {cast("UUID", row.clear[0]) for _, row in opened}
+    stored = {row.access[0]: row.access for row in found if row.access[0] in named}
+    by_id = {key[0]: row for key, row in await open_accesses(ledger, receipt, accesses, list(stored.values()), named)}
+    lines = []
+    for key, row in opened:
+        access = by_id.get(row.clear[0])
+        if access is not None:
+            line = _line(cast("UUID", key[0]), cast("int", key[1]), row, access)
+            if _matches(line, query):
+                lines.append(line)
+    return lines
+
+
+def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureLine:
+    recorded_at, granted, actor, office, students = access.clear[:5]
+    body = cast("AccessBody", access.body)
+    return DisclosureLine(
+        student_id,
+        position,
+        cast("datetime", recorded_at),
+        cast("UUID", row.clear[0]),
+        cast("bool", granted),
+        cast("UUID", actor),
+        cast("str", office),
+        body.on_behalf_of,
+        body.recipient,
+        body.purpose,
+        body.legal_basis,
+        body.policy,
+        body.channel,
+        body.resource,
+        cast("int", students),
+        cast("DisclosedBody", row.body).categories,
+    )
+
+
+def _matches(line: DisclosureLine, query: RegisterQuery) -> bool:
+    """Tells whether a line is what was looked for: two values may have one token, if hardly ever."""
+    sealed = ("purpose", "legal_basis", "channel", "recipient")
+    return all(getattr(query, name) in (None, getattr(line, name)) for name in sealed)

@@ -268,8 +268,9 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class DisclosureLine:
-    """One access to a student's data (or a refused one)."""
+    """One access to a student's data (or a refused one); `position` is that of the disclosure in the history."""
 
+    student_id: UUID
     position: int
     recorded_at: datetime
     access_id: UUID
@@ -292,6 +293,16 @@ class DisclosureRegister:
     """A page of who saw a student's data, newest first."""
 
     student_id: UUID
+    items: list[DisclosureLine]
+    next: str | None
+    position: int
+    access_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterPage:
+    """A page of who saw whose data, newest first."""
+
     items: list[DisclosureLine]
     next: str | None
     position: int

@@ -1,33 +1,142 @@
-"""Queries of the disclosure register."""
+"""Queries of the disclosure register. Rows come sealed; what they are found by says nothing about a person."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.projections.query import Stored, select_rows
+from psycopg import sql
+
+from ledger.projections.disclosures.projection import TOKENS, search_token
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from uuid import UUID
 
     import psycopg
 
+    from ledger.projections.disclosures.projection import Token
+    from ledger.projections.query import Stored
     from ledger.projections.tables import TableStore
     from ledger.store.database import Row
 
 NEWEST = 2**62
 
 
-async def disclosed_of(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, student_id: UUID, before: int | None, limit: int
-) -> list[Stored]:
-    """Returns a page of a student's disclosures, newest first."""
-    where = "student_id = %s AND disclosed_at < %s ORDER BY disclosed_at DESC LIMIT %s"
-    return await select_rows(connection, store, where, (student_id, before or NEWEST, limit))
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is looked for in the register; what is left out restricts nothing.
+
+    Args:
+        after, until: positions, the first exclusive, the second inclusive; a period of time is turned into these.
+        tokens: of TOKENS, by name.
+        not_actors: accesses of these persons are left out.
+    """
+
+    student_id: UUID | None = None
+    actor: UUID | None = None
+    office: str | None = None
+    granted: bool | None = None
+    after: int = 0
+    until: int = NEWEST
+    tokens: Mapping[str, bytes] = field(default_factory=dict)
+    not_actors: tuple[UUID, ...] = ()
+
+    def where(self, before: int) -> tuple[str, list[object]]:
+        """Returns the condition on `accesses` (as `a`) and its parameters.
+
+        Args:
+            before: positions of disclosures below this one; the access of such a one stands before it as well.
+        """
+        parts = ["a.position > %s AND a.position < %s"]
+        found: list[object] = [self.after, min(before, self.until + 1)]
+        if self.actor is not None:
+            parts.append("a.actor = %s")
+            found.append(self.actor)
+        if self.office is not None:
+            parts.append("a.office = %s")
+            found.append(self.office)
+        if self.granted is not None:
+            parts.append("a.granted" if self.granted else "NOT a.granted")
+        for name in TOKENS:
+            if (token := self.tokens.get(name)) is not None:
+                parts.append(f"a.{name} = %s")
+                found.append(token)
+        if self.not_actors:
+            parts.append("a.actor <> ALL(%s)")
+            found.append(list(self.not_actors))
+        return " AND ".join(parts), found
 
 
-async def accesses(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, access_ids: Sequence[UUID]
-) -> list[Stored]:
-    """Returns accesses by id."""
-    return await select_rows(connection, store, "access_id = ANY(%s)", (list(access_ids),))
+def tokens_of(blind_index: Token, values: Mapping[str, str | None]) -> dict[str, bytes]:
+    """Returns the tokens of what is searched for, by the names of TOKENS."""
+    return {name: search_token(blind_index, name, value) for name, value in values.items() if value is not None}
+
+
+class Found(NamedTuple):
+    """A disclosure and its access, both as they are stored."""
+
+    disclosed: Stored
+    access: Stored
+
+
+async def found(
+    connection: psycopg.AsyncConnection[Row],
+    accesses: TableStore,
+    disclosed: TableStore,
+    filters: Filters,
+    before: int | None,
+    limit: int,
+) -> list[Found]:
+    """Returns a page of the register, newest first: disclosures below a position, with their accesses.
+
+    One student's are found by the student, everybody's by the access; both go by an index and stop when the page is
+    full. The rows of an access's students follow it in the history without a gap.
+    """
+    upper = min(before or NEWEST, filters.until + 1)
+    where, parameters = filters.where(before or NEWEST)
+    columns = ", ".join([f"d.{name}" for name in disclosed.columns.split(", ")])
+    columns += ", " + ", ".join([f"a.{name}" for name in accesses.columns.split(", ")])
+    if filters.student_id is not None:
+        # S608: names of ours. The conditions on the student are repeated by position, so that one index serves both.
+        query = (
+            f"SELECT {columns} FROM {disclosed.qualified} d JOIN {accesses.qualified} a USING (access_id)"  # noqa: S608
+            f" WHERE d.student_id = %s AND d.disclosed_at > %s AND d.disclosed_at < %s AND {where}"
+            " ORDER BY d.disclosed_at DESC LIMIT %s"
+        )
+        values = [filters.student_id, filters.after, upper, *parameters, limit]
+    else:
+        # One access more than lines: the newest may have all of its lines at or above `before`.
+        query = (
+            f"SELECT {columns} FROM (SELECT * FROM {accesses.qualified} a WHERE {where} AND a.students > 0"  # noqa: S608
+            " ORDER BY a.position DESC LIMIT %s) a"
+            f" JOIN {disclosed.qualified} d ON d.disclosed_at > a.position"
+            " AND d.disclosed_at <= a.position + a.students AND d.access_id = a.access_id"
+            " WHERE d.disclosed_at < %s ORDER BY d.disclosed_at DESC LIMIT %s"
+        )
+        values = [*parameters, limit + 1, upper, limit]
+    cursor = await connection.execute(sql.SQL(query), values, prepare=True, binary=True)
+    width = len(disclosed.columns.split(", "))
+    return [Found(row[:width], row[width:]) for row in await cursor.fetchall()]
+
+
+async def students_of(
+    connection: psycopg.AsyncConnection[Row],
+    accesses: TableStore,
+    disclosed: TableStore,
+    filters: Filters,
+    before: int | None = None,
+) -> tuple[list[UUID], int]:
+    """Returns whom the register is about, by the filters, and how many lines that are."""
+    where, parameters = filters.where(before or NEWEST)
+    upper = min(before or NEWEST, filters.until + 1)
+    student = "" if filters.student_id is None else " AND d.student_id = %s"
+    query = (
+        f"SELECT d.student_id, count(*) FROM {disclosed.qualified} d"  # noqa: S608 - names of ours
+        f" JOIN {accesses.qualified} a USING (access_id)"
+        f" WHERE d.disclosed_at > %s AND d.disclosed_at < %s{student} AND {where} GROUP BY d.student_id ORDER BY 1"
+    )
+    values = [filters.after, upper, *([filters.student_id] if filters.student_id else []), *parameters]
+    cursor = await connection.execute(sql.SQL(query), values)
+    rows = await cursor.fetchall()
+    return [row[0] for row in rows], sum(row[1] for row in rows)
