@@ -28,6 +28,7 @@ from ledger.store.log_files import newest
 from ledger.store.log_keys import LogKeyFile, make_log_key, read_log_keys
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
+from ledger.store.openings import CountedKeyring, Openings, OpeningsLog
 from ledger.store.sealer import Sealer
 from ledger.store.secrets import ensure_secrets, ledger_id, load_hasher
 from ledger.store.tail import Tail
@@ -196,6 +197,9 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
     async with database.pool("reader", 8) as pool, database.pool("writer", 4) as keys:
         for name, watched in (("reader", pool), ("writer", keys)):
             base.telemetry.metrics.pools.watch(name, watched.get_stats)
+        openings = Openings(base.id)
+        log = OpeningsLog(database, keys, openings)
+        await log.start()
         await executor.start()
         tail, sealed = Tail(database), watch_seal(database, settings)
         try:
@@ -203,7 +207,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
                 base.id,
                 settings,
                 database,
-                keyring,
+                CountedKeyring(keyring, openings),
                 base.mapper,
                 base.hasher,
                 base.views,
@@ -220,3 +224,4 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
             await tail.close()
             await sealed.close()
             await executor.stop()
+            await log.stop()

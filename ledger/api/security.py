@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ledger.api.limits import network_of
 from ledger.api.service import service_of
 from ledger.errors import Unauthenticated
+from ledger.store.openings import acting
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,6 +31,7 @@ def authenticate(request: Request) -> Actor:
         service.limits.strangers.spend(_address(request))
         raise
     request.state.standing = service.limits.clients.spend(actor.id)
+    acting.set(actor.id)
     return actor
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ledger.application.reconciliation import coverage_of
 from ledger.application.webhooks.standing import WebhooksStanding, read_webhooks_standing
 from ledger.errors import LedgerError
 from ledger.projections.tracking import Tracking
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
     from ledger.projections.tracking import Tracked
     from ledger.projections.view import View
-    from ledger.store.database import Database
+    from ledger.store.database import Database, Row
 
 PATIENCE_MS = 2_000
+_RECONCILED = "SELECT reconciled_at, covered, uncovered, unknown FROM {schema}.reconciliations ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class Standing:
     troubles: tuple[str, ...]
     """Who contradicts the log without proof (a witness), or does not start (the sealer)."""
     webhooks: WebhooksStanding
+    reconciled: Reconciled | None
+    """What `ledger reconcile` found last; None where it has not run yet."""
+
+
+class Reconciled(NamedTuple):
+    """When openings and disclosures were compared, how many openings had none, and the share that is known to have."""
+
+    at: datetime
+    uncovered: int
+    coverage: float
 
 
 def read_standing(database: Database, views: Iterable[View]) -> Standing:
@@ -58,13 +71,21 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
                 " EXISTS (SELECT FROM {schema}.log_alarm)"
             )
         ).fetchone()
+        compared = connection.execute(database.bind(_RECONCILED)).fetchone()
         troubles = tuple(trouble.name for trouble in read_troubles(connection, database))
     sealed, alarmed = seal or (0, False)
     versions = {view.name: view.version for view in views}
     own = [row for row in rows if versions.get(row.view) == row.version]
     made = {row.view: row for row in own if row.shadow}
     served = {row.view: row for row in own if not row.shadow}
-    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles, webhooks)
+    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles, webhooks, _compared(compared))
+
+
+def _compared(row: Row | None) -> Reconciled | None:
+    if row is None:
+        return None
+    at, covered, uncovered, unknown = row
+    return Reconciled(at, uncovered, coverage_of(covered, uncovered, unknown))
 
 
 class HistoryCollector(Collector):
@@ -107,7 +128,21 @@ class HistoryCollector(Collector):
             "ledger_webhook_pending_events", "Events that the webhook furthest behind has not been told of."
         )
         age = GaugeMetricFamily("ledger_webhook_lag_seconds", "Time since the first of them was recorded.")
+        coverage = GaugeMetricFamily(
+            "ledger_disclosure_coverage",
+            "Share of openings known to have been disclosed, by the newest reconciliation.",
+        )
+        uncovered = GaugeMetricFamily(
+            "ledger_undisclosed_openings", "Openings without a disclosure that the newest reconciliation found."
+        )
+        compared = GaugeMetricFamily(
+            "ledger_reconciled_timestamp_seconds", "When openings and disclosures were compared last."
+        )
         up.add_metric([], float(standing is not None))
+        if standing is not None and standing.reconciled is not None:
+            coverage.add_metric([], standing.reconciled.coverage)
+            uncovered.add_metric([], standing.reconciled.uncovered)
+            compared.add_metric([], standing.reconciled.at.timestamp())
         if standing is not None:
             sealed.add_metric([], standing.sealed)
             alarm.add_metric([], standing.alarmed)
@@ -122,4 +157,19 @@ class HistoryCollector(Collector):
                 position.add_metric([name], view.position)
                 lag.add_metric([name], max(standing.position - view.position, 0))
                 failed.add_metric([name], view.failed_position or 0)
-        return [up, last, position, lag, failed, sealed, alarm, trouble, webhooks, pending, age]
+        return [
+            up,
+            last,
+            position,
+            lag,
+            failed,
+            sealed,
+            alarm,
+            trouble,
+            webhooks,
+            pending,
+            age,
+            coverage,
+            uncovered,
+            compared,
+        ]

@@ -14,7 +14,6 @@ import typer
 from rich.table import Table
 
 from ledger.api.tokens import issue_token, load_token_key
-from ledger.application.disclose.gate import Reader
 from ledger.application.disclose.school import list_courses, read_school
 from ledger.application.disclose.students import find_student
 from ledger.application.record.achievements import GrantAward, RecordAchievement
@@ -23,7 +22,7 @@ from ledger.cli import tamper
 from ledger.cli.auditing import run_audit
 from ledger.cli.console import out, print_json
 from ledger.cli.importing import package_of, run_import
-from ledger.cli.options import CHANNEL
+from ledger.cli.options import reader_of
 from ledger.cli.serving import FOLLOWERS, PortOption, children, door, ready, until_told
 from ledger.cli.session import catch_up, opened, operator_id, with_ledger
 from ledger.cli.story import Story, must
@@ -126,9 +125,10 @@ async def _check_school(ledger: Ledger) -> None:
 
 async def _decorate(ledger: Ledger, settings: Settings) -> Shown:
     """Records an achievement and an award of one student, once, and returns what there is to see."""
-    operator = Actor(operator_id(settings), Office.DIRECTOR)
+    reader = reader_of(settings, Office.DIRECTOR, None)
+    operator = reader.actor
     course = (await list_courses(ledger, group_id=None, after=None, limit=1)).items[0]
-    student_id = (await find_student(ledger, Reader(operator, CHANNEL), *SHOWN)).student_id
+    student_id = (await find_student(ledger, reader, *SHOWN)).student_id
     achievement = await record(
         ledger,
         RecordAchievement(

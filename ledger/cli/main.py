@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, serving, verifying
+from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, reconciling, serving, verifying
 from ledger.cli.console import LedgerGroup, example
 from ledger.cli.disclosing import disclosures_app
 from ledger.cli.evidence import evidence_app
@@ -32,6 +32,7 @@ app.add_typer(disclosures_app, name="disclosures")
 app.command(epilog=example("ledger rebuild journals"))(auditing.rebuild)
 app.command(epilog=example("ledger views --json"))(auditing.views)
 app.command(epilog=example("ledger audit --json"))(auditing.audit)
+app.command(epilog=example("ledger reconcile --since 2025-09-01 --json"))(reconciling.reconcile)
 app.command(epilog=example("ledger verify --checkpoint checkpoint-of-last-year"))(verifying.verify)
 app.add_typer(evidence_app, name="evidence")
 app.add_typer(log_app, name="log")

@@ -11,6 +11,7 @@ from ledger.application.disclose.gate import Reader
 from ledger.application.disclose.students import find_student
 from ledger.cli.session import operator_id
 from ledger.policy.offices import Actor, Office
+from ledger.store.openings import acting
 
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
@@ -64,4 +65,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout, 
 
 def reader_of(settings: Settings, office: Office, actor: UUID | None) -> Reader:
     """Returns who reads through the command line."""
-    return Reader(Actor(actor or operator_id(settings), office), CHANNEL)
+    reader = Reader(Actor(actor or operator_id(settings), office), CHANNEL)
+    acting.set(reader.actor.id)
+    return reader

@@ -183,11 +183,15 @@ class Keyring:
         # By the integer of the subject's id: hashing UUID objects runs in Python.
         self._keys: OrderedDict[tuple[int, str], DataKey] = OrderedDict()
         self._surveyed: OrderedDict[int, None] = OrderedDict()
-        self.loads = 0
-        """Subjects whose keys were admitted: what memory did not have."""
+        self._loads = [0]
         self._maximum = maximum
         self._crowded = maximum // 2
         """Below, nobody is about to be forgotten, and which was used last need not be noted."""
+
+    @property
+    def loads(self) -> int:
+        """Subjects whose keys were admitted: what memory did not have."""
+        return self._loads[0]
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
         """Returns the key if it is in memory."""
@@ -250,7 +254,7 @@ class Keyring:
                 self.put(subject_id, record_class, DataKey(key))
         for subject_id in subjects:
             self._surveyed[subject_id.int] = None
-            self.loads += 1
+            self._loads[0] += 1
         while len(self._surveyed) > self._maximum:
             self._surveyed.popitem(last=False)
 
