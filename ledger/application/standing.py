@@ -120,7 +120,7 @@ class HistoryCollector(Collector):
         alarm = GaugeMetricFamily("ledger_seal_alarm", "1 after the history contradicted what was signed.")
         trouble = GaugeMetricFamily(
             "ledger_log_trouble",
-            "1 while a witness contradicts the log without proof, or the sealer refuses to start.",
+            "1 while a witness contradicts the log without proof, or the sealer waits for its key or its file.",
             labels=["source"],
         )
         webhooks = GaugeMetricFamily("ledger_webhooks", "Webhooks by what becomes of their messages.", labels=["state"])
