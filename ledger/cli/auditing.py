@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -99,6 +100,11 @@ def _view_name(name: str | None) -> str | None:
     return name
 
 
+YIELDING = 5
+"""Niceness of a rebuild: nobody waits for it, so it leaves the processor to those who record and read. With 10 it
+hardly gained on what was recorded meanwhile."""
+
+
 def rebuild(
     view: Annotated[
         str | None, typer.Argument(metavar="VIEW", callback=_view_name, help="One view; without it all of them.")
@@ -110,6 +116,7 @@ def rebuild(
 ) -> None:
     """Compute views anew from the history, beside the old ones, and swap them; readers are served meanwhile."""
     with opened() as base:
+        os.nice(YIELDING)  # not before: a database server that this starts would inherit it
         runner = base.runner()
         views = runner.missing() if new else base.views
         began = time.monotonic()
