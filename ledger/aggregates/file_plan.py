@@ -1,6 +1,7 @@
 """The file plan (номенклатура дел): which carrier of a record is kept for how long, by which paragraph.
 
-The default holds exactly the terms that the two regulations give; where they are silent the term is `None` and the
+The default holds exactly the terms that the two regulations give, and for consents and requests, which are no results,
+those of the list of typical documents (order 236 of Rosarchiv). Where all are silent the term is `None` and the
 retention view shows "no term set": a visible gap, never eligible for destruction. S0 and S1 are the two regulations
 whose clauses `docs/regulations.md` numbers.
 """
@@ -32,6 +33,10 @@ class Clock(StrEnum):
     """The end of the school year of the last record of the class (31 August when the year is not known)."""
     COMPLETION = "completion"
     """The day on which the student completed the programme; does not run for those who left without completing."""
+    ENDED = "ended"
+    """The day on which the last of them ended, by its term or by withdrawal; does not run while one has no end."""
+    CALENDAR_YEAR_END = "calendar_year_end"
+    """The end of the calendar year of the last record, from which the archives' own lists count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,18 @@ _CARRIERS: tuple[Carrier, ...] = (
     ),
     Carrier("portfolio", "Портфолио", "Portfolio", None),
     Carrier("award_orders", "Приказы о поощрении", "Award orders", None),
+    Carrier(
+        "consents",
+        "Согласия на обработку персональных данных",
+        "Consents to the processing of personal data",
+        Term(3, TermKind.AT_LEAST, Clock.ENDED, "Rosarchiv 236 of 20.12.2019, 441"),
+    ),
+    Carrier(
+        "requests",
+        "Обращения учащихся и законных представителей",
+        "Requests of students and representatives",
+        Term(5, TermKind.AT_LEAST, Clock.CALENDAR_YEAR_END, "Rosarchiv 236 of 20.12.2019, 154"),
+    ),
     Carrier("disclosure_register", "Реестр раскрытий", "Disclosure register", None),
 )
 
@@ -97,6 +114,9 @@ CARRIERS_OF: Mapping[RecordClass, tuple[str, ...]] = {
     RecordClass.ACHIEVEMENTS: ("portfolio",),
     RecordClass.AWARDS: ("award_orders", "portfolio"),
     RecordClass.CREDITS: ("personal_file",),
+    RecordClass.REPRESENTATION: ("personal_file",),
+    RecordClass.CONSENTS: ("consents",),
+    RecordClass.REQUESTS: ("requests",),
     RecordClass.DISCLOSURES: ("disclosure_register",),
 }
 """The carriers that each class of a student's records is kept in."""
@@ -142,7 +162,14 @@ def year_end(day: date) -> date:
     return end if day <= end else years_after(end, 1)
 
 
-def due(record_class: RecordClass, *, last_on: date, completed_on: date | None, released_on: date | None) -> Due:
+def due(
+    record_class: RecordClass,
+    *,
+    last_on: date,
+    completed_on: date | None,
+    released_on: date | None,
+    ended_on: date | None = None,
+) -> Due:
     """Returns when a student's record class is due.
 
     A class is due with its last carrier: one carrier without a term keeps the whole class. Disclosures live as long as
@@ -153,7 +180,14 @@ def due(record_class: RecordClass, *, last_on: date, completed_on: date | None, 
         last_on: the day of the last event of the class (when it happened).
         completed_on: when the student completed the programme, if so.
         released_on: when the class was handed to the parents, if so.
+        ended_on: of what holds for a time (consents), when the last one ended; None while one has no end.
     """
+    starts = {
+        Clock.YEAR_END: year_end(last_on),
+        Clock.COMPLETION: completed_on,
+        Clock.ENDED: ended_on,
+        Clock.CALENDAR_YEAR_END: date(last_on.year, 12, 31),
+    }
     carriers = CARRIERS_OF[record_class]
     if released_on is not None:
         source = "S1-4.5.4" if record_class is RecordClass.PERSONAL_FILE else "S1-4.5.1"
@@ -166,7 +200,7 @@ def due(record_class: RecordClass, *, last_on: date, completed_on: date | None, 
         if term is None:
             return Due("no_term", None, None, carriers, tuple(sources))
         sources.append(term.source)
-        start = completed_on if term.clock is Clock.COMPLETION else year_end(last_on)
+        start = starts[term.clock]
         if start is None:
             return Due("waiting", None, None, carriers, tuple(sources))
         end = years_after(start, term.years)

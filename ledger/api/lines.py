@@ -102,6 +102,7 @@ _WORDS = {
     "webhook_id": ("Вебхук", "The webhook"),
     "student_id": ("Ученик", "The student"),
     "mark_id": ("Отметка", "The mark"),
+    "representation_id": ("Представительство", "The representation"),
     "group_id": ("Класс", "The class group"),
     "course_id": ("Курс", "The course"),
 }

@@ -21,12 +21,13 @@ from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas import achievements, courses, marks, school, students, webhooks
+from ledger.api.schemas import achievements, courses, marks, representation, school, students, webhooks
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
+from ledger.application.disclose.representation import Representatives
 from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
 from ledger.application.webhooks.shown import Webhooks, WebhookSecret
@@ -54,11 +55,15 @@ FORMS: tuple[type[Form], ...] = (
     courses.NewTeacher,
     courses.NewWork,
     students.NewStudent,
+    students.NewBirthDate,
     students.NewMove,
     students.GroupLeaving,
     students.Leaving,
     students.TransferOutForm,
     students.TransferInForm,
+    representation.NewRepresentative,
+    representation.NewRestriction,
+    representation.RepresentationEnding,
     achievements.NewAchievement,
     achievements.NewAward,
     achievements.NewCredit,
@@ -92,6 +97,7 @@ _ANSWERS: Mapping[str, Any] = {
     "WorkPage": WorkPage,
     "StudentPage": StudentPage,
     "Student": shown.StudentShown,
+    "Representatives": Representatives,
     "Mark": shown.MarkShown,
     "PeriodMarks": shown.PeriodMarks,
     "JournalPage": shown.JournalPage,
@@ -120,6 +126,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("courses", "Курсы и работы / Courses and works"),
     ("students", "Ученики: зачисление, классы, уход / Students"),
     ("transfers", "Переводы между организациями / Transfers"),
+    ("representation", "Законные представители / Legal representatives"),
     ("marks", "Отметки, уроки, исправления / Marks, lessons, corrections"),
     ("achievements", "Достижения, поощрения, зачёт результатов / Achievements, awards, credits"),
     ("bulk", "Запись пакетом / Bulk recording"),

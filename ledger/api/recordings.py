@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.api.schemas import achievements, courses, marks, school, students, webhooks
+from ledger.api.schemas import achievements, courses, marks, representation, school, students, webhooks
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
 from ledger.application.record.courses import AddWork, AppointClassTeacher, AssignTeacher, FormClassGroup, OpenCourse
@@ -24,6 +24,7 @@ from ledger.application.record.marks import (
     SubmitWork,
     VoidMark,
 )
+from ledger.application.record.representation import EndRepresentation, NameRepresentative, RestrictRepresentation
 from ledger.application.record.school import (
     AdoptLocalAct,
     ClosePeriod,
@@ -39,6 +40,7 @@ from ledger.application.record.students import (
     LeaveGroup,
     LeaveSchool,
     MoveToGroup,
+    RecordBirthDate,
     TransferIn,
     TransferOut,
 )
@@ -105,6 +107,7 @@ def _foreign_ids(found: Iterable[students.ForeignId]) -> tuple[tuple[str, str], 
 
 
 _STUDENT = "/v1/students/{student_id}"
+_REPRESENTATION = f"{_STUDENT}/representatives/{{representation_id}}"
 _MARK = f"{_STUDENT}/marks/{{mark_id}}"
 _WEBHOOK = "/v1/webhooks/{webhook_id}"
 
@@ -125,11 +128,15 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(AssignTeacher, courses.NewTeacher, "/v1/courses/{course_id}/teachers"),
         Recording(AddWork, courses.NewWork, "/v1/courses/{course_id}/works"),
         Recording(EnrolStudent, students.NewStudent, "/v1/students", {"foreign_ids": _foreign_ids}),
+        Recording(RecordBirthDate, students.NewBirthDate, f"{_STUDENT}/birth-date"),
         Recording(MoveToGroup, students.NewMove, f"{_STUDENT}/moves"),
         Recording(LeaveGroup, students.GroupLeaving, f"{_STUDENT}/group-leavings"),
         Recording(LeaveSchool, students.Leaving, f"{_STUDENT}/leavings"),
         Recording(TransferOut, students.TransferOutForm, f"{_STUDENT}/transfers-out"),
         Recording(TransferIn, students.TransferInForm, f"{_STUDENT}/transfers-in"),
+        Recording(NameRepresentative, representation.NewRepresentative, f"{_STUDENT}/representatives"),
+        Recording(RestrictRepresentation, representation.NewRestriction, f"{_REPRESENTATION}/restrictions"),
+        Recording(EndRepresentation, representation.RepresentationEnding, f"{_REPRESENTATION}/endings"),
         Recording(RecordMark, marks.NewMark, "/v1/marks"),
         Recording(RecordLesson, marks.NewLesson, "/v1/lessons", {"entries": _entries}),
         Recording(SubmitWork, marks.NewSubmission, "/v1/submissions"),

@@ -59,6 +59,7 @@ _CHANGING: Mapping[Thing, tuple[type[LedgerEvent], ...]] = {
     Thing.COURSE: (course.CourseOpened, course.TeacherAssigned, course.WorkAdded),
     Thing.CARD: (
         record.StudentEnrolled,
+        record.BirthDateRecorded,
         record.StudentMovedToGroup,
         record.StudentLeftGroup,
         record.StudentLeft,

@@ -49,6 +49,9 @@ ACTIONS = (
     "read_history",
     "read_state",
     "read_feed",
+    "read_representatives",
+    "read_consents",
+    "read_requests",
     KNOW_OF,
 )
 """What the schema declares; a test compares."""

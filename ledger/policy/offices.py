@@ -57,6 +57,7 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "courses": _LEADERS,
     "works": _TEACHING,
     "enrolment": _OFFICE_WORK,
+    "representation": _OFFICE_WORK,
     "transfers": _OFFICE_WORK,
     "marks": _TEACHING,
     "results": _TEACHING,

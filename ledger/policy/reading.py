@@ -33,6 +33,9 @@ class Resource(StrEnum):
     HISTORY = "history"
     STATE = "state"
     FEED = "feed"
+    REPRESENTATIVES = "representatives"
+    CONSENTS = "consents"
+    REQUESTS = "requests"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,12 @@ class RecordClass(StrEnum):
     """Rewards (поощрения) and their orders."""
     CREDITS = "credits"
     """Results from other organisations that were credited (зачёт результатов)."""
+    REPRESENTATION = "representation"
+    """Who speaks for the student, by which documents, and what a court restricted."""
+    CONSENTS = "consents"
+    """Consents to the processing and to the dissemination of personal data."""
+    REQUESTS = "requests"
+    """Requests of students and representatives, and their answers."""
     DISCLOSURES = "disclosures"
     """Who saw what; lives as long as what it disclosed."""
     ORGANISATION = "organisation"
@@ -39,6 +45,9 @@ STUDENT_CLASSES: tuple[RecordClass, ...] = (
     RecordClass.ACHIEVEMENTS,
     RecordClass.AWARDS,
     RecordClass.CREDITS,
+    RecordClass.REPRESENTATION,
+    RecordClass.CONSENTS,
+    RecordClass.REQUESTS,
     RecordClass.DISCLOSURES,
 )
 """The classes that a student's events may have, in the order in which retention shows them."""

@@ -31,8 +31,9 @@ def due_of(
     last_on: date = LAST,
     completed_on: date | None = None,
     released_on: date | None = None,
+    ended_on: date | None = None,
 ) -> Due:
-    return due(record_class, last_on=last_on, completed_on=completed_on, released_on=released_on)
+    return due(record_class, last_on=last_on, completed_on=completed_on, released_on=released_on, ended_on=ended_on)
 
 
 # --- the terms of the regulations ------------------------------------------------------------------------------------
@@ -44,6 +45,8 @@ def due_of(
         ("certificate_book", 50, TermKind.AT_LEAST, Clock.YEAR_END, "S1-6.1"),
         ("summary_sheets", 75, TermKind.AT_LEAST, Clock.YEAR_END, "S1-6.3"),
         ("personal_file", 5, TermKind.EXACT, Clock.COMPLETION, "S1-6.4"),
+        ("consents", 3, TermKind.AT_LEAST, Clock.ENDED, "Rosarchiv 236 of 20.12.2019, 441"),
+        ("requests", 5, TermKind.AT_LEAST, Clock.CALENDAR_YEAR_END, "Rosarchiv 236 of 20.12.2019, 154"),
         ("control_works", 0, TermKind.AT_LEAST, Clock.YEAR_END, "S1-4.5.2"),
     ],
 )
@@ -70,7 +73,7 @@ def test_carrier_without_a_term_in_the_regulations_has_none_here(carrier: str) -
 
 
 def test_every_carrier_is_judged_above_and_named_in_two_languages() -> None:
-    assert len(CARRIERS) == 4 + 7
+    assert len(CARRIERS) == 6 + 7
     for code, carrier in CARRIERS.items():
         assert code == carrier.code
         assert carrier.title_ru
@@ -127,7 +130,7 @@ def test_completion_does_not_move_the_clock_of_the_year_end() -> None:
 # --- the personal file -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record_class", [RecordClass.PERSONAL_FILE, RecordClass.CREDITS])
+@pytest.mark.parametrize("record_class", [RecordClass.PERSONAL_FILE, RecordClass.CREDITS, RecordClass.REPRESENTATION])
 def test_personal_file_is_kept_exactly_five_years_after_completion(record_class: RecordClass) -> None:
     found = due_of(record_class, completed_on=COMPLETED)
     assert found == Due("running", date(2031, 6, 20), date(2031, 6, 20), ("personal_file",), ("S1-6.4",))
@@ -144,6 +147,20 @@ def test_personal_file_of_who_left_without_completing_waits_for_ever() -> None:
 def test_personal_file_completed_on_29_february_is_due_on_the_28th() -> None:
     found = due_of(RecordClass.PERSONAL_FILE, completed_on=date(2028, 2, 29))
     assert found.due_on == found.destroy_by == date(2033, 2, 28)
+
+
+# --- consents and requests -------------------------------------------------------------------------------------------
+
+
+def test_consents_are_kept_three_years_after_the_last_one_ended_and_wait_while_one_has_no_end() -> None:
+    assert due_of(RecordClass.CONSENTS).status == "waiting"
+    found = due_of(RecordClass.CONSENTS, ended_on=date(2026, 2, 1))
+    assert (found.status, found.due_on, found.destroy_by) == ("running", date(2029, 2, 1), None)
+
+
+def test_requests_are_kept_five_years_after_the_calendar_year_of_the_last() -> None:
+    found = due_of(RecordClass.REQUESTS, last_on=date(2026, 1, 1))
+    assert (found.due_on, found.destroy_by) == (date(2031, 12, 31), None)
 
 
 # --- released --------------------------------------------------------------------------------------------------------

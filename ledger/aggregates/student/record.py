@@ -8,6 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from ledger.aggregates.file_plan import years_after
+from ledger.aggregates.student.standing import MAJORITY, Representative
 from ledger.errors import Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
@@ -47,6 +49,7 @@ class RecordState(State):
 
     enrolled_on: date | None = None
     left_on: date | None = None
+    born: date | None = None
     card: int = 0
     """Version of the lane's event that changed the student's card last (enrolment, groups, leaving, transfers)."""
     absences: list[Absence] = msgspec.field(default_factory=list)
@@ -54,6 +57,7 @@ class RecordState(State):
     achievements: list[str] = msgspec.field(default_factory=list)
     awards: int = 0
     credits: list[str] = msgspec.field(default_factory=list)
+    representatives: list[Representative] = msgspec.field(default_factory=list)
 
 
 class StudentRecord(Lane):
@@ -61,7 +65,7 @@ class StudentRecord(Lane):
 
     KIND = "student_record"
     STATE: ClassVar[type[State]] = RecordState
-    SHAPE: ClassVar[int] = 2
+    SHAPE: ClassVar[int] = 3
 
     @property
     def state(self) -> RecordState:
@@ -82,6 +86,23 @@ class StudentRecord(Lane):
         left = self.state.left_on
         away = any(entry.left_on < day < entry.returned_on for entry in self.state.absences)
         return not away and (left is None or day <= left)
+
+    def has_reached(self, age: int, day: date) -> bool:
+        """Tells whether the student is known to be so old on `day`; no where the birth date is not known."""
+        return self.state.born is not None and day >= years_after(self.state.born, age)
+
+    def represented_by(self, person: UUID, power: str, day: date, *, claimed: bool = False) -> bool:
+        """Tells whether a person speaks for the student on `day`, with a power (see `standing.POWERS`).
+
+        Nobody does once the student is 18. What the school has recorded decides alone; only where it never recorded
+        anybody who speaks for this student, a claim that somebody else vouches for (a token's) counts.
+        """
+        if self.has_reached(MAJORITY, day):
+            return False
+        known = self.state.representatives
+        if not known:
+            return claimed
+        return any(entry.person.int == person.int and entry.holds(power, day) for entry in known)
 
     def end_memberships(self, last_day: date, group_id: UUID | None = None) -> None:
         """Ends the open memberships (of one group, or all) on `last_day`; part of replay, so it never refuses."""
@@ -110,6 +131,23 @@ class StudentEnrolled(OpeningEvent):
         """Fills the state."""
         aggregate.state.card = self.originator_version
         aggregate.state.enrolled_on = self.enrolled_on
+        aggregate.state.born = self.birth_date
+
+
+class BirthDateRecorded(LedgerEvent):
+    """The student's birth date became known, or was corrected; the old one is kept (None: it was not known)."""
+
+    TOPIC = "student.birth_date_recorded"
+    RECORD_CLASS = RecordClass.PERSONAL_FILE
+    birth_date: date
+    old_value: date | None
+    reason: str
+    corrected_on: date
+
+    def apply(self, aggregate: StudentRecord) -> None:
+        """Fills it in."""
+        aggregate.state.card = self.originator_version
+        aggregate.state.born = self.birth_date
 
 
 class StudentMovedToGroup(LedgerEvent):
@@ -243,6 +281,28 @@ def enrol_student(
         "foreign_ids": foreign_ids,
     }
     return [Proposal(ref, StudentEnrolled, values, new_id())]
+
+
+def record_birth_date(
+    ref: LaneRef[StudentRecord], record: StudentRecord, *, birth_date: date, reason: str, context: Context
+) -> list[Proposal]:
+    """Records or corrects the birth date; `reason` names the document that says so."""
+    violations = []
+    known = record.state.born
+    if birth_date >= (record.state.enrolled_on or context.today):
+        violations.append(Violation("birth_date", "The birth date must lie before the enrolment."))
+    if birth_date == known:
+        violations.append(Violation("birth_date_known", "This birth date is recorded already.", str(ref.subject_id)))
+    if not reason.strip():
+        violations.append(Violation("reason_missing", "Name the document that says the birth date."))
+    judge(violations, context)
+    values = {
+        "birth_date": birth_date,
+        "old_value": known,
+        "reason": reason.strip(),
+        "corrected_on": context.today,
+    }
+    return [Proposal(ref, BirthDateRecorded, values, new_id())]
 
 
 def move_to_group(

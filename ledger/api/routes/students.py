@@ -20,11 +20,11 @@ from ledger.api.parameters import (
     StudentId,
 )
 from ledger.api.problems import FieldError, InvalidFields
-from ledger.api.schemas.students import GroupLeaving, Leaving, NewMove, NewStudent
+from ledger.api.schemas.students import GroupLeaving, Leaving, NewBirthDate, NewMove, NewStudent
 from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.application.disclose.students import find_student, list_students, read_student
-from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup
+from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup, RecordBirthDate
 
 router = a_router("students")
 
@@ -83,6 +83,15 @@ async def get_student(
     call = ask(request)
     as_of = AsOf(at_position, known_at, effective_on)
     return call.show(await read_student(call.ledger, call.reader, student_id, min_position=min_position, as_of=as_of))
+
+
+@router.post(
+    "/v1/students/{student_id}/birth-date",
+    **recording("recordBirthDate", "Записать дату рождения / Record the birth date", NewBirthDate, changes=True),
+)
+async def record_birth_date(request: Request, student_id: StudentId) -> Response:
+    """Записывает или исправляет дату рождения / Records or corrects the birth date; representation ends at 18."""
+    return await perform(request, RecordBirthDate, student_id)
 
 
 @router.post(

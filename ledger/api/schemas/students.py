@@ -48,6 +48,19 @@ class NewStudent(Form):
     ] = ()
 
 
+class NewBirthDate(Form):
+    """Дата рождения по документу / A birth date, as a document says it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"birth_date": "2014-05-17", "reason": "Свидетельство о рождении I-АБ № 000000"}]
+        }
+    )
+
+    birth_date: Annotated[Day, said("Дата рождения", "Birth date")]
+    reason: Annotated[Document, said("Документ", "The document that says so")]
+
+
 class NewMove(Form):
     """Зачисление или перевод в класс / A move into a class group, out of another one where it is named."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ledger.application.disclose.feed import EventOpened, admit, open_entries, withheld
 from ledger.application.disclose.past import entry_at
+from ledger.application.disclose.representation import OF_OTHERS_TOO, SPEAKING
 from ledger.errors import NotFound
 from ledger.policy.reading import Granted, Resource, decide_reading, personal
 
@@ -27,7 +28,8 @@ async def read_event(ledger: Ledger, reader: Reader, position: int) -> EventShow
     """Returns the event at a position.
 
     Whoever may follow the feed sees the header; its payload is opened, with one disclosure, for who may read the
-    history of the student, and withheld from others. Students and representatives see their own events.
+    history of the student, and withheld from others. Students and representatives see their own
+    events, but for those that tell of a representative.
 
     Raises:
         Forbidden: neither feed nor history is open to the reader (recorded).
@@ -37,6 +39,8 @@ async def read_event(ledger: Ledger, reader: Reader, position: int) -> EventShow
     relation = personal(reader.actor, [entry.subject_id] if entry is not None else [])
     own = relation.own or relation.represents
     opens = isinstance(decide_reading(reader.actor, Resource.HISTORY, relation), Granted)
+    if reader.actor.office in SPEAKING and entry is not None and entry.record_class in OF_OTHERS_TOO:
+        opens = False
     if not (own and opens):
         await admit(ledger, reader)
     if entry is None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from ledger.aggregates.disclosures import AccessOpened, AccessRefused, disclose
 from ledger.aggregates.student import record_lane
+from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.record.command import RecordingCommand, existing, student
 from ledger.clock import utc_now
 from ledger.errors import Forbidden, UndisclosedAccess
@@ -93,7 +94,7 @@ class OpenAccess(RecordingCommand):
 
     def _relation(self, lanes: Lanes, context: Context) -> Relation:
         actor = self.reader.actor
-        own = personal(actor, self.students)
+        own = self._own(lanes, context)
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group = lanes.get(self.group_ref(course.state.group_id))
@@ -117,6 +118,21 @@ class OpenAccess(RecordingCommand):
             teachers = [group.state.class_teacher for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
         return replace(own, class_teacher=leads)
+
+    def _own(self, lanes: Lanes, context: Context) -> Relation:
+        """Returns the relation of the students themselves, and of who speaks for all of them today.
+
+        What the school has recorded of representation wins over what a token claims (ADR 0024).
+        """
+        actor = self.reader.actor
+        if actor.office is not Office.REPRESENTATIVE or not self.students:
+            return personal(actor, self.students)
+        lanes.need(*(record_lane(student_id) for student_id in self.students))
+        represents = all(
+            student(lanes, one).represented_by(actor.id, INFORMATION, context.today, claimed=one in actor.students)
+            for one in self.students
+        )
+        return Relation(represents=represents)
 
 
 async def open_access(

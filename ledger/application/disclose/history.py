@@ -10,6 +10,7 @@ from ledger.application.disclose.feed import state_of
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import load_keys
+from ledger.application.disclose.representation import OF_OTHERS_TOO, SPEAKING
 from ledger.application.disclose.shown import History, HistoryLine
 from ledger.clock import utc_now
 from ledger.errors import Erased
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
 
 CATEGORIES = STUDENT_CLASSES
+_OF_ONESELF = tuple(name for name in STUDENT_CLASSES if name not in OF_OTHERS_TOO)
 _WHOLE = 2**63 - 1
 
 _SELECT = (
@@ -42,7 +44,7 @@ async def read_history(
     limit: int,
     as_of: AsOf = NOW,
 ) -> History:
-    """Returns a page of the student's history.
+    """Returns a page of the student's history; students and representatives read who represents them apart.
 
     Args:
         as_of: only what the ledger had recorded by then; with `effective_on`, only what had happened by that day, as
@@ -55,7 +57,8 @@ async def read_history(
     zone = ZoneInfo(ledger.settings.timezone)
     bounded = as_of.position is not None or as_of.known_at is not None
     until = (await find_moment(ledger, as_of)).position if bounded else _WHOLE
-    receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=CATEGORIES)
+    shown = _OF_ONESELF if reader.actor.office in SPEAKING else CATEGORIES
+    receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=shown)
     with translated():
         async with ledger.keys.connection() as connection:
             cursor = await connection.execute(
@@ -63,14 +66,14 @@ async def read_history(
             )
             entries = [Entry._make(row) for row in await cursor.fetchall()]
     page = entries[:limit]
-    pairs = [(entry.subject_id, entry.record_class) for entry in page]
+    pairs = [(entry.subject_id, entry.record_class) for entry in page if entry.record_class in shown]
     receipt.check(pairs, utc_now())
     await load_keys(ledger, pairs)
     lines = []
     for entry in page:
         state: dict[str, object] | None = None
         try:
-            event = ledger.mapper.open(entry, ledger.keyring)
+            event = ledger.mapper.open(entry, ledger.keyring) if entry.record_class in shown else None
         except Erased:
             event = None
         if event is not None:

@@ -311,7 +311,7 @@ class RegisterPage:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One event of a student's history, opened; `state` is None where the record class was erased."""
+    """One event of a student's history, opened; `state` is None where its class was erased or is not shown so."""
 
     position: int
     event_id: UUID

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from ledger.projections.view import Moment
     from ledger.receipt import Disclosure
 
-CATEGORIES = tuple(name for name in STUDENT_CLASSES if name != RecordClass.DISCLOSURES)
-"""All that is known of a student; who looked stands in the register."""
+_APART = (RecordClass.REPRESENTATION, RecordClass.CONSENTS, RecordClass.REQUESTS, RecordClass.DISCLOSURES)
+CATEGORIES = tuple(name for name in STUDENT_CLASSES if name not in _APART)
+"""All that is known of a student; who speaks for them, what they agreed to and who looked is read apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,25 @@ class CardCommand(RecordingCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordBirthDate(CardCommand):
+    """Record or correct a student's birth date, as a document says it."""
+
+    CAPABILITY: ClassVar[str] = "enrolment"
+    birth_date: date
+    reason: str
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Records it."""
+        return record.record_birth_date(
+            record_lane(self.student_id),
+            student(lanes, self.student_id),
+            birth_date=self.birth_date,
+            reason=self.reason,
+            context=context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoveToGroup(CardCommand):
     """Put a student into a class group, out of another one where it is named."""
 

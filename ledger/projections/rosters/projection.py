@@ -317,6 +317,15 @@ def _enrolled(token: Token) -> Rule:
     return Rule(apply)
 
 
+def _birth_date(fact: Fact, rows: Rows) -> None:
+    event = cast("record.BirthDateRecorded", fact.event)
+
+    def change(body: StudentBody) -> None:
+        body.birth_date = event.birth_date
+
+    _with_body(rows, "students", (fact.entry.subject_id,), fact, change)
+
+
 def _student(fact: Fact) -> Iterable[tuple[str, Key]]:
     return (("students", (fact.entry.subject_id,)),)
 
@@ -411,6 +420,7 @@ def rosters(blind_index: Token) -> View:
             course.TeacherAssigned: Rule(_assigned, _stream("courses")),
             course.WorkAdded: Rule(_work_added, _stream("courses")),
             record.StudentEnrolled: _enrolled(blind_index),
+            record.BirthDateRecorded: Rule(_birth_date, _student),
             record.StudentMovedToGroup: Rule(_moved, _student),
             record.StudentLeftGroup: Rule(_left_group, _student),
             record.StudentLeft: _gone(lambda event: f"left:{event.reason}"),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ledger.projections.view import Key
 
 LAST = date(2025, 10, 1)
+PREFIXES = ("student.", "representation.", "consent.", "request.", "marks.", "results.", "disclosure.")
+"""How the topics of a student's events begin."""
 
 
 # --- portfolio --------------------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ def test_retention_seals_nothing_and_knows_no_school() -> None:
 def test_every_event_of_a_student_but_openings_has_a_retention_rule_and_says_its_day() -> None:
     silent = set()
     for topic, event in EVENTS.items():
-        of_a_student = topic.startswith(("student.", "marks.", "results.", "disclosure."))
+        of_a_student = topic.startswith(PREFIXES)
         assert (event in RETENTION.rules) == (of_a_student and topic != "marks.opened"), topic
         if event in RETENTION.rules and happened_on(sample_event(event)) is None:
             silent.add(topic)

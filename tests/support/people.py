@@ -1,0 +1,78 @@
+"""What people record about those who speak for a student, on top of `tests.support.school`; every name is synthetic.
+
+school = a_school()
+born(school, school.student, date(2012, 5, 1))
+mother = names(school, school.student, MOTHER)
+with refuses("named_already"):
+    names(school, school.student, MOTHER)
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ledger.aggregates.student import record, representation
+from tests.support.world import TODAY
+
+if TYPE_CHECKING:
+    from tests.support.school import ASchool, Student
+
+MOTHER, FATHER, GRANDMOTHER, STRANGER = (UUID(int=number) for number in (0xA1, 0xA2, 0xA3, 0xA4))
+BORN = date(2012, 5, 1)
+"""Of 13 on the day of the tests, and 18 on 2030-05-01."""
+SEPTEMBER = date(2025, 9, 1)
+
+
+def born(school: ASchool, student: Student, day: date = BORN, *, reason: str = "Свидетельство о рождении") -> None:
+    """Records the birth date."""
+    lane = school.the(student)
+    school.record(record.record_birth_date(student, lane, birth_date=day, reason=reason, context=school.context))
+
+
+def names(school: ASchool, student: Student, person: UUID, **changes: Any) -> UUID:  # noqa: ANN401 - fields by name
+    """Names a parent with a birth certificate, unless told otherwise, and returns the representation's id."""
+    values: dict[str, Any] = {
+        "kind": "parent", "document_kind": "birth_certificate", "document": "I-АБ 000000",
+        "document_on": date(2012, 5, 20), "effective_on": SEPTEMBER, "until": None, "contact": "",
+    }  # fmt: skip
+    values.update(changes)
+    proposals = representation.name_representative(
+        student, school.the(student), person=person, context=school.context, **values
+    )
+    return school.record(proposals)[0].event_id
+
+
+def restricts(school: ASchool, student: Student, named: UUID, *powers: str, **changes: Any) -> None:  # noqa: ANN401 - fields by name
+    """Records a court's restriction from today on."""
+    values: dict[str, Any] = {"document": "2-1/2025", "document_on": TODAY, "effective_on": TODAY, "until": None}
+    values.update(changes)
+    school.record(
+        representation.restrict_representation(
+            student, school.the(student), representation_id=named, powers=powers, context=school.context, **values
+        )
+    )
+
+
+def ends(
+    school: ASchool,
+    student: Student,
+    named: UUID,
+    *,
+    reason: str = "relieved",
+    on: date = TODAY,
+    document: str = "Акт 3",
+) -> None:
+    """Ends a representation; `on` is the first day on which it does not hold."""
+    school.record(
+        representation.end_representation(
+            student,
+            school.the(student),
+            representation_id=named,
+            reason=reason,
+            document=document,
+            effective_on=on,
+            context=school.context,
+        )
+    )
