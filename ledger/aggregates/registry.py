@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledger.aggregates import class_group, course, disclosures, log_keys, school, webhooks
-from ledger.aggregates.student import achievements, marks, record, representation
+from ledger.aggregates.student import achievements, consents, marks, record, representation
 from ledger.streams.base import LedgerEvent, OpeningEvent
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MODULES: tuple[ModuleType, ...] = (
-    school, log_keys, class_group, course, record, representation, achievements, marks, disclosures, webhooks,
+    school, log_keys, class_group, course, record, representation, consents, achievements, marks, disclosures, webhooks,
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ _PLACES: Mapping[str, str] = {
     "achievements": _PORTFOLIO,
     "awards": _PORTFOLIO,
     "credits": _PORTFOLIO,
+    "consent": "/v1/students/{student}/consents",
     "representation": "/v1/students/{student}/representatives",
 }
 """Where a thing is read, by the first part of the topics of its events."""

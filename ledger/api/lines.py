@@ -103,6 +103,7 @@ _WORDS = {
     "student_id": ("Ученик", "The student"),
     "mark_id": ("Отметка", "The mark"),
     "representation_id": ("Представительство", "The representation"),
+    "consent_id": ("Согласие", "The consent"),
     "group_id": ("Класс", "The class group"),
     "course_id": ("Курс", "The course"),
 }

@@ -21,9 +21,10 @@ from ledger.api.framing import NDJSON
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas import achievements, courses, marks, representation, school, students, webhooks
+from ledger.api.schemas import achievements, consents, courses, marks, representation, school, students, webhooks
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
+from ledger.application.disclose.consents import Consents
 from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
@@ -64,6 +65,9 @@ FORMS: tuple[type[Form], ...] = (
     representation.NewRepresentative,
     representation.NewRestriction,
     representation.RepresentationEnding,
+    consents.NewConsent,
+    consents.ConsentLimitation,
+    consents.ConsentWithdrawal,
     achievements.NewAchievement,
     achievements.NewAward,
     achievements.NewCredit,
@@ -98,6 +102,7 @@ _ANSWERS: Mapping[str, Any] = {
     "StudentPage": StudentPage,
     "Student": shown.StudentShown,
     "Representatives": Representatives,
+    "Consents": Consents,
     "Mark": shown.MarkShown,
     "PeriodMarks": shown.PeriodMarks,
     "JournalPage": shown.JournalPage,
@@ -127,6 +132,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("students", "Ученики: зачисление, классы, уход / Students"),
     ("transfers", "Переводы между организациями / Transfers"),
     ("representation", "Законные представители / Legal representatives"),
+    ("consents", "Согласия / Consents"),
     ("marks", "Отметки, уроки, исправления / Marks, lessons, corrections"),
     ("achievements", "Достижения, поощрения, зачёт результатов / Achievements, awards, credits"),
     ("bulk", "Запись пакетом / Bulk recording"),

@@ -97,6 +97,7 @@ StudentId = Annotated[UUID, Path(description="Ученик / The student.")]
 Position = Annotated[int, Path(ge=1, le=LAST_POSITION, description="Позиция / The position.")]
 MarkId = Annotated[UUID, Path(description="Отметка / The mark.")]
 RepresentationId = Annotated[UUID, Path(description="Представительство / The representation.")]
+ConsentId = Annotated[UUID, Path(description="Согласие / The consent.")]
 WebhookId = Annotated[UUID, Path(description="Вебхук / The webhook.")]
 CommandKey = Annotated[str, Path(max_length=200, description="Ключ запроса / The Idempotency-Key of the request.")]
 

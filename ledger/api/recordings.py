@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.api.schemas import achievements, courses, marks, representation, school, students, webhooks
+from ledger.api.schemas import achievements, consents, courses, marks, representation, school, students, webhooks
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
+from ledger.application.record.consents import GiveConsent, LimitConsent, WithdrawConsent
 from ledger.application.record.courses import AddWork, AppointClassTeacher, AssignTeacher, FormClassGroup, OpenCourse
 from ledger.application.record.marks import (
     CorrectMark,
@@ -108,6 +109,7 @@ def _foreign_ids(found: Iterable[students.ForeignId]) -> tuple[tuple[str, str], 
 
 _STUDENT = "/v1/students/{student_id}"
 _REPRESENTATION = f"{_STUDENT}/representatives/{{representation_id}}"
+_CONSENT = f"{_STUDENT}/consents/{{consent_id}}"
 _MARK = f"{_STUDENT}/marks/{{mark_id}}"
 _WEBHOOK = "/v1/webhooks/{webhook_id}"
 
@@ -137,6 +139,9 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(NameRepresentative, representation.NewRepresentative, f"{_STUDENT}/representatives"),
         Recording(RestrictRepresentation, representation.NewRestriction, f"{_REPRESENTATION}/restrictions"),
         Recording(EndRepresentation, representation.RepresentationEnding, f"{_REPRESENTATION}/endings"),
+        Recording(GiveConsent, consents.NewConsent, f"{_STUDENT}/consents"),
+        Recording(LimitConsent, consents.ConsentLimitation, f"{_CONSENT}/limitations"),
+        Recording(WithdrawConsent, consents.ConsentWithdrawal, f"{_CONSENT}/withdrawals"),
         Recording(RecordMark, marks.NewMark, "/v1/marks"),
         Recording(RecordLesson, marks.NewLesson, "/v1/lessons", {"entries": _entries}),
         Recording(SubmitWork, marks.NewSubmission, "/v1/submissions"),

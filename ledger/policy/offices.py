@@ -39,6 +39,7 @@ class Actor:
 
 _LEADERS = frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SYSTEM})
 _TEACHING = frozenset({Office.TEACHER, Office.CLASS_TEACHER, *_LEADERS})
+_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 _OFFICE_WORK = frozenset({Office.SECRETARY, *_LEADERS})
 
 GROUPS: Mapping[str, frozenset[Office]] = {
@@ -58,6 +59,7 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "works": _TEACHING,
     "enrolment": _OFFICE_WORK,
     "representation": _OFFICE_WORK,
+    "consents": _OFFICE_WORK | _SPEAKING,
     "transfers": _OFFICE_WORK,
     "marks": _TEACHING,
     "results": _TEACHING,

@@ -143,12 +143,14 @@ class Context:
     """Who decides, and when, as the rules need to know it.
 
     `imported` marks history taken over from another system: it is recorded and flagged, not judged again.
+    `speaks_for` are the students whom a student's or representative's token names; what is recorded decides besides.
     """
 
     today: date
     actor: UUID
     office: str
     imported: bool = False
+    speaks_for: frozenset[UUID] = frozenset()
 
 
 def judge(violations: list[Violation], context: Context, *, may_flag: frozenset[str] = frozenset()) -> list[str]:

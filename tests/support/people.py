@@ -13,7 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ledger.aggregates.student import record, representation
+from ledger.aggregates.student import consents, record, representation
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -73,6 +73,65 @@ def ends(
             reason=reason,
             document=document,
             effective_on=on,
+            context=school.context,
+        )
+    )
+
+
+def consents_to(school: ASchool, student: Student, by: UUID, *, claimed: bool = False, **changes: Any) -> UUID:  # noqa: ANN401 - fields by name
+    """Records a consent to handing achievements to organisers of contests, and returns its id."""
+    values: dict[str, Any] = {
+        "kind": "processing", "purpose": "contests", "categories": ("personal_file", "achievements"),
+        "recipients": ("Оргкомитет",), "conditions": (), "form": "written", "document": "Согласие 1",
+        "effective_on": TODAY, "until": None,
+    }  # fmt: skip
+    values.update(changes)
+    proposals = consents.give_consent(
+        student, school.the(student), by=by, claimed=claimed, context=school.context, **values
+    )
+    return school.record(proposals)[0].event_id
+
+
+def publishes(school: ASchool, student: Student, by: UUID, **changes: Any) -> UUID:  # noqa: ANN401 - fields by name
+    """Records a consent to an honours board for a year, and returns its id."""
+    values: dict[str, Any] = {
+        "kind": "dissemination", "purpose": "honours_board", "categories": ("personal_file", "awards", "photo"),
+        "recipients": ("Доска почёта", "Сайт школы"), "conditions": ("no_transfer",), "until": date(2026, 8, 31),
+    }  # fmt: skip
+    return consents_to(school, student, by, **{**values, **changes})
+
+
+def limits(school: ASchool, student: Student, consent: UUID, by: UUID, **changes: Any) -> None:  # noqa: ANN401 - fields by name
+    """Narrows a consent: what is not changed stays as it is."""
+    found = consents.find(school.the(student), consent)
+    values: dict[str, Any] = {"categories": ("personal_file",), "recipients": (), "conditions": (), "until": None}
+    if found is not None:
+        values = {name: tuple(getattr(found, name)) for name in ("categories", "recipients", "conditions")}
+        values["until"] = found.until
+    values.update(changes)
+    school.record(
+        consents.limit_consent(
+            student,
+            school.the(student),
+            consent_id=consent,
+            by=by,
+            claimed=False,
+            context=school.context,
+            **values,
+        )
+    )
+
+
+def withdraws(school: ASchool, student: Student, consent: UUID, by: UUID) -> None:
+    """Withdraws a consent from today on."""
+    school.record(
+        consents.withdraw_consent(
+            student,
+            school.the(student),
+            consent_id=consent,
+            by=by,
+            claimed=False,
+            document="Заявление",
             context=school.context,
         )
     )

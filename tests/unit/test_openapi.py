@@ -123,9 +123,9 @@ def test_every_example_of_a_form_is_valid_and_every_field_is_described(form: typ
 AMENDING = {"correctMark", "voidMark", "correctPeriodMark"}
 CREATING = {
     "foundSchool", "formClassGroup", "openCourse", "enrolStudent", "recordMark", "recordLesson", "submitWork",
-    "recordAchievement", "grantAward", "creditResult", "nameRepresentative",
+    "recordAchievement", "grantAward", "creditResult", "nameRepresentative", "giveConsent",
 }  # fmt: skip
-ADDING = {"restrictRepresentation", "endRepresentation"}
+ADDING = {"restrictRepresentation", "endRepresentation", "limitConsent", "withdrawConsent"}
 """What adds to a thing that has no tag: it is there or it is not, and nobody overwrites it."""
 
 

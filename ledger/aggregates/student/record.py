@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from ledger.aggregates.file_plan import years_after
-from ledger.aggregates.student.standing import MAJORITY, Representative
+from ledger.aggregates.student.standing import MAJORITY, Consent, Representative
 from ledger.errors import Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
@@ -58,6 +58,7 @@ class RecordState(State):
     awards: int = 0
     credits: list[str] = msgspec.field(default_factory=list)
     representatives: list[Representative] = msgspec.field(default_factory=list)
+    consents: list[Consent] = msgspec.field(default_factory=list)
 
 
 class StudentRecord(Lane):
@@ -65,7 +66,7 @@ class StudentRecord(Lane):
 
     KIND = "student_record"
     STATE: ClassVar[type[State]] = RecordState
-    SHAPE: ClassVar[int] = 3
+    SHAPE: ClassVar[int] = 4
 
     @property
     def state(self) -> RecordState:
@@ -87,9 +88,14 @@ class StudentRecord(Lane):
         away = any(entry.left_on < day < entry.returned_on for entry in self.state.absences)
         return not away and (left is None or day <= left)
 
+    def reaches(self, age: int) -> date | None:
+        """Returns the day on which the student is so old; None where the birth date is not known."""
+        return years_after(self.state.born, age) if self.state.born is not None else None
+
     def has_reached(self, age: int, day: date) -> bool:
-        """Tells whether the student is known to be so old on `day`; no where the birth date is not known."""
-        return self.state.born is not None and day >= years_after(self.state.born, age)
+        """Tells whether the student is known to be so old on `day`."""
+        reached = self.reaches(age)
+        return reached is not None and day >= reached
 
     def represented_by(self, person: UUID, power: str, day: date, *, claimed: bool = False) -> bool:
         """Tells whether a person speaks for the student on `day`, with a power (see `standing.POWERS`).

@@ -65,3 +65,36 @@ class Representative(msgspec.Struct):
     def barred(self, day: date) -> bool:
         """Tells whether a court's decision stands on or after `day` in the way of naming this person again."""
         return self.by_court or any(one.until is None or day <= one.until for one in self.restrictions)
+
+
+class Consent(msgspec.Struct):
+    """A consent as it stands: what it is for, of which data, to whom, under which conditions, from when to when."""
+
+    consent_id: str
+    kind: str
+    purpose: str
+    categories: list[str]
+    recipients: list[str]
+    conditions: list[str]
+    since: date
+    until: date | None
+    own: bool
+    """Whether the student gave it themself; what a representative agreed to ends when the student is 18."""
+    withdrawn_on: date | None = None
+
+    def last_day(self, majority: date | None) -> date | None:
+        """Returns the last day on which it holds (before `since`: none); None where it has no end.
+
+        Args:
+            majority: when the student is 18, if that is known.
+        """
+        ends = [self.until] if self.until is not None else []
+        if self.withdrawn_on is not None:
+            ends.append(self.withdrawn_on - timedelta(days=1))
+        if majority is not None and not self.own:
+            ends.append(majority - timedelta(days=1))
+        return min(ends, default=None)
+
+    def covers(self, day: date, majority: date | None) -> bool:
+        """Tells whether it holds on `day`."""
+        return self.since <= day <= (self.last_day(majority) or date.max)

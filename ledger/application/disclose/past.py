@@ -64,13 +64,15 @@ def rows_of(rows: Rows, table: str) -> list[tuple[Key, Row]]:
     return sorted(((key, row) for (name, key), row in rows.items() if name == table), key=lambda item: item[0])
 
 
-async def past_of_student(ledger: Ledger, receipt: Disclosure, student_id: UUID, position: int) -> Past:
-    """Returns everything about a student up to a position, of the classes that the receipt names.
+async def past_of_student(
+    ledger: Ledger, receipt: Disclosure, student_id: UUID, position: int, *, classes: Sequence[str] | None = None
+) -> Past:
+    """Returns everything about a student up to a position, of the classes that the receipt names, or of some of them.
 
     Raises:
         UndisclosedAccess: the receipt does not cover it; nothing is opened then.
     """
-    parameters = (student_id, sorted(receipt.categories), position)
+    parameters = (student_id, sorted(classes or receipt.categories), position)
     return await _open(ledger, await _select(ledger, _OF_STUDENT, parameters), receipt)
 
 

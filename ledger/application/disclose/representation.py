@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.aggregates.file_plan import years_after
 from ledger.aggregates.student import StudentRecord
 from ledger.aggregates.student.record import RecordState
 from ledger.aggregates.student.representation import (
@@ -148,9 +147,8 @@ def _named(
     event: RepresentativeNamed, found: Representative, lane: StudentRecord, day: date, position: int
 ) -> RepresentativeShown:
     powers = [power for power in POWERS if found.holds(power, day) and not lane.has_reached(MAJORITY, day)]
-    born = lane.state.born
-    majority = years_after(born, MAJORITY) - timedelta(days=1) if born is not None else date.max
-    until = min(found.last_day(), majority)
+    majority = lane.reaches(MAJORITY)
+    until = min(found.last_day(), majority - timedelta(days=1) if majority is not None else date.max)
     turned = found.kind == GUARDIAN and lane.has_reached(OWN_ACTS, day)
     return RepresentativeShown(
         event.event_id,

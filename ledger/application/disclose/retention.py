@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.aggregates.file_plan import due
+from ledger.aggregates.student.consents import all_ended_on
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.past import past_of_student
+from ledger.application.disclose.representation import lane_of
 from ledger.application.disclose.shown import Retention, RetentionLine
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 VIEW = "retention"
 CATEGORIES = STUDENT_CLASSES
+CONSENTS = (RecordClass.PERSONAL_FILE, RecordClass.CONSENTS)
+"""What says until when consents hold; the birth date is part of it."""
 """The rows tell of every class that it exists and since when; they hold nothing of its content."""
 
 
@@ -44,11 +49,19 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
         RecordClass.ACHIEVEMENTS: portfolio_released,
     }
     today = ledger.today()
+    consents = await past_of_student(ledger, receipt, student_id, position, classes=CONSENTS)
+    consents_ended = all_ended_on(lane_of(consents.facts, student_id))
     lines: dict[RecordClass, RetentionLine] = {}
     for key, row in await open_rows(ledger, receipt, classes, class_rows):
         record_class = RecordClass(str(key[1]))
         last_on, events = cast("tuple[date, int]", row.clear)
-        term = due(record_class, last_on=last_on, completed_on=completed, released_on=released.get(record_class))
+        term = due(
+            record_class,
+            last_on=last_on,
+            completed_on=completed,
+            released_on=released.get(record_class),
+            ended_on=consents_ended,
+        )
         lines[record_class] = RetentionLine(
             record_class.value,
             list(term.carriers),

@@ -136,7 +136,9 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
         None,
         request.carrier,
     )
-    context = Context(ledger.today(), request.actor.id, request.actor.office.value, request.imported)
+    context = Context(
+        ledger.today(), request.actor.id, request.actor.office.value, request.imported, request.actor.students
+    )
     demand = None
     if request.precondition is not None and isinstance(command, RecordingCommand):
         demand = Demand(command, request.precondition)

@@ -35,6 +35,7 @@ MAY_RECORD = {
     "works": "+ + + + + . . . . .",
     "enrolment": "+ . . + + + . . . .",
     "representation": "+ . . + + + . . . .",
+    "consents": "+ . . + + + . . + +",
     "transfers": "+ . . + + + . . . .",
     "marks": "+ + + + + . . . . .",
     "results": "+ + + + + . . . . .",

@@ -1,0 +1,52 @@
+"""Whose word a command records: that of the student or representative who sends it, or of whom the school names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from ledger.aggregates.student.standing import INFORMATION
+from ledger.errors import Forbidden, NotFound, Refused, Violation
+from ledger.policy.offices import Office
+
+if TYPE_CHECKING:
+    from ledger.aggregates.student import StudentRecord
+    from ledger.streams.base import Context
+
+
+class Speaker(NamedTuple):
+    """Who speaks: their opaque id, which is the student's own where it is the student."""
+
+    person: UUID
+    claimed: bool
+    """Whether a token vouches for it that they speak for the student."""
+    own: bool
+    """Whether they speak themselves, with a token of their own."""
+
+
+def speaker(record: StudentRecord, student_id: UUID, by: UUID | None, context: Context) -> Speaker:
+    """Returns whose word it is.
+
+    Students and representatives speak for themselves and those whom they represent. To anybody else there is no such
+    student: that there is one is personal, too. An office names whose word it writes down.
+
+    Raises:
+        NotFound: a student or representative speaks of somebody else.
+        Forbidden: they speak in somebody else's name.
+        Refused: an office does not say whose word it is.
+    """
+    named = student_id in context.speaks_for
+    if context.office == Office.STUDENT:
+        mine, person, claimed = named, student_id, False
+    elif context.office == Office.REPRESENTATIVE:
+        person, claimed = context.actor, named
+        mine = record.represented_by(person, INFORMATION, context.today, claimed=claimed)
+    else:
+        if by is None:
+            raise Refused([Violation("by_missing", "Say whose word it is: `by`.", str(student_id))])
+        return Speaker(by, claimed=False, own=False)
+    if not mine:
+        raise NotFound("There is no such student.", help="Check the id; ids of other things do not serve here.")
+    if by not in (None, person, context.actor):
+        raise Forbidden("You cannot speak in somebody else's name.", help="Leave `by` out.")
+    return Speaker(person, claimed, own=True)

@@ -1,0 +1,98 @@
+"""Representatives, consents and requests over HTTP, with tokens of the school and of the family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from ledger.ids import new_id
+from ledger.policy.offices import Office
+from tests.support.api import BEGIN, TODAY, YESTERDAY, make_class
+
+if TYPE_CHECKING:
+    from tests.support.api import AClass, Api, Json, Served
+
+DAY = TODAY.isoformat()
+AWAY = "2-1/2025"
+
+
+@pytest.fixture
+def family(director: Api) -> AClass:
+    return make_class(director, students=1, family="Семья")
+
+
+def a_parent(person: UUID) -> Json:
+    return {
+        "person": str(person),
+        "kind": "parent",
+        "document_kind": "birth_certificate",
+        "document": "I-АБ 000000",
+        "document_on": "2012-05-20",
+        "effective_on": BEGIN.isoformat(),
+        "contact": "parent@example.org",
+    }
+
+
+def test_court_takes_a_parents_access_away_at_once(served: Served, director: Api, family: AClass) -> None:
+    student = family.students[0]
+    mother, father = new_id(), new_id()
+    of_mother, of_father = (
+        served.acts(Office.REPRESENTATIVE, person=one, students=(UUID(student),)) for one in (mother, father)
+    )
+    secretary = served.acts(Office.SECRETARY)
+    named = [secretary.records(f"/v1/students/{student}/representatives", a_parent(one)) for one in (mother, father)]
+    of_mother.reads(f"/v1/students/{student}/portfolio")
+    of_father.reads(f"/v1/students/{student}/portfolio")
+    restriction = {"powers": ["information"], "document": AWAY, "document_on": DAY, "effective_on": DAY}
+    address = f"/v1/students/{student}/representatives/{named[1]['id']}/restrictions"
+    secretary.records(address, restriction)
+    assert of_father.get(f"/v1/students/{student}/portfolio").status_code in (403, 404)
+    shown = of_mother.reads(f"/v1/students/{student}/representatives")
+    assert [(one["status"], one["withheld"], one["contact"]) for one in shown["items"]] == [
+        ("in_force", False, "parent@example.org"),
+        ("restricted", True, ""),
+    ]
+    ending = {"reason": "rights_taken", "document": AWAY, "effective_on": DAY}
+    director.records(f"/v1/students/{student}/representatives/{named[0]['id']}/endings", ending)
+    assert of_mother.get(f"/v1/students/{student}/representatives").status_code in (403, 404)
+    again = secretary.post(f"/v1/students/{student}/representatives", a_parent(mother) | {"effective_on": DAY})
+    assert again.status_code == 422
+    assert [one["code"] for one in again.json()["violations"]] == ["court_decision_needed"]
+    born = director.records(
+        f"/v1/students/{student}/birth-date", {"birth_date": "2014-05-17", "reason": "Свидетельство I-АБ 000000"}
+    )
+    card = director.reads(f"/v1/students/{student}", min_position=born["position"])
+    assert card["birth_date"] == "2014-05-17"
+
+
+def test_parent_agrees_and_withdraws_with_a_token_of_their_own(served: Served, family: AClass) -> None:
+    student = family.students[0]
+    mother, stranger = (
+        served.acts(Office.REPRESENTATIVE, person=new_id(), students=(UUID(one),)) for one in (student, str(new_id()))
+    )
+    consent: Json = {
+        "kind": "dissemination",
+        "purpose": "honours_board",
+        "categories": ["personal_file", "awards", "photo"],
+        "recipients": ["Доска почёта"],
+        "form": "electronic",
+        "document": "Согласие в электронном дневнике",
+        "effective_on": DAY,
+        "until": DAY,
+    }
+    where = f"/v1/students/{student}/consents"
+    given = mother.records(where, consent)
+    assert stranger.post(where, consent).status_code == 404
+    assert mother.post(where, consent | {"by": str(new_id())}).status_code == 403
+    unnamed = served.acts(Office.SECRETARY).post(where, consent)
+    assert [one["code"] for one in unnamed.json()["violations"]] == ["by_missing"]
+    narrower = {"categories": ["awards"], "recipients": ["Доска почёта"], "until": DAY}
+    mother.records(f"{where}/{given['id']}/limitations", narrower)
+    shown = mother.reads(where)["items"][0]
+    assert (shown["status"], shown["categories"], shown["limited_on"]) == ("in_force", ["awards"], [DAY])
+    mother.records(f"{where}/{given['id']}/withdrawals", {})
+    assert mother.reads(where)["items"][0]["status"] == "withdrawn"
+    assert mother.reads(where, effective_on=YESTERDAY.isoformat())["items"] == []
+    assert stranger.get(where).status_code in (403, 404)
