@@ -15,11 +15,12 @@ from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
 from ledger.api.finding import Finder
 from ledger.api.heads import HeadAsGet
+from ledger.api.identity import Identify, Identity
 from ledger.api.limits import Limits
 from ledger.api.openapi import build
 from ledger.api.routes import all_routers
 from ledger.api.service import Service
-from ledger.api.tokens import TokenVerifier, load_token_key
+from ledger.api.tokens import verifier_of
 from ledger.application.readiness import Readiness
 from ledger.bootstrap import open_ledger
 
@@ -43,16 +44,22 @@ def create_app(base: Foundation) -> FastAPI:
     """Returns the application of one process; nothing is opened before its lifespan begins.
 
     Raises (in the lifespan):
-        SettingsError: the token key cannot be read. StoreUnavailable: the database does not answer.
+        SettingsError: the token key cannot be read, or in production no provider is named.
+        StoreUnavailable: the database does not answer.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        key = load_token_key(base.settings)
+        verifier = verifier_of(base.settings, base.id)
         limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
         async with open_ledger(base) as ledger:
-            app.state.service = Service(ledger, TokenVerifier(key, base.id), limits, Readiness(ledger))
-            yield
+            identity = Identity.of(ledger, limits)
+            app.state.service = Service(ledger, verifier, identity, limits, Readiness(ledger))
+            if identity is None:
+                yield
+                return
+            async with identity.provider:
+                yield
 
     app = FastAPI(
         lifespan=lifespan,
@@ -75,6 +82,7 @@ def create_app(base: Foundation) -> FastAPI:
 
     problems.install(app, methods_of)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Identify)
     app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
     _describe(app)
     return app

@@ -140,15 +140,24 @@ def ask(request: Request) -> ReadingCall:
         BadRequest: a precondition cannot be read.
     """
     actor = authenticate(request)
+    check_query(request)
+    # Read before anything is disclosed: a header that cannot be read shall not cost a disclosure.
+    match, none_match = tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH)
+    reader = Reader(actor, CHANNEL, request_id_of(request), correlation_id=correlation_of(request))
+    return ReadingCall(service_of(request).ledger, reader, match, none_match)
+
+
+def check_query(request: Request) -> None:
+    """Passes if the route knows every query parameter.
+
+    Raises:
+        InvalidFields: it does not.
+    """
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     if not request.query_params.keys() <= known:
         names = ", ".join(sorted(known)) or "none"
         message = f"has a parameter that this address does not know (it knows {names})."
         raise InvalidFields([FieldError("query", "extra_forbidden", message)])
-    # Read before anything is disclosed: a header that cannot be read shall not cost a disclosure.
-    match, none_match = tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH)
-    reader = Reader(actor, CHANNEL, request_id_of(request), correlation_id=correlation_of(request))
-    return ReadingCall(service_of(request).ledger, reader, match, none_match)
 
 
 def _key(request: Request) -> str:

@@ -106,6 +106,10 @@ _WORDS = {
     "consent_id": ("Согласие", "The consent"),
     "group_id": ("Класс", "The class group"),
     "course_id": ("Курс", "The course"),
+    "person_id": ("Человек", "The person"),
+    "tenure_id": ("Запись о должности", "The tenure"),
+    "mandate_id": ("Предписание", "The mandate"),
+    "login_id": ("Вход", "The login"),
 }
 
 

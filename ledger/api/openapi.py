@@ -18,10 +18,11 @@ from ledger.api.calls import KEY
 from ledger.api.components import REF, answer_schemas, form_schemas
 from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH
 from ledger.api.framing import NDJSON
+from ledger.api.identity import Me
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas import achievements, consents, courses, marks, representation, school, students, webhooks
+from ledger.api.schemas import achievements, consents, courses, marks, representation, school, staff, students, webhooks
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.consents import Consents
@@ -29,6 +30,7 @@ from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.representation import Representatives
+from ledger.application.disclose.staff import StaffEntry
 from ledger.application.disclose.states import StudentState
 from ledger.application.record.command import MAX_KEY
 from ledger.application.webhooks.shown import Webhooks, WebhookSecret
@@ -50,6 +52,12 @@ FORMS: tuple[type[Form], ...] = (
     school.NewPermission,
     school.YearClosing,
     school.PeriodClosing,
+    staff.NewOffice,
+    staff.OfficeLeaving,
+    staff.NewMandate,
+    staff.MandateWithdrawal,
+    staff.NewLogin,
+    staff.LoginRemoval,
     courses.NewClassGroup,
     courses.NewClassTeacher,
     courses.NewCourse,
@@ -87,6 +95,7 @@ FORMS: tuple[type[Form], ...] = (
 GroupPage = shown.Page[shown.GroupShown]
 CoursePage = shown.Page[shown.CourseShown]
 WorkPage = shown.Page[shown.WorkShown]
+StaffPage = shown.Page[StaffEntry]
 StudentPage = shown.Page[shown.StudentShown]
 Feed = FeedPage[EventHeader]
 FeedOpened = FeedPage[EventOpened]
@@ -94,6 +103,8 @@ FeedOpened = FeedPage[EventOpened]
 _ANSWERS: Mapping[str, Any] = {
     "CommandRecorded": CommandRecorded,
     "School": shown.SchoolShown,
+    "Me": Me,
+    "StaffPage": StaffPage,
     "GroupPage": GroupPage,
     "Group": shown.GroupShown,
     "CoursePage": CoursePage,
@@ -127,6 +138,7 @@ _ANSWERS: Mapping[str, Any] = {
 
 TAGS: tuple[tuple[str, str], ...] = (
     ("school", "Школа: годы, периоды, шкалы, локальные акты / The school"),
+    ("staff", "Должности, предписания, входы / Offices, mandates, logins"),
     ("class-groups", "Классы / Class groups"),
     ("courses", "Курсы и работы / Courses and works"),
     ("students", "Ученики: зачисление, классы, уход / Students"),
@@ -397,7 +409,10 @@ def build(app: FastAPI) -> dict[str, Any]:
                 "type": "http",
                 "scheme": "bearer",
                 "bearerFormat": "JWT",
-                "description": "A token of `ledger token`: who acts, in which office.",
+                "description": (
+                    "An access token (RFC 9068) of the school's OpenID Connect provider: who acts. The header"
+                    " Ledger-Office says in which office, where several are theirs. Development: `ledger token`."
+                ),
             }
         },
     }

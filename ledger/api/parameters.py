@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Header, Path, Query
@@ -99,6 +99,17 @@ MarkId = Annotated[UUID, Path(description="Отметка / The mark.")]
 RepresentationId = Annotated[UUID, Path(description="Представительство / The representation.")]
 ConsentId = Annotated[UUID, Path(description="Согласие / The consent.")]
 WebhookId = Annotated[UUID, Path(description="Вебхук / The webhook.")]
+PersonId = Annotated[UUID, Path(description="Человек / The person: an opaque id.")]
+TenureId = Annotated[UUID, Path(description="Запись о должности / The tenure: `entry_id` of `GET /v1/staff`.")]
+MandateId = Annotated[UUID, Path(description="Предписание / The mandate: `entry_id` of `GET /v1/staff`.")]
+LoginId = Annotated[UUID, Path(description="Вход / The login: `login_id` of `GET /v1/me`.")]
+PersonFilter = Annotated[UUID | None, Query(description="Один человек / One person's entries.")]
+EntryKind = Annotated[
+    Literal["office", "mandate", "login"] | None, Query(description="Один вид записей / Entries of one kind.")
+]
+InForceOn = Annotated[
+    date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="Действующие в этот день / Those of this day.")
+]
 CommandKey = Annotated[str, Path(max_length=200, description="Ключ запроса / The Idempotency-Key of the request.")]
 
 MAX_WAIT_S = 30

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.api.schemas import achievements, consents, courses, marks, representation, school, students, webhooks
+from ledger.api.schemas import achievements, consents, courses, marks, representation, school, staff, students, webhooks
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
 from ledger.application.record.consents import GiveConsent, LimitConsent, WithdrawConsent
@@ -35,6 +35,14 @@ from ledger.application.record.school import (
     FoundSchool,
     OpenSchoolYear,
     PermitLateEntry,
+)
+from ledger.application.record.staff import (
+    AssumeOffice,
+    LeaveOffice,
+    LinkLogin,
+    RecordMandate,
+    UnlinkLogin,
+    WithdrawMandate,
 )
 from ledger.application.record.students import (
     EnrolStudent,
@@ -111,6 +119,7 @@ _STUDENT = "/v1/students/{student_id}"
 _REPRESENTATION = f"{_STUDENT}/representatives/{{representation_id}}"
 _CONSENT = f"{_STUDENT}/consents/{{consent_id}}"
 _MARK = f"{_STUDENT}/marks/{{mark_id}}"
+_STAFF = "/v1/staff/{person_id}"
 _WEBHOOK = "/v1/webhooks/{webhook_id}"
 
 RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
@@ -124,6 +133,12 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(DefineMarkScale, school.NewScale, "/v1/school/scales"),
         Recording(AdoptLocalAct, school.NewLocalAct, "/v1/school/local-acts"),
         Recording(PermitLateEntry, school.NewPermission, "/v1/school/permissions"),
+        Recording(AssumeOffice, staff.NewOffice, f"{_STAFF}/offices"),
+        Recording(LeaveOffice, staff.OfficeLeaving, f"{_STAFF}/offices/{{tenure_id}}/leavings"),
+        Recording(RecordMandate, staff.NewMandate, f"{_STAFF}/mandates"),
+        Recording(WithdrawMandate, staff.MandateWithdrawal, f"{_STAFF}/mandates/{{mandate_id}}/withdrawals"),
+        Recording(LinkLogin, staff.NewLogin, "/v1/logins/{login_id}"),
+        Recording(UnlinkLogin, staff.LoginRemoval, "/v1/logins/{login_id}/removals"),
         Recording(FormClassGroup, courses.NewClassGroup, "/v1/class-groups"),
         Recording(AppointClassTeacher, courses.NewClassTeacher, "/v1/class-groups/{group_id}/class-teacher"),
         Recording(OpenCourse, courses.NewCourse, "/v1/courses"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ledger.api.identity import OFFICE, Me, bearer_token, wanted_office
 from ledger.api.limits import network_of
 from ledger.api.service import service_of
-from ledger.errors import Unauthenticated
+from ledger.application.acting import Known
+from ledger.errors import Forbidden, LedgerError, Unauthenticated
 from ledger.store.openings import acting
 
 if TYPE_CHECKING:
@@ -14,25 +16,71 @@ if TYPE_CHECKING:
 
     from ledger.policy.offices import Actor
 
-_HELP = "Send `Authorization: Bearer <token>`; `ledger token` issues tokens."
+_HELP = "Send `Authorization: Bearer <token>` once, with an access token of the school's identity provider."
 
 
 def authenticate(request: Request) -> Actor:
-    """Returns who acts by the request's token.
+    """Returns who acts by the request's token, in which office.
 
     Raises:
         Unauthenticated: there is no token, more than one, or it is not valid.
+        Forbidden: the office is not theirs, or they have none here.
+        BadRequest: the office that they name does not exist.
         TooManyRequests: the client asks too often, or its address without a valid token.
     """
+    found = _identified(request)
+    if found is not None:
+        actor = found.acts()
+        acting.set(actor.id)
+        return actor
     service = service_of(request)
+    token = bearer_token(request.headers)
     try:
-        actor = service.verifier.verify(_token(request))
+        if token is None or service.verifier is None:
+            raise Unauthenticated("The request needs one bearer token.", help=_HELP)  # noqa: TRY301 - counted below
+        actor = service.verifier.verify(token)
     except Unauthenticated:
-        service.limits.strangers.spend(_address(request))
+        _count_stranger(request)
         raise
     request.state.standing = service.limits.clients.spend(actor.id)
+    if wanted_office(request.headers) not in (None, actor.office):
+        raise Forbidden(
+            f"A development token has its office: {actor.office}.", help=f"Leave {OFFICE} out, or get another token."
+        )
     acting.set(actor.id)
     return actor
+
+
+def who(request: Request) -> Me:
+    """Returns who is logged in, also where their login is nobody's yet.
+
+    Raises:
+        Unauthenticated: there is no valid token.
+    """
+    found = _identified(request)
+    if found is None:
+        actor = authenticate(request)
+        return Me(None, actor.id, actor.office, [actor.office], "")
+    office = found.actor.office if found.actor is not None else None
+    return Me(found.login, found.person, office, list(found.offices), f"{found.why} {found.help}".strip())
+
+
+def _identified(request: Request) -> Known | None:
+    """Returns what was found of a provider's token before the route was reached; None where it is none of those.
+
+    Raises:
+        LedgerError: it is not valid, asks too often, or the register cannot be read.
+    """
+    found: Known | LedgerError | None = getattr(request.state, "identified", None)
+    if isinstance(found, Unauthenticated):
+        _count_stranger(request)
+    if isinstance(found, LedgerError):
+        raise found
+    return found
+
+
+def _count_stranger(request: Request) -> None:
+    service_of(request).limits.strangers.spend(_address(request))
 
 
 def admit_anybody(request: Request) -> None:
@@ -46,13 +94,3 @@ def admit_anybody(request: Request) -> None:
 
 def _address(request: Request) -> str:
     return network_of(request.client.host if request.client else "")
-
-
-def _token(request: Request) -> str:
-    sent = request.headers.getlist("authorization")
-    if len(sent) != 1:
-        raise Unauthenticated("The request needs one token.", help=_HELP)
-    scheme, _, token = sent[0].partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("The request needs a bearer token.", help=_HELP)
-    return token

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ledger.api.identity import Identity
     from ledger.api.limits import Limits
     from ledger.api.tokens import TokenVerifier
     from ledger.application.ledger import Ledger
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process's service."""
+    """One process's service; `verifier` is of development tokens, `identity` of a provider's."""
 
     ledger: Ledger
-    verifier: TokenVerifier
+    verifier: TokenVerifier | None
+    identity: Identity | None
     limits: Limits
     readiness: Readiness
     streams: Streams = field(default_factory=Streams)

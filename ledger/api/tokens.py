@@ -1,4 +1,4 @@
-"""Bearer tokens: who acts, in which office, signed by the ledger's own Ed25519 key.
+"""Development tokens: who acts, in which office, signed by the ledger's own Ed25519 key. Refused in production.
 
 A token is a JWT of type `at+jwt` (RFC 9068) in its narrowest form: one algorithm, a header with `alg` and `typ` and
 nothing else (so no `jku`, `x5u`, `jwk` or `crit`), base64url in its one canonical spelling, and an issuer that names
@@ -7,11 +7,7 @@ this very ledger. The strict checks come before the library sees the token: leni
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
-import re
-from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -23,6 +19,8 @@ from joserfc.jwk import OKPKey
 
 from ledger.clock import utc_now
 from ledger.errors import InvalidInput, SettingsError, Unauthenticated
+from ledger.identity.compact import read_object, split
+from ledger.identity.memory import CACHED, Remembered
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 
@@ -36,14 +34,11 @@ ALGORITHM: Final = "Ed25519"
 TYPE = "at+jwt"
 AUDIENCE = "ledger-api"
 LIFETIME = timedelta(hours=12)
-MAX_TOKEN = 8192
 MAX_STUDENTS = 50
-CACHED = 10_000
 AHEAD_S = 30
 """By how much the clock of the host that issued a token may run ahead of ours."""
 
 _SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -155,29 +150,15 @@ def issue_token(
     return jws.serialize_compact(header, msgspec.json.encode(claims), key, algorithms=[ALGORITHM])
 
 
-def _canonical(segment: str) -> bytes:
-    """Returns the bytes of a base64url segment that is spelled in the one canonical way."""
-    if not _SEGMENT.fullmatch(segment):
-        raise _refusal()
-    try:
-        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except binascii.Error:
-        raise _refusal() from None
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
-        raise _refusal()
-    return decoded
-
-
 def _refusal() -> Unauthenticated:
     """One sentence for every reason: who forges tokens learns nothing from the answer."""
     return Unauthenticated("The token is not valid here, or no longer.", help="Get a new one: `ledger token`.")
 
 
 class TokenVerifier:
-    """Tells who a token speaks for.
+    """Tells who a development token speaks for.
 
-    Verified tokens are remembered by their text until they expire (checking a signature costs more than recording a
-    mark); the least recently used are forgotten. It belongs to one event loop.
+    Verified tokens are remembered by their text until they expire. It belongs to one event loop.
     """
 
     def __init__(
@@ -186,8 +167,7 @@ class TokenVerifier:
         self._key = key
         self._issuer = issuer(ledger_id)
         self._clock = clock
-        self._cached = cached
-        self._verified: OrderedDict[str, tuple[Actor, int]] = OrderedDict()
+        self._verified: Remembered[Actor] = Remembered(cached)
 
     def __len__(self) -> int:
         """Returns how many verified tokens are remembered."""
@@ -200,14 +180,9 @@ class TokenVerifier:
             Unauthenticated: it is not valid.
         """
         now = self._clock().timestamp()
-        found = self._verified.get(token)
+        found = self._verified.find(token, now)
         if found is not None:
-            actor, expires = found
-            if now < expires:
-                self._verified.move_to_end(token)
-                return actor
-            del self._verified[token]
-            raise _refusal()
+            return found
         claims = self._read(token)
         speaks = claims.office in _SPEAKING
         valid = (
@@ -222,21 +197,55 @@ class TokenVerifier:
         if not valid:
             raise _refusal()
         actor = Actor(claims.sub, claims.office, frozenset(claims.students))
-        self._verified[token] = (actor, claims.exp)
-        if len(self._verified) > self._cached:
-            self._verified.popitem(last=False)
+        self._verified.keep(token, actor, claims.exp)
         return actor
 
     def _read(self, token: str) -> _Claims:
         """Returns the claims of a token whose form and signature are right."""
-        if len(token) > MAX_TOKEN or token.count(".") != 2:  # noqa: PLR2004 - header, payload and signature
-            raise _refusal()
-        header, payload, _ = (_canonical(segment) for segment in token.split("."))
         try:
-            read = _headers.decode(header)
+            parts = split(token)
+            read = _headers.decode(parts.header)
             if read.alg != ALGORITHM or read.typ != TYPE:
                 raise _refusal()
+            read_object(parts.header)  # a second member of one name
+            read_object(parts.payload)
             jws.deserialize_compact(token, self._key, algorithms=[ALGORITHM])
-            return _claims.decode(payload)
+            return _claims.decode(parts.payload)
         except (msgspec.DecodeError, JoseError, ValueError):
             raise _refusal() from None
+
+
+def verifier_of(settings: Settings, ledger_id: UUID) -> TokenVerifier | None:
+    """Returns who checks development tokens; None in production, where there are none.
+
+    Raises:
+        SettingsError: the key cannot be read, or it is production and no provider is named.
+    """
+    check_identity(settings)
+    return None if settings.production else TokenVerifier(load_token_key(settings), ledger_id)
+
+
+def check_identity(settings: Settings) -> None:
+    """Passes if somebody can say who comes.
+
+    Raises:
+        SettingsError: it is production, and no provider is named.
+    """
+    if settings.production and settings.oidc_issuer is None:
+        raise SettingsError(
+            "LEDGER_ENV=production takes no development tokens, and no identity provider is named.",
+            help="Set LEDGER_OIDC_ISSUER (see docs/identity.md), or LEDGER_ENV=development to try things out.",
+        )
+
+
+def check_development(settings: Settings) -> None:
+    """Passes if development tokens may be issued.
+
+    Raises:
+        SettingsError: it is production.
+    """
+    if settings.production:
+        raise SettingsError(
+            "LEDGER_ENV=production: development tokens are neither issued nor taken.",
+            help="Tokens come from the identity provider of LEDGER_OIDC_ISSUER; `ledger appoint` makes the director.",
+        )

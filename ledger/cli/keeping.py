@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from ledger.api.tokens import issue_token, load_token_key, make_token_key
+from ledger.api.tokens import check_development, issue_token, load_token_key, make_token_key
 from ledger.bootstrap import database_of, read_keks
 from ledger.cli.options import ActorOption
 from ledger.cli.session import opened, operator_id
@@ -40,7 +40,8 @@ def token(
     ] = None,
     hours: Annotated[float, typer.Option(min=0.01, max=MAX_HOURS, help="How long it is valid.")] = 12,
 ) -> None:
-    """Print a signed token for the API, and nothing else."""
+    """Print a signed development token for the API, and nothing else; refused where LEDGER_ENV=production."""
+    check_development(read_settings())
     with opened(making=True) as base:
         bearer = Actor(actor or operator_id(base.settings), office, frozenset(student or ()))
         signed = issue_token(load_token_key(base.settings), base.id, bearer, lifetime=timedelta(hours=hours))

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from ledger.cli import auditing, bench, demo, differing, doctoring, keeping, reading, reconciling, serving, verifying
+from ledger.cli import (
+    appointing,
+    auditing,
+    bench,
+    demo,
+    differing,
+    doctoring,
+    keeping,
+    reading,
+    reconciling,
+    serving,
+    verifying,
+)
 from ledger.cli.console import LedgerGroup, example
 from ledger.cli.disclosing import disclosures_app
 from ledger.cli.evidence import evidence_app
@@ -25,6 +37,7 @@ app = typer.Typer(
 app.command(epilog=example("ledger serve --port 9000"))(serving.serve)
 app.command(epilog=example("ledger demo --once"))(demo.demo)
 app.command(epilog=example("ledger token --office teacher --hours 8"))(keeping.token)
+app.command(epilog=example("ledger appoint 4f1c-subject --document 'Приказ 1-к'"))(appointing.appoint)
 app.add_typer(import_app, name="import")
 app.command(epilog=example("ledger replay OULAD:student-11391 --at 2000"))(reading.replay)
 app.command(epilog=example("ledger diff OULAD:student-11391 --from 2000 --to 3000"))(differing.diff)

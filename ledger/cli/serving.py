@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from prometheus_client import CollectorRegistry
 
-from ledger.api.tokens import load_token_key
+from ledger.api.tokens import check_identity, load_token_key
 from ledger.application.standing import HistoryCollector
 from ledger.cli.client import Client
 from ledger.cli.console import out
@@ -82,11 +82,13 @@ def serve(
 ) -> None:
     """Serve the API: workers, projector, sealer and dispatcher, watched over; Ctrl-C or SIGTERM stops everything."""
     settings = read_settings()
+    check_identity(settings)
     with (
         door(settings, host, port) as entrance,
         opened(settings, making=True, migrating=migrate, process=SUPERVISOR) as base,
     ):
-        load_token_key(settings)  # makes it once, before several workers look for it
+        if not settings.production:
+            load_token_key(settings)  # makes it once, before several workers look for it
         base.ensure_log_key()
         base.cosigning()  # a list of witnesses that cannot be used is said here, and not by every process
         where = f"Реестр / Serving {base.id} on {entrance.url} (docs: {entrance.url}/docs)."

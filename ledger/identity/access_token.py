@@ -38,6 +38,10 @@ class Refused(Exception):
 class UnknownKey(Refused):
     """The token names a key that the provider's set, as we have it, does not hold."""
 
+    def __init__(self, kid: str) -> None:
+        super().__init__("no such key")
+        self.kid = kid
+
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
@@ -96,7 +100,7 @@ class AccessTokens:
             # 4. Exactly one key, by its name, from the provider's set and nowhere else.
             key = keys.get(kid)
             if key is None:
-                raise UnknownKey("no such key")
+                raise UnknownKey(kid)
             # 5. The signature, with that key and an algorithm that belongs to it.
             if not key.verifies(algorithm, parts.signed, parts.signature):
                 raise Refused("signature")

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
@@ -73,7 +73,12 @@ class Provider:
         """Whether the last look failed."""
         return self._failed
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        """Begins to look, and waits for nothing: the ledger starts with a provider that is away, too."""
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Ends a look under way."""
         if self._look is not None:
             self._look.cancel()

@@ -30,11 +30,16 @@ class Office(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, in which office; `students` are those whom a student or representative may speak for."""
+    """Who acts, in which office; `students` are those whom a student or representative may speak for.
+
+    `login` is by which login of an identity provider; whether its person holds the office is decided with each command,
+    on the register. None for the operator, and for those whose office a development token says.
+    """
 
     id: UUID
     office: Office
     students: frozenset[UUID] = frozenset()
+    login: UUID | None = None
 
 
 _LEADERS = frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SYSTEM})
@@ -69,6 +74,9 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "imports": frozenset({Office.DIRECTOR, Office.SYSTEM}),
     "log_keys": frozenset({Office.DIRECTOR, Office.SYSTEM}),
     "webhooks": frozenset({Office.DIRECTOR, Office.SYSTEM}),
+    "offices": frozenset({Office.DIRECTOR}),
+    "first_director": frozenset({Office.SYSTEM}),
+    "logins": frozenset({Office.DIRECTOR, Office.SECRETARY}),
 }
 """Which offices may record under which capability. A permission for late entries is the deputy head's alone."""
 

@@ -9,6 +9,7 @@ from ledger.projections.journals.projection import JOURNALS
 from ledger.projections.portfolios.projection import PORTFOLIOS
 from ledger.projections.retention.projection import RETENTION
 from ledger.projections.rosters.projection import Token, rosters
+from ledger.projections.staff.projection import STAFF
 
 if TYPE_CHECKING:
     from ledger.projections.view import View
@@ -16,4 +17,4 @@ if TYPE_CHECKING:
 
 def all_views(blind_index: Token) -> tuple[View, ...]:
     """Returns the views; `blind_index` makes search tokens (see `store/secrets.py`)."""
-    return (rosters(blind_index), JOURNALS, PORTFOLIOS, RETENTION, disclosure_view(blind_index))
+    return (rosters(blind_index), JOURNALS, PORTFOLIOS, RETENTION, disclosure_view(blind_index), STAFF)

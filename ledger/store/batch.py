@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from ledger.clock import utc_now
 from ledger.errors import LedgerError, trace
 from ledger.store.append import AppendBatch, AppendResult
 from ledger.store.commands import Recorded, RecordedEvent
@@ -258,7 +259,9 @@ def answer_batch(decided: list[Decided], result: AppendResult) -> None:
             for position, (ref, event) in enumerate(entry.events, first)
         ]
         recorded_at = result.stored_at
-        if recorded_at is None:
+        if entry.waiting.envelope.looks and not events:
+            entry.waiting.answer(Recorded(first, 0, recorded_at or utc_now(), ()))
+        elif recorded_at is None:
             entry.waiting.answer(RuntimeError("A command was accepted without events."))
         else:
             entry.waiting.answer(Recorded(first, len(events), recorded_at, tuple(events)))

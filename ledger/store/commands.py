@@ -83,6 +83,8 @@ class Envelope:
     """A command on its way: who sent it, under which key and on which condition.
 
     `sequence` joins commands whose order counts: each is decided after those before it, and sees their effects.
+    `looks` says that nothing is to be recorded: the answer, with no events, comes when the append function has said
+    that the lanes which were read are as they stood, so that it is as fresh as a decision.
     """
 
     command: Command
@@ -91,6 +93,7 @@ class Envelope:
     idempotency: Idempotency | None = None
     sequence: UUID | None = None
     condition: Condition | None = None
+    looks: bool = False
 
     def decide(self, lanes: Lanes) -> Sequence[Proposal]:
         """Returns what shall be recorded: what the command decides, if its condition holds.

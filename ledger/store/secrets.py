@@ -43,6 +43,12 @@ class Hasher:
         """Returns the stored hash of what a request asked for."""
         return self._digest(b"request", content)
 
+    def login(self, issuer: str, subject: str) -> UUID:
+        """Returns the id of a login: who has it cannot tell, without the key, whose name at which provider it is."""
+        digest = self._digest(b"login", issuer.encode(), subject.encode())
+        custom = int.from_bytes(digest[:16]) & ~(0xF << 76 | 0x3 << 62) | (0x8 << 76 | 0x2 << 62)  # RFC 9562 5.8
+        return UUID(int=custom)
+
     def blind_index(self, field: str, value: str) -> bytes:
         """Returns the search token of a value, for finding a row by what is sealed in it."""
         return self._digest(b"blind index", field.encode(), value.encode())

@@ -12,8 +12,9 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey
 from pydantic import SecretStr
 
-from ledger.api.tokens import TokenVerifier, _canonical, issue_token, load_token_key, make_token_key
+from ledger.api.tokens import TokenVerifier, issue_token, load_token_key, make_token_key, verifier_of
 from ledger.errors import InvalidInput, SettingsError, Unauthenticated
+from ledger.identity.compact import Malformed, canonical
 from ledger.policy.offices import Actor, Office
 from ledger.settings import Settings
 
@@ -143,7 +144,16 @@ def test_file_that_is_no_ed25519_private_key_is_refused(tmp_path: Path, content:
 
 
 def test_base64url_has_one_spelling_before_any_library_sees_it() -> None:
-    assert _canonical("AA") == b"\x00"
+    assert canonical("AA") == b"\x00"
     for other in ("AB", "AA==", "A", "A+A", "A A", "", "АА"):
-        with pytest.raises(Unauthenticated):
-            _canonical(other)
+        with pytest.raises(Malformed):
+            canonical(other)
+
+
+def test_production_takes_no_development_tokens_and_wants_a_provider(tmp_path: Path) -> None:
+    assert verifier_of(Settings(home=tmp_path), LEDGER) is not None
+    with pytest.raises(SettingsError, match="no identity provider is named"):
+        verifier_of(Settings(home=tmp_path, env="production"), LEDGER)
+    named = Settings(home=tmp_path / "other", env="production", oidc_issuer="https://id.school.example")
+    assert verifier_of(named, LEDGER) is None
+    assert not named.token_key_path.exists()

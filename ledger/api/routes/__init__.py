@@ -23,6 +23,7 @@ from ledger.api.routes import (
     representation,
     retention,
     school,
+    staff,
     states,
     students,
     transfers,
@@ -37,6 +38,7 @@ def all_routers() -> tuple[APIRouter, ...]:
     """Returns the routers in the order in which the documentation shows them."""
     capabilities = (
         school,
+        staff,
         class_groups,
         courses,
         students,

@@ -13,6 +13,7 @@ from ledger.aggregates.class_group import ClassGroup
 from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentRecord, record_lane
+from ledger.application.acting import acting
 from ledger.application.record.precondition import Demand, Precondition
 from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.ids import new_id
@@ -142,7 +143,8 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
     demand = None
     if request.precondition is not None and isinstance(command, RecordingCommand):
         demand = Demand(command, request.precondition)
-    return Envelope(command, header, context, idempotency, request.sequence, demand)
+    decided = acting(command, request.actor, ledger.id)
+    return Envelope(decided, header, context, idempotency, request.sequence, demand)
 
 
 def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:

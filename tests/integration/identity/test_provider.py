@@ -33,7 +33,7 @@ async def looking(
     try:
         yield provider
     finally:
-        await provider.close()
+        await provider.__aexit__(None, None, None)
 
 
 async def test_keys_are_found_through_discovery(issuer: Issuer) -> None:

@@ -131,7 +131,7 @@ def test_every_topic_is_short_neutral_and_used_once() -> None:
 
 def test_every_event_of_a_student_has_a_class_of_a_student() -> None:
     for topic, event in EVENTS.items():
-        about_school = topic.split(".")[0] in {"school", "group", "course", "webhook"}
+        about_school = topic.split(".")[0] in {"school", "group", "course", "webhook", "staff"}
         assert event.RECORD_CLASS in ((RecordClass.ORGANISATION,) if about_school else STUDENT_CLASSES)
 
 

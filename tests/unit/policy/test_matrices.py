@@ -45,6 +45,9 @@ MAY_RECORD = {
     "imports": "+ . . . + . . . . .",
     "webhooks": "+ . . . + . . . . .",
     "log_keys": "+ . . . + . . . . .",
+    "offices": ". . . . + . . . . .",
+    "first_director": "+ . . . . . . . . .",
+    "logins": ". . . . + + . . . .",
 }
 
 # A row an office and its relations (own or represents, teaches, leads); a column a resource, in the order of RESOURCES.

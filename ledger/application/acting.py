@@ -1,0 +1,179 @@
+"""Who acts: a login of an identity provider becomes a person in an office, by the register and as of this moment.
+
+A provider's token says who somebody is and no more. Which offices they hold the ledger knows itself, and looks with
+each command, on the same lanes on which it is decided: who lost an office is refused at once, valid token or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from uuid import UUID
+
+from ledger.aggregates.staff import StaffRegister, staff_ref
+from ledger.errors import Forbidden
+from ledger.ids import new_id
+from ledger.policy.offices import Actor, Office
+from ledger.store.commands import Envelope
+from ledger.store.header import Header
+from ledger.streams.base import Context, Lanes, Proposal
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from ledger.application.ledger import Ledger
+    from ledger.store.commands import Command
+
+_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
+_NAMED_BY_TOKEN = frozenset({Office.AUDITOR, Office.INSPECTOR})
+_TEACHING = frozenset({Office.CLASS_TEACHER, Office.TEACHER})
+
+
+class Caller(NamedTuple):
+    """Who a provider's token speaks of, and as what they want to act.
+
+    Args:
+        login: the keyed hash of issuer and subject.
+        wanted: the office that the request asks for; the token's own wish, `claimed`, comes after it.
+        program: whether a program speaks for itself.
+    """
+
+    login: UUID
+    wanted: Office | None
+    claimed: Office | None
+    program: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the register says of a caller: whose login it is, the offices open to them, the one chosen or why none."""
+
+    login: UUID
+    person: UUID | None
+    offices: tuple[Office, ...]
+    actor: Actor | None
+    why: str = ""
+    help: str = ""
+
+    def acts(self) -> Actor:
+        """Returns who acts, in which office.
+
+        Raises:
+            Forbidden: the login is nobody's, or no office is open or named.
+        """
+        if self.actor is None:
+            raise Forbidden(self.why, help=self.help)
+        return self.actor
+
+
+def open_to(register: StaffRegister | None, caller: Caller, day: date) -> Known:
+    """Returns in which offices a caller may act on `day`, and in which they do.
+
+    A program acts as one only, people never as one; auditors and inspectors besides need a token that says so.
+    """
+    login = register.login(caller.login) if register is not None else None
+    if register is None or login is None:
+        why = "This login is not linked to anybody of this school."
+        return Known(caller.login, None, (), None, why, f"Ask the director or secretary to link login {caller.login}.")
+    offices = tuple(
+        office
+        for office in map(Office, register.offices_of(login, day))
+        if (office is Office.SYSTEM) == caller.program and (office not in _NAMED_BY_TOKEN or office is caller.claimed)
+    )
+    names = ", ".join(offices) or "none"
+    wanted = caller.wanted or (caller.claimed if caller.claimed in offices else None) or _only(offices)
+    known = Known(caller.login, login.person, offices, None)
+    if wanted is None:
+        why = "Your office is not clear." if offices else "No office is open to this login today."
+        return _refused(known, why, f"Name it in the header Ledger-Office; open to you today: {names}.")
+    if wanted not in offices:
+        why = f"The office {wanted} is not yours today."
+        return _refused(known, why, f"Open to you today: {names}. The director keeps the register (GET /v1/me).")
+    students = frozenset({login.person}) if wanted is Office.STUDENT else frozenset[UUID]()
+    return Known(caller.login, login.person, offices, Actor(login.person, wanted, students, caller.login))
+
+
+def _refused(known: Known, why: str, help: str) -> Known:  # noqa: A002 - the error's own name for it
+    return Known(known.login, known.person, known.offices, None, why, help)
+
+
+def _only(offices: Sequence[Office]) -> Office | None:
+    """Returns the office of somebody who names none: the one that they have; teaching counts only beside no other."""
+    others = [office for office in offices if office not in _TEACHING]
+    if not others and Office.TEACHER in offices:
+        return Office.TEACHER
+    return others[0] if len(others) == 1 else None
+
+
+def check_acting(lanes: Lanes, school: UUID, actor: Actor, day: date) -> None:
+    """Passes if an actor's login is still theirs and the office too, on `day`; looked at with every command.
+
+    Raises:
+        Forbidden: they lost one of them since the request came in.
+    """
+    if actor.login is None:
+        return
+    register = lanes.get(staff_ref(school))
+    login = register.login(actor.login) if register is not None else None
+    if register is None or login is None or login.person != actor.id:
+        raise Forbidden("This login is not linked to you any more.", help="Ask the director or secretary.")
+    if actor.office not in register.offices_of(login, day):
+        raise Forbidden(f"The office {actor.office} is not yours any more.", help="GET /v1/me says which are.")
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A command of somebody whom a provider names: refused if the office is not theirs at the moment of deciding."""
+
+    command: Command
+    actor: Actor
+    school: UUID
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Decides, if they hold the office."""
+        check_acting(lanes, self.school, self.actor, context.today)
+        return self.command.decide(lanes, context)
+
+    def cites(self, lanes: Lanes, context: Context) -> str | None:
+        """Returns what the command cites."""
+        return self.command.cites(lanes, context)
+
+
+def acting(command: Command, actor: Actor, school: UUID) -> Command:
+    """Returns the command as the executor is to decide it for this actor."""
+    return Acting(command, actor, school) if actor.login is not None else command
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtRegister:
+    """Look at the register, as freshly as a command does; nothing is recorded."""
+
+    CAPABILITY: ClassVar[str] = "looking"
+
+    school: UUID
+    caller: Caller
+    found: list[Known] = field(default_factory=list, compare=False, repr=False)
+    """What was found each time that this was decided; the last counts."""
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Returns nothing; `found` has the answer."""
+        self.found.append(open_to(lanes.get(staff_ref(self.school)), self.caller, context.today))
+        return ()
+
+    def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - as a command's
+        """Cites nothing."""
+        return None
+
+
+async def look_at_register(ledger: Ledger, caller: Caller) -> Known:
+    """Returns what the register says of a caller at this moment.
+
+    Raises:
+        StoreUnavailable: the database does not answer, so nobody can say.
+    """
+    look = LookAtRegister(ledger.id, caller)
+    request = new_id()
+    header = Header(caller.login, "", request, None, request, None, "electronic")
+    await ledger.executor.execute(Envelope(look, header, Context(ledger.today(), caller.login, ""), looks=True))
+    return look.found[-1]

@@ -1,0 +1,40 @@
+"""Queries of the staff view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ledger.projections.query import NIL, Stored, select_rows
+
+if TYPE_CHECKING:
+    from datetime import date
+    from uuid import UUID
+
+    import psycopg
+
+    from ledger.projections.tables import TableStore
+    from ledger.store.database import Row
+
+
+async def entries(
+    connection: psycopg.AsyncConnection[Row],
+    store: TableStore,
+    *,
+    person: UUID | None,
+    kind: str | None,
+    on: date | None,
+    after: UUID | None,
+    limit: int,
+) -> list[Stored]:
+    """Returns a page of entries in the order of their ids: of a person, of a kind, of those in force on a day."""
+    where, parameters = ["entry_id > %s"], list[object]([after or NIL])
+    for condition, value in (("person_id = %s", person), ("kind = %s", kind)):
+        if value is not None:
+            where.append(condition)
+            parameters.append(value)
+    if on is not None:
+        where.append("starts_on <= %s AND (ends_on IS NULL OR ends_on >= %s)")
+        parameters += [on, on]
+    return await select_rows(
+        connection, store, f"{' AND '.join(where)} ORDER BY entry_id LIMIT %s", (*parameters, limit)
+    )
