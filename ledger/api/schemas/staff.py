@@ -12,6 +12,9 @@ from ledger.aggregates.staff import CAPACITIES, MANDATES, MAX_SCOPE, OFFICES, SC
 from ledger.api.schemas.base import Day, Document, Form, Text, Word, one_of, said
 
 
+Level = Annotated[Word, Field(json_schema_extra=one_of(LEVELS))]
+
+
 class NewOffice(Form):
     """Вступление в должность / Somebody takes up an office."""
 
@@ -24,10 +27,7 @@ class NewOffice(Form):
     )
 
     office: Annotated[Word, said("Должность", "Office", json_schema_extra=one_of(OFFICES))]
-    level: Annotated[
-        Word | None,
-        said("Уровень образования завуча", "A deputy head's level of education", json_schema_extra=one_of(LEVELS)),
-    ] = None
+    level: Annotated[Level | None, said("Уровень образования завуча", "A deputy head's level of education")] = None
     starts_on: Annotated[Day, said("Первый день", "First day")]
     ends_on: Annotated[Day | None, said("Последний день", "Last day")] = None
     document: Annotated[Document, said("Приказ", "The order that it rests on")]
