@@ -292,7 +292,7 @@ def test_keys_rotate_while_the_service_runs_and_it_goes_on_while_the_provider_is
     "changes", [{"aud": "payroll"}, {"iss": "https://attacker.example"}, {"exp": 1}, {"client_id": None}]
 )
 def test_token_that_is_not_for_us_is_refused_and_not_told_why(school: School, changes: dict[str, object]) -> None:
-    answer = school.client(DIRECTOR, **changes).get("/v1/school")
+    answer = school.client(DIRECTOR, None, **changes).get("/v1/school")
     refused(answer, 401)
     assert answer.json()["detail"] == "The token is not valid here, or no longer."
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]

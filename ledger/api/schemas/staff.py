@@ -11,7 +11,6 @@ from ledger.aggregates.class_group import LEVELS
 from ledger.aggregates.staff import CAPACITIES, MANDATES, MAX_SCOPE, OFFICES, SCOPES
 from ledger.api.schemas.base import Day, Document, Form, Text, Word, one_of, said
 
-
 Level = Annotated[Word, Field(json_schema_extra=one_of(LEVELS))]
 
 
