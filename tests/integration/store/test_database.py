@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,3 +61,20 @@ async def test_lock_that_somebody_holds_too_long_fails_commands_and_not_the_writ
             await executor.execute(envelope(Mark(student.student)))
     recorded = await executor.execute(envelope(Mark(student.student)))
     assert recorded.first_position == 2
+
+
+async def test_readers_after_a_restart_wait_for_no_dead_connection(ledger_db: Database) -> None:
+    """Four connections idle, all of them cut: who reads next meets none of them, and rests after none."""
+    many = 4
+    async with ledger_db.pool("reader", many) as pool, AsyncExitStack() as held:
+        cut = [await held.enter_async_context(pool.connection()) for _ in range(many)]
+        await held.aclose()
+        pids = [connection.info.backend_pid for connection in cut]
+        with ledger_db.connect("owner") as owner:
+            owner.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", (pids,))
+        began = time.monotonic()
+        for _ in range(many):
+            async with pool.connection() as connection:
+                assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+                assert connection.info.backend_pid not in pids
+        assert time.monotonic() - began < 1, "The library rests a second after the first dead connection."
