@@ -110,11 +110,12 @@ async def found(
         query = (
             f"SELECT {columns} FROM (SELECT * FROM {accesses.qualified} a WHERE {where} AND a.students > 0"  # noqa: S608
             " ORDER BY a.position DESC LIMIT %s) a"
-            f" JOIN {disclosed.qualified} d ON d.disclosed_at > a.position"
-            " AND d.disclosed_at <= a.position + a.students AND d.access_id = a.access_id"
-            " WHERE d.disclosed_at < %s ORDER BY d.disclosed_at DESC LIMIT %s"
+            # Each access looks its own rows up: the planner cannot know how few lie between two positions.
+            f" CROSS JOIN LATERAL (SELECT * FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
+            " AND d.disclosed_at <= a.position + a.students AND d.disclosed_at < %s AND d.access_id = a.access_id"
+            " ORDER BY d.disclosed_at DESC LIMIT %s) d ORDER BY d.disclosed_at DESC LIMIT %s"
         )
-        values = [*parameters, limit + 1, upper, limit]
+        values = [*parameters, limit + 1, upper, limit, limit]
     cursor = await connection.execute(sql.SQL(query), values, prepare=True, binary=True)
     width = len(disclosed.columns.split(", "))
     return [Found(row[:width], row[width:]) for row in await cursor.fetchall()]
