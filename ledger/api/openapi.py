@@ -32,6 +32,8 @@ from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.representation import Representatives
 from ledger.application.disclose.staff import StaffEntry
 from ledger.application.disclose.states import StudentState
+from ledger.application.disclose.tracker import Heartbeat, UsagePeriod, Usages
+from ledger.application.disclose.who_saw import WhoSaw
 from ledger.application.record.command import MAX_KEY
 from ledger.application.webhooks.shown import Webhooks, WebhookSecret
 
@@ -122,6 +124,10 @@ _ANSWERS: Mapping[str, Any] = {
     "DisclosureRegister": shown.DisclosureRegister,
     "RegisterPage": shown.RegisterPage,
     "DisclosureLine": shown.DisclosureLine,
+    "WhoSaw": WhoSaw,
+    "Usages": Usages,
+    "UsagePeriod": UsagePeriod,
+    "Heartbeat": Heartbeat,
     "History": shown.History,
     "Feed": Feed,
     "FeedOpened": FeedOpened,
@@ -152,6 +158,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("portfolios", "Портфолио / Portfolios"),
     ("retention", "Сроки хранения / Retention"),
     ("disclosures", "Кто видел данные / Who saw the data"),
+    ("data-tracker", "Протокол Data Tracker / The protocol of Estonia's Data Tracker"),
     ("history", "История записей об ученике / A student's history"),
     ("feed", "Лента событий / The feed of events"),
     ("webhooks", "Вебхуки / Webhooks"),

@@ -86,6 +86,7 @@ Channel = Annotated[str | None, Query(min_length=1, max_length=100, description=
 WasGranted = Annotated[
     bool | None, Query(description="Разрешён (true) или отказано (false) / Granted, or refused; both without it.")
 ]
+Own = Annotated[bool, Query(description="С собственными просмотрами / With what you looked at yourself.")]
 Since = Annotated[
     AwareDatetime | None, Query(alias="from", description="С этого времени / Recorded at this time or later.")
 ]

@@ -26,6 +26,7 @@ from ledger.api.routes import (
     staff,
     states,
     students,
+    tracker,
     transfers,
     webhooks,
 )
@@ -52,6 +53,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         portfolios,
         retention,
         disclosures,
+        tracker,
         history,
         feed,
         event,

@@ -23,6 +23,7 @@ from ledger.api.parameters import (
     Limit,
     MinPosition,
     OfStudent,
+    Own,
     Person,
     Purpose,
     Recipient,
@@ -34,6 +35,7 @@ from ledger.api.parameters import (
 from ledger.api.service import service_of, without_time_limit
 from ledger.application.disclose.register import RegisterQuery, export_register, read_disclosures, read_register
 from ledger.application.disclose.shown import MAX_PAGE
+from ledger.application.disclose.who_saw import who_saw
 
 router = a_router("disclosures")
 
@@ -118,6 +120,39 @@ async def get_register(
     before = cursor_position(cursor)
     return show(
         await read_register(call.ledger, call.reader, query, before=before, limit=limit, min_position=min_position)
+    )
+
+
+@router.get(
+    "/v1/students/{student_id}/who-saw", **reading("whoSaw", "Кто видел мои данные / Who saw my data", "WhoSaw")
+)
+async def get_who_saw(
+    request: Request,
+    student_id: StudentId,
+    own: Own = False,  # noqa: FBT002 - a query parameter
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = MAX_PAGE,
+    cursor: Cursor = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Кто видел данные ученика, по предложению на каждый доступ / Who saw a student's data, a sentence an entry.
+
+    Newest first. What you looked at yourself is left out unless `own=true`.
+    """
+    call = ask(request)
+    query, before = RegisterQuery(since=since, until=until), cursor_position(cursor)
+    return show(
+        await who_saw(
+            call.ledger,
+            call.reader,
+            student_id,
+            before=before,
+            limit=limit,
+            own=own,
+            min_position=min_position,
+            query=query,
+        )
     )
 
 

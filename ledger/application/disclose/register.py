@@ -87,15 +87,19 @@ async def read_disclosures(
     limit: int,
     min_position: int = 0,
     query: RegisterQuery = EVERYTHING,
+    offset: int = 0,
 ) -> DisclosureRegister:
     """Returns a page of who saw the student's data, newest first.
+
+    Args:
+        offset: lines to pass over, for a protocol that knows no cursor.
 
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such student.
     """
     receipt = await open_access(ledger, reader, Resource.DISCLOSURES, students=[student_id], categories=CATEGORIES)
     filters = await _filters(ledger, replace(query, student_id=student_id))
-    found, position = await _find(ledger, filters, before, limit + 1, min_position)
+    found, position = await _find(ledger, filters, before, limit + 1, min_position, offset)
     items = await _open(ledger, receipt, query, found[:limit])
     return DisclosureRegister(student_id, items, _following(found, limit), position, receipt.access_id)
 
@@ -163,6 +167,14 @@ async def _batches(
         before = found[-1].disclosed[1]
 
 
+async def count_disclosures(ledger: Ledger, query: RegisterQuery) -> int:
+    """Returns how many lines the register has; nothing is opened for it."""
+    filters = await _filters(ledger, query)
+    async with snapshot(ledger, (VIEW,)) as connection:
+        accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
+        return (await queries.students_of(connection, accesses, disclosed, filters))[1]
+
+
 async def _filters(ledger: Ledger, query: RegisterQuery) -> Filters:
     """Returns the filters of a query: times as positions, and what is sealed as tokens."""
     after = await _position(ledger, query.since - INSTANT) if query.since is not None else 0
@@ -185,12 +197,12 @@ async def _position(ledger: Ledger, time: datetime) -> int:
 
 
 async def _find(
-    ledger: Ledger, filters: Filters, before: int | None, limit: int, min_position: int
+    ledger: Ledger, filters: Filters, before: int | None, limit: int, min_position: int, offset: int = 0
 ) -> tuple[list[Found], int]:
     """Returns lines as they are stored, and how far the register is."""
     accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
     async with snapshot(ledger, (VIEW,), min_position) as connection:
-        found = await queries.found(connection, accesses, disclosed, filters, before, limit)
+        found = await queries.found(connection, accesses, disclosed, filters, before, limit, offset)
         return found, await lowest(connection, ledger.database, [ledger.view(VIEW)])
 
 

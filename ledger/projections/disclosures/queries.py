@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from psycopg import sql
 
@@ -11,6 +11,7 @@ from ledger.projections.disclosures.projection import TOKENS, search_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
 
     import psycopg
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ledger.store.database import Row
 
 NEWEST = 2**62
+BESIDE = 1
+"""Events of an access that may stand between it and the rows of its students: on what grounds it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,15 @@ async def found(
     filters: Filters,
     before: int | None,
     limit: int,
+    offset: int = 0,
 ) -> list[Found]:
     """Returns a page of the register, newest first: disclosures below a position, with their accesses.
 
     One student's are found by the student, everybody's by the access; both go by an index and stop when the page is
     full. The rows of an access's students follow it in the history without a gap.
+
+    Args:
+        offset: lines to pass over, of one student's.
     """
     upper = min(before or NEWEST, filters.until + 1)
     where, parameters = filters.where(before or NEWEST)
@@ -102,9 +109,9 @@ async def found(
         query = (
             f"SELECT {columns} FROM {disclosed.qualified} d JOIN {accesses.qualified} a USING (access_id)"  # noqa: S608
             f" WHERE d.student_id = %s AND d.disclosed_at > %s AND d.disclosed_at < %s AND {where}"
-            " ORDER BY d.disclosed_at DESC LIMIT %s"
+            " ORDER BY d.disclosed_at DESC LIMIT %s OFFSET %s"
         )
-        values = [filters.student_id, filters.after, upper, *parameters, limit]
+        values = [filters.student_id, filters.after, upper, *parameters, limit, offset]
     else:
         # One access more than lines: the newest may have all of its lines at or above `before`.
         query = (
@@ -112,8 +119,9 @@ async def found(
             " ORDER BY a.position DESC LIMIT %s) a"
             # Each access looks its own rows up: the planner cannot know how few lie between two positions.
             f" CROSS JOIN LATERAL (SELECT * FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
-            " AND d.disclosed_at <= a.position + a.students AND d.disclosed_at < %s AND d.access_id = a.access_id"
-            " ORDER BY d.disclosed_at DESC LIMIT %s) d ORDER BY d.disclosed_at DESC LIMIT %s"
+            f" AND d.disclosed_at <= a.position + a.students + {BESIDE} AND d.disclosed_at < %s"
+            " AND d.access_id = a.access_id ORDER BY d.disclosed_at DESC LIMIT %s) d"
+            " ORDER BY d.disclosed_at DESC LIMIT %s"
         )
         values = [*parameters, limit + 1, upper, limit, limit]
     cursor = await connection.execute(sql.SQL(query), values, prepare=True, binary=True)
@@ -141,3 +149,13 @@ async def students_of(
     cursor = await connection.execute(sql.SQL(query), values)
     rows = await cursor.fetchall()
     return [row[0] for row in rows], sum(row[1] for row in rows)
+
+
+async def first_access(connection: psycopg.AsyncConnection[Row], accesses: TableStore) -> datetime:
+    """Returns when the first access was recorded; now, where there is none."""
+    query = (
+        f"SELECT coalesce((SELECT recorded_at FROM {accesses.qualified} ORDER BY position LIMIT 1),"  # noqa: S608 - ours
+        " clock_timestamp())"
+    )
+    row = await (await connection.execute(sql.SQL(query))).fetchone()
+    return cast("datetime", row[0] if row else None)

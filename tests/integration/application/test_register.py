@@ -17,6 +17,8 @@ from ledger.application.disclose import register
 from ledger.application.disclose.exporting import COLUMNS, csv_header, csv_lines, json_lines
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.register import EVERYTHING, RegisterQuery, export_register, read_register
+from ledger.application.disclose.tracker import UsageQuery, find_usage, heartbeat, usage_period
+from ledger.application.disclose.who_saw import who_saw
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.policy.reading import Resource
@@ -195,3 +197,57 @@ async def test_what_an_erased_person_looked_at_is_left_out_and_the_rest_stays(
     assert await everything(desk, replace(EVERYTHING, until=whole[0].recorded_at + timedelta.resolution)) == [
         line for line in whole if line.actor != AUDITOR.id
     ]
+
+
+async def test_parent_reads_in_sentences_who_saw_it_and_not_the_own_views(desk: Desk) -> None:
+    student, _, _ = await some_accesses(desk)
+    parent = Actor(uuid4(), Office.REPRESENTATIVE, frozenset({student}))
+    await who_saw(desk.ledger, reads(parent), student, before=None, limit=50)
+    await desk.catches_up()
+    page = await who_saw(desk.ledger, reads(parent), student, before=None, limit=50)
+    whole = await who_saw(desk.ledger, reads(parent), student, before=None, limit=50, own=True)
+    assert [one.position for one in page.items] == sorted((one.position for one in page.items), reverse=True)
+    assert parent.id not in {one.actor for one in page.items}
+    assert [one for one in whole.items if one.actor != parent.id] == page.items
+    assert len(whole.items) == len(page.items) + 1
+    assert any("директор смотрел историю записей для: =Комиссия" in one.text for one in page.items)
+    assert any("отказано" in one.text for one in page.items)
+    first = await who_saw(desk.ledger, reads(parent), student, before=None, limit=3)
+    rest = await who_saw(desk.ledger, reads(parent), student, before=int(first.next or 0), limit=50)
+    assert first.items + rest.items == page.items
+    with pytest.raises(Forbidden):
+        await who_saw(desk.ledger, reads(TEACHER), student, before=None, limit=50)
+
+
+async def test_data_tracker_is_told_of_granted_uses_newest_first(desk: Desk) -> None:
+    student, other, _ = await some_accesses(desk)
+    system = Reader(Actor(uuid4(), Office.SYSTEM), "api", recipient="EE12345678901")
+    told = await find_usage(desk.ledger, system, UsageQuery(str(student)))
+    lines = await everything(desk, RegisterQuery(student, granted=True))
+    assert [use.logtime for use in told.usages] == [line.recorded_at for line in lines][-len(told.usages) :]
+    assert told.totalUsages == len(told.usages)
+    assert {use.receiverName for use in told.usages} == {"Школа для проверок", "=Комиссия"}
+    assert "История" not in told.usages[0].action
+    part = await find_usage(desk.ledger, system, UsageQuery(str(student), offset=1, limit=2))
+    assert (part.totalUsages, part.usages) == (told.totalUsages, told.usages[1:3])
+    since = told.usages[2].logtime
+    late = await find_usage(desk.ledger, system, UsageQuery(str(student), since=since, until=since))
+    assert late.usages == [use for use in told.usages if use.logtime == since]
+    assert (await find_usage(desk.ledger, system, UsageQuery("register:nobody"))).usages == []
+    assert (await find_usage(desk.ledger, system, UsageQuery("no code at all"))).totalUsages == 0
+    stranger = reads(Actor(uuid4(), Office.REPRESENTATIVE, frozenset({student})))
+    assert (await find_usage(desk.ledger, stranger, UsageQuery(str(other)))).totalUsages == 0
+    period = await usage_period(desk.ledger)
+    assert period.periodStart == min(line.recorded_at for line in lines)
+    assert (await heartbeat(desk.ledger)).status == "OK"
+
+
+async def test_data_tracker_finds_a_student_by_the_code_of_another_system(desk: Desk) -> None:
+    student, _, _ = await some_accesses(desk)
+    system = reads(Actor(uuid4(), Office.SYSTEM))
+    told = await find_usage(desk.ledger, system, UsageQuery(f"register:Синтетический-{student}"))
+    assert told.totalUsages > 0
+
+
+async def test_heartbeat_says_fail_while_the_register_is_not_made(desk: Desk) -> None:
+    assert (await heartbeat(desk.ledger)).status == "FAIL"

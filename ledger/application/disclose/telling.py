@@ -1,0 +1,96 @@
+"""An access in one sentence, for whom it concerns: who looked at what, for whom, why, and on which basis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from ledger.policy.engine import Purpose, Words, purpose_words
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ledger.application.disclose.shown import DisclosureLine
+
+OFFICES: Mapping[str, Words] = {
+    "system": Words("программа школы", "a program of the school"),
+    "teacher": Words("учитель", "a teacher"),
+    "class_teacher": Words("классный руководитель", "a class teacher"),
+    "deputy_head": Words("заместитель директора", "a deputy head"),
+    "director": Words("директор", "the director"),
+    "secretary": Words("секретарь", "the secretary"),
+    "auditor": Words("аудитор", "an auditor"),
+    "inspector": Words("инспектор", "an inspector"),
+    "student": Words("ученик", "a student"),
+    "representative": Words("законный представитель", "a legal representative"),
+}
+"""Who looked, by office; a test holds them against the policy's offices."""
+
+RESOURCES: Mapping[str, Words] = {
+    "student": Words("личную карточку", "the card"),
+    "students": Words("список класса", "the class list"),
+    "journal": Words("журнал", "a journal"),
+    "portfolio": Words("портфолио", "the portfolio"),
+    "retention": Words("сроки хранения", "the terms of keeping"),
+    "disclosures": Words("сведения о том, кто видел данные", "who saw the data"),
+    "register": Words("журнал доступа", "the disclosure register"),
+    "history": Words("историю записей", "the history of records"),
+    "state": Words("все сведения на дату", "everything as of a date"),
+    "feed": Words("ленту событий", "the feed of events"),
+}
+"""What was looked at; a test holds them against the policy's resources."""
+
+CHANNELS: Mapping[str, Words] = {
+    "api": Words("через сервис", "through the service"),
+    "cli": Words("с консоли оператора", "at the operator's console"),
+    "paper": Words("на бумаге", "on paper"),
+    "letter": Words("письмом", "by letter"),
+}
+
+_MONTHS = (
+    *("января", "февраля", "марта", "апреля", "мая", "июня"),
+    *("июля", "августа", "сентября", "октября", "ноября", "декабря"),
+)
+_PURPOSES = frozenset(Purpose)
+
+
+def tell(line: DisclosureLine, zone: str) -> Words:
+    """Returns the sentence of one entry of the register, in Russian and in English.
+
+    Args:
+        line: the entry.
+        zone: the time zone of the school's calendar.
+    """
+    office = OFFICES.get(line.office, Words(line.office, line.office))
+    resource = RESOURCES.get(line.resource, Words(line.resource, line.resource))
+    at = line.recorded_at.astimezone(ZoneInfo(zone))
+    when_ru, when_en = _day(at), f"{at:%Y-%m-%d} at {at:%H:%M}"
+    if not line.granted:
+        return Words(
+            f"{when_ru}: {office.ru} хотел посмотреть {resource.ru} — отказано.",
+            f"{when_en}, {office.en} wanted to see {resource.en} and was refused.",
+        )
+    ru, en = f"{when_ru}: {office.ru} смотрел {resource.ru}", f"{when_en}, {office.en} looked at {resource.en}"
+    if line.students > 1:
+        ru, en = f"{ru} (вместе с другими учениками: {line.students - 1})", f"{en} (with {line.students - 1} others)"
+    if line.recipient:
+        ru, en = f"{ru} для: {line.recipient}", f"{en} for: {line.recipient}"
+    if line.channel in CHANNELS and line.channel != "api":
+        ru, en = f"{ru} {CHANNELS[line.channel].ru}", f"{en} {CHANNELS[line.channel].en}"
+    purpose = purpose_of(line)
+    return Words(
+        f"{ru}. Цель: {purpose.ru[:1].lower()}{purpose.ru[1:]} ({line.legal_basis}).",
+        f"{en}. Purpose: {purpose.en[:1].lower()}{purpose.en[1:]} ({line.legal_basis}).",
+    )
+
+
+def purpose_of(line: DisclosureLine) -> Words:
+    """Returns what an access was for, in words; a purpose of a later version keeps its code."""
+    if line.purpose in _PURPOSES:
+        return purpose_words(Purpose(line.purpose))
+    return Words(line.purpose, line.purpose)
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year} г., {at:%H:%M}"

@@ -1,0 +1,104 @@
+"""What a student or parent is told of an access: one sentence, in words of the school, whatever the access was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.application.disclose.shown import DisclosureLine
+from ledger.application.disclose.telling import CHANNELS, OFFICES, RESOURCES, tell
+from ledger.policy.engine import Purpose
+from ledger.policy.offices import Office
+from ledger.policy.reading import Resource
+
+LINE = DisclosureLine(
+    UUID(int=1),
+    7,
+    datetime(2025, 9, 20, 8, 3, tzinfo=UTC),
+    UUID(int=2),
+    True,  # noqa: FBT003 - granted
+    UUID(int=3),
+    "director",
+    None,
+    None,
+    "quality_control",
+    "273-FZ art. 28(3)(11)",
+    "director",
+    "api",
+    "portfolio",
+    1,
+    ["achievements"],
+)
+
+
+def test_every_office_resource_and_purpose_has_words() -> None:
+    assert set(OFFICES) == set(Office)
+    assert set(RESOURCES) == set(Resource)
+    for purpose in Purpose:
+        told = tell(replace(LINE, purpose=purpose.value), "Europe/Moscow")
+        assert purpose.value not in told.ru
+
+
+def test_sentence_says_when_who_what_why_and_on_which_basis() -> None:
+    told = tell(LINE, "Europe/Moscow")
+    assert told.ru == (
+        "20 сентября 2025 г., 11:03: директор смотрел портфолио."
+        " Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
+    )
+    assert told.en == (
+        "2025-09-20 at 11:03, the director looked at the portfolio."
+        " Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "ru", "en"),
+    [
+        ({"granted": False}, "отказано", "was refused"),
+        ({"students": 25}, "вместе с другими учениками: 24", "with 24 others"),
+        ({"recipient": "Комиссия"}, "для: Комиссия", "for: Комиссия"),
+        ({"channel": "letter"}, "письмом", "by letter"),
+        ({"resource": "later"}, "later", "later"),
+    ],
+)
+def test_sentence_says_what_was_special(changed: dict[str, object], ru: str, en: str) -> None:
+    told = tell(replace(LINE, **changed), "Europe/Moscow")  # type: ignore[arg-type]  # fields of its own
+    assert ru in told.ru
+    assert en in told.en
+
+
+@given(
+    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - the zone is added
+    st.sampled_from(list(Office)),
+    st.sampled_from(list(Resource)),
+    st.sampled_from([*CHANNELS, "api", "fax"]),
+    st.booleans(),
+    st.integers(0, 50),
+)
+def test_each_entry_is_one_sentence_and_perhaps_its_purpose(
+    at: datetime,
+    office: Office,
+    resource: Resource,
+    channel: str,
+    granted: bool,  # noqa: FBT001 - drawn
+    students: int,
+) -> None:
+    line = replace(
+        LINE,
+        recorded_at=at.replace(tzinfo=UTC),
+        office=office.value,
+        resource=resource.value,
+        channel=channel,
+        granted=granted,
+        students=students,
+    )
+    told = tell(line, "Europe/Moscow")
+    for text in (told.ru, told.en):
+        assert text.endswith(".")
+        assert "\n" not in text
+        assert "None" not in text
