@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.errors import Conflict, NotFound, SettingsError
+from ledger.errors import Conflict, NotFound, NotProven, SettingsError
 from ledger.ids import new_id
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.entry import Entry, encode_entry
@@ -26,7 +26,7 @@ from ledger.seal.proof import Receipt
 from ledger.seal.tiles import Tile, tiles_of, write_bundle
 from ledger.store.database import translated
 from ledger.store.lanes import ENTRY_COLUMNS, SELECT_SPAN
-from ledger.store.log_files import SELECT_COSIGNATURES, load_nodes, load_tiles, newest
+from ledger.store.log_files import SELECT_COSIGNATURES, SELECT_KEYS, load_nodes, load_tiles, newest, signers_among
 
 if TYPE_CHECKING:
     import psycopg
@@ -43,7 +43,6 @@ _OF_SUBJECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events"  # noqa: S608 - ours
     " WHERE subject_id = %b AND position > %b AND position <= %b ORDER BY position"
 )
-_KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
 
 README = """# Доказательства из реестра школы / Evidence from a school's ledger
 
@@ -105,6 +104,7 @@ class EvidenceExport:
 
         Raises:
             Conflict: the folder holds something. NotFound: nothing is sealed, or the student has no sealed event.
+            NotProven: the database has not the key that signed.
         """
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Conflict(f"{folder} exists and is not empty.", help="Name a folder that does not exist yet.")
@@ -135,7 +135,10 @@ class EvidenceExport:
                 self._write_log(connection, folder, stored.size, since, progress)
             else:
                 self._write_student(connection, folder, note, student, (since, stored.size), progress)
-            verifiers = [row[0] for row in connection.execute(self._database.bind(_KEYS)).fetchall()]
+            listed = connection.execute(self._database.bind(SELECT_KEYS)).fetchall()
+            verifiers = signers_among([text for (text,) in listed], stored.note)
+            if not verifiers:
+                raise NotProven("No listed key has signed the newest checkpoint.", help="Run `ledger verify`.")
         info = PackInfo(FORMAT, "log" if student is None else "student", checkpoint.origin, checkpoint.size, since)
         (folder / "checkpoint").write_bytes(note)
         (folder / "keys").write_text("".join(f"{verifier}\n" for verifier in reversed(verifiers)), encoding="ascii")

@@ -22,8 +22,10 @@ from ledger.store.lanes import SELECT_SPAN
 from ledger.store.log_files import (
     SELECT_CHECKPOINT,
     SELECT_COSIGNATURES,
+    SELECT_KEYS,
     SELECT_NEWEST,
     SELECT_TILES,
+    signers_among,
     tile_keys,
     tiles_from,
 )
@@ -48,7 +50,6 @@ _VOUCHED = (
     "SELECT coalesce((SELECT size FROM {schema}.log_cosignatures WHERE witness = ANY(%b::text[]) GROUP BY size"
     " HAVING count(*) >= %b ORDER BY size DESC LIMIT 1), 0)"
 )
-_KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at"
 
 
 def watch_seal(database: Database, settings: Settings) -> Tail:
@@ -103,11 +104,17 @@ async def _with_cosignatures(
 
 
 async def read_keys(ledger: Ledger) -> list[str]:
-    """Returns the log's verifier keys, oldest first. Whoever verifies takes them from another place, and compares."""
+    """Returns the verifier keys that sign the log, oldest first; all listed ones where nothing is sealed yet.
+
+    One that is listed and has not signed the newest checkpoint is not shown: anybody who owns the database can write
+    into the list. Whoever verifies takes the keys from another place, and compares.
+    """
     with translated():
         async with ledger.pool.connection() as connection:
-            cursor = await connection.execute(ledger.database.bind(_KEYS))
-            return [row[0] for row in await cursor.fetchall()]
+            listed = await (await connection.execute(ledger.database.bind(SELECT_KEYS))).fetchall()
+            row = await (await connection.execute(ledger.database.bind(SELECT_NEWEST), binary=True)).fetchone()
+    keys = [text for (text,) in listed]
+    return keys if row is None else signers_among(keys, bytes(row[2]))
 
 
 async def read_tile(ledger: Ledger, path: str) -> bytes:

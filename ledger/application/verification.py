@@ -2,8 +2,9 @@
 
 Hashes: every stored event against its leaf, every tile against the one above it, the highest against the signed
 checkpoint, that one against older checkpoints from elsewhere. Guards: triggers and functions as the migrations made
-them. Snapshots: each against a replay of its events. Meaning (`Auditor`): every event opens and every view is what a
-replay makes of it. Everything that is wrong is listed with the record that it concerns; nothing is mended.
+them. What no hash covers (`beside_log`): the list of keys, and cosignatures. Snapshots: each against a replay of its
+events. Meaning (`Auditor`): every event opens and every view is what a replay makes of it. Everything that is wrong is
+listed with the record that it concerns; nothing is mended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from eventsourcing.domain import EventSourcingError
 from psycopg import IsolationLevel
 
 from ledger.application.audit import MAX_FINDINGS, Finding
+from ledger.application.beside_log import BesideLog, KnownKeys
 from ledger.errors import Erased, InvalidInput, LedgerError, NotProven
 from ledger.projections.reader import EventReader
 from ledger.seal.check import check_continues, check_entries, wrong_tiles
@@ -93,6 +95,8 @@ class LogVerifier:
         outside: checkpoints that were kept outside the database.
         retired: keys that signed the log once. They open what was kept outside, and never what is newest: whoever
             stole one must not make a new history with it.
+        witnesses: keys of the log's witnesses, present and former.
+        complete: whether `keys` and `retired` are all that the log ever had; see `KnownKeys`.
     """
 
     def __init__(
@@ -103,6 +107,9 @@ class LogVerifier:
         keys: Sequence[VerifierKey],
         outside: Sequence[Outside] = (),
         retired: Sequence[VerifierKey] = (),
+        witnesses: Sequence[VerifierKey] = (),
+        *,
+        complete: bool = True,
     ) -> None:
         self._database = database
         self._mapper = mapper
@@ -111,6 +118,7 @@ class LogVerifier:
         self._keys = tuple(keys)
         self._outside = tuple(outside)
         self._retired = tuple(retired)
+        self._known = KnownKeys(self._keys, self._retired, tuple(witnesses), complete)
         self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
 
     def verify(self, progress: Progress | None = None) -> LogReport:
@@ -135,6 +143,7 @@ class LogVerifier:
                 if checkpoint is not None:
                     self._check_outside(connection, report, checkpoint, kept)
                     self._check_log(connection, report, checkpoint, progress)
+                    self._check_beside(connection, report, checkpoint)
                     if last > checkpoint.size:
                         report.not_checked.append(
                             f"{last - checkpoint.size} events after the last checkpoint are not sealed yet."
@@ -264,6 +273,13 @@ class LogVerifier:
                 )
             else:
                 report.add("events", where, "The stored event is not the one that was sealed.")
+
+    def _check_beside(self, connection: psycopg.Connection[Row], report: LogReport, checkpoint: Checkpoint) -> None:
+        beside = BesideLog(connection, self._database, self._reader, self._known, report.add, report.not_checked.append)
+        stored = newest(connection, self._database)
+        if stored is not None:
+            beside.check_keys(checkpoint.origin, stored.size, stored.note)
+        beside.check_cosignatures(self._loader(connection), checkpoint)
 
     # --- snapshots --------------------------------------------------------------------------------------------------
 

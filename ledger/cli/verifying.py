@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from ledger.application.cosigning import read_witnesses
 from ledger.application.verification import LogReport, LogVerifier, Outside
 from ledger.cli.auditing import SHOWN, run_audit, show_audit, uncollected
 from ledger.cli.console import bars, out, print_json
@@ -20,6 +21,8 @@ from ledger.store.anchor import Anchor
 from ledger.store.log_keys import read_log_keys, read_retired
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ledger.bootstrap import Foundation
 
 
@@ -32,12 +35,16 @@ def verify(
         list[str] | None,
         typer.Option(metavar="VKEY", help="The log's verifier key; without it the one of its key file."),
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VKEY", help="A former witness, besides those of LEDGER_WITNESS_FILE; may be repeated."),
+    ] = None,
     hashes_only: Annotated[bool, typer.Option("--hashes-only", help="Leave out the replay of every view.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verify the database against its log, hashes and meaning; exit 1 names each record that does not hold."""
     with opened() as base:
-        report = run_verify(base, checkpoint or [], key or [])
+        report = run_verify(base, checkpoint or [], key or [], witness or [])
         audit = None if hashes_only else run_audit(base)
     if hashes_only:
         report.not_checked.append("Whether every view is what a replay makes of the events (leave --hashes-only out).")
@@ -66,7 +73,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> LogReport:
+def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str], witnesses: Sequence[str] = ()) -> LogReport:
     """Verifies the log with a bar; the sealer's own file counts as kept outside where it is there."""
     path = base.settings.log_key_path
     if not keys and not path.exists():
@@ -77,7 +84,11 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str]) -> Lo
     if anchored is not None:
         outside.append(Outside("the sealer's file", anchored))
     retired = () if keys else read_retired(path)
-    verifier = LogVerifier(base.database, base.mapper, base.keks, trusted, outside, retired)
+    vouching = [witness.key for witness in read_witnesses(base.settings.witness_file)]
+    vouching += [VerifierKey.parse(text) for text in witnesses]
+    verifier = LogVerifier(
+        base.database, base.mapper, base.keks, trusted, outside, retired, vouching, complete=not keys
+    )
     with bars() as shown, uncollected():
         return verifier.verify(shown.follow("журнал / log"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ledger.errors import NotProven
+from ledger.seal.note import VerifierKey, parse_note, verified_by
 from ledger.seal.strict import HASH_BYTES
 from ledger.seal.tiles import Tile, tiled_nodes, tiles_needed
 
@@ -23,6 +24,7 @@ SELECT_TILES = (
 SELECT_NEWEST = "SELECT size, root, note FROM {schema}.log_checkpoints ORDER BY size DESC LIMIT 1"
 SELECT_CHECKPOINT = "SELECT size, root, note FROM {schema}.log_checkpoints WHERE size = %b"
 SELECT_COSIGNATURES = "SELECT line FROM {schema}.log_cosignatures WHERE size = %b ORDER BY witness"
+SELECT_KEYS = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at, verifier"
 GROW_TILES = (
     "INSERT INTO {schema}.log_tiles (level, number, hashes)"
     " SELECT * FROM unnest(%b::smallint[], %b::bigint[], %b::bytea[])"
@@ -76,3 +78,18 @@ def newest(connection: psycopg.Connection[Row], database: Database) -> StoredChe
     """Returns the newest checkpoint, or None while nothing has been sealed."""
     row = connection.execute(database.bind(SELECT_NEWEST)).fetchone()
     return StoredCheckpoint(row[0], bytes(row[1]), bytes(row[2])) if row else None
+
+
+def signers_among(listed: Iterable[str], note: bytes) -> list[str]:
+    """Returns those of the listed keys whose signatures stand under a checkpoint, in their order.
+
+    No hash covers the list: a key that is only written there is nobody's to be shown as the log's.
+    """
+    signed, found = parse_note(note), list[str]()
+    for text in listed:
+        try:
+            if verified_by(signed, [VerifierKey.parse(text)]):
+                found.append(text)
+        except NotProven:
+            continue  # no key, or not its signature: `ledger verify` names it
+    return found

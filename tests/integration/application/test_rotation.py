@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from ledger.application.evidence import EvidenceExport
+from ledger.application.log import read_keys
 from ledger.application.rotation import retire_log_key, rotate_log_key
 from ledger.application.verification import LogVerifier, Outside
 from ledger.errors import Conflict, HistoryAlarm, NotFound, NotProven, Refused
@@ -106,6 +107,7 @@ async def test_inspector_with_the_old_key_follows_to_the_new_one(desk: Desk, key
     new = await rotate(desk, keys)
     await sealed(desk)
     await asyncio.to_thread(export, tmp_path / "both")
+    assert await read_keys(desk.ledger) == [str(old), str(new)]
     assert verify_pack(tmp_path / "both", trusted=[old], old=kept).continues
     assert (tmp_path / "both" / "keys").read_text().splitlines() == [str(new), str(old)]
     await retire(desk, keys, old)
@@ -127,13 +129,16 @@ async def test_database_is_verified_against_checkpoints_of_the_old_key_alone(des
     await sealed(desk)
     base = desk.base
 
-    def findings(trusted: VerifierKey, *retired: VerifierKey) -> list[str]:
-        verifier = LogVerifier(base.database, base.mapper, base.keks, [trusted], [kept], retired)
+    def findings(trusted: VerifierKey, *retired: VerifierKey, also: Sequence[VerifierKey] = ()) -> list[str]:
+        verifier = LogVerifier(base.database, base.mapper, base.keks, [trusted, *also], [kept], retired)
         return [finding.what for finding in verifier.verify().findings]
 
     assert findings(new, old.verifier) == []
     [missing] = findings(new)
     assert "signature is missing" in missing
+    [back] = [what for what in findings(new, old.verifier, also=[old.verifier]) if "retired" in what]
+    assert "and the keys of this host have it" in back  # an older copy of the key file was put back
+    assert await read_keys(desk.ledger) == [str(new)]  # of those that are listed the one that signs
     # Whoever has stolen the retired key cannot pass off a log of its own as the newest.
     size = stored(desk).size
     with base.database.connect("owner") as owner, owner.transaction():

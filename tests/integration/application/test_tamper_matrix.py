@@ -20,11 +20,13 @@ import pytest
 from psycopg import sql
 
 from ledger.application.audit import Auditor
+from ledger.application.evidence import EvidenceExport
 from ledger.application.verification import LogReport, LogVerifier, Outside
+from ledger.errors import NotProven
 from ledger.ids import new_id
 from ledger.seal.checkpoint import Checkpoint
 from ledger.seal.merkle import EMPTY_ROOT, inclusion_proof
-from ledger.seal.note import ED25519, SignerKey
+from ledger.seal.note import COSIGNATURE, ED25519, SignerKey, VerifierKey, parse_note, sign
 from ledger.seal.proof import Receipt
 from ledger.store.anchor import Anchor
 from ledger.store.executor import CommandExecutor, ExecutorSettings
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from ledger.store.mapper import EventMapper
 
 FORGER = SignerKey(SIGNER.name, ED25519, b"\x66" * 32)
+WITNESS = SignerKey("witness.example/w1", COSIGNATURE, b"\x07" * 32)
+STRANGER = SignerKey("witness.example/w3", COSIGNATURE, b"\x09" * 32)
+SEEN = 1_767_225_600
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,16 @@ class Ground:
         """Its database."""
         return self.base.database
 
-    def verify(self, *, outside: bool = True) -> LogReport:
+    def verify(
+        self, *, outside: bool = True, complete: bool = True, witnesses: tuple[VerifierKey, ...] = (WITNESS.verifier,)
+    ) -> LogReport:
         """Verifies the log."""
         kept = [Outside("the inspector's copy", self.kept)] if outside else []
-        base = self.base
-        return LogVerifier(base.database, base.mapper, base.keks, [SIGNER.verifier], kept).verify()
+        base, keys = self.base, [SIGNER.verifier]
+        verifier = LogVerifier(
+            base.database, base.mapper, base.keks, keys, kept, witnesses=witnesses, complete=complete
+        )
+        return verifier.verify()
 
     def audit(self) -> AuditReport:
         """Audits the meaning."""
@@ -118,11 +128,21 @@ def ground(
         asyncio.run(_history(base, first=False))
         made = Ground(base, kept, folder)
         made.seal()
+        with made.as_superuser() as connection:
+            cosign(connection, WITNESS)
         base.runner().catch_up()
         _copy(database)
         assert made.found() == []
         yield made
         assert made.found() == []
+
+
+def cosign(connection: psycopg.Connection[Row], witness: SignerKey) -> None:
+    """Stores a witness's cosignature of each checkpoint, as the ledger keeps those that it was given."""
+    for size, note in connection.execute("SELECT size, note FROM log_checkpoints").fetchall():
+        line = sign(parse_note(bytes(note)).text, witness, seconds=SEEN + size).line()
+        row = (size, str(witness.verifier), line.encode())
+        connection.execute("INSERT INTO log_cosignatures (size, witness, line) VALUES (%s, %s, %s)", row)
 
 
 async def _history(base: Foundation, *, first: bool) -> None:
@@ -335,9 +355,39 @@ def test_log_begun_anew_with_a_new_key_is_found_by_what_was_kept_elsewhere_alone
 
 
 def test_what_was_not_checked_is_said(ground: Ground) -> None:
-    assert ground.verify().not_checked == []
-    [told] = ground.verify(outside=False).not_checked
-    assert "No checkpoint from outside" in told
+    [told] = ground.verify().not_checked
+    size = ground.verify().sealed
+    assert "the database alone says so. witness.example/w1 has signed that it saw" in told
+    assert f"saw {size} events at 2026-01-01 00:0" in told
+    assert "No checkpoint from outside" in ground.verify(outside=False).not_checked[-1]
+
+
+def test_cosignature_of_a_witness_that_nobody_named_is_told_and_counts_for_none(tampered: Ground) -> None:
+    with tampered.as_superuser() as connection:
+        cosign(connection, STRANGER)
+    told = tampered.verify()
+    assert told.sound
+    assert f"Whose {STRANGER.verifier} is: 2 cosignatures" in told.not_checked[0]
+    assert len(tampered.verify(witnesses=(WITNESS.verifier, STRANGER.verifier)).not_checked) == 1
+
+
+def test_listed_key_is_only_told_to_somebody_who_does_not_know_all_keys(tampered: Ground) -> None:
+    with tampered.as_superuser() as connection:
+        connection.execute("INSERT INTO log_keys (verifier) VALUES (%s)", (str(FORGER.verifier),))
+    told = tampered.verify(complete=False)
+    assert told.sound
+    assert f"The listed key {FORGER.verifier}: it was not given here" in told.not_checked[0]
+
+
+def test_key_that_is_only_listed_is_in_no_pack(tampered: Ground, tmp_path: Path) -> None:
+    with tampered.as_superuser() as connection:
+        connection.execute("INSERT INTO log_keys (verifier) VALUES (%s)", (str(FORGER.verifier),))
+    EvidenceExport(tampered.database).export(tmp_path / "pack")
+    assert (tmp_path / "pack" / "keys").read_text() == f"{SIGNER.verifier}\n"
+    with tampered.as_superuser() as connection:
+        connection.execute("DELETE FROM log_keys WHERE verifier = %s", (str(SIGNER.verifier),))
+    with pytest.raises(NotProven, match="No listed key"):
+        EvidenceExport(tampered.database).export(tmp_path / "none")
 
 
 def test_checkpoint_of_the_empty_log_counts_as_outside_only_if_the_key_has_signed_it_and_proves_nothing(
@@ -350,7 +400,6 @@ def test_checkpoint_of_the_empty_log_counts_as_outside_only_if_the_key_has_signe
 
     assert [finding.record for finding in told(FORGER).findings] == ["the file"]
     assert told(SIGNER).findings == []
-    assert [line[:30] for line in told(SIGNER).not_checked] == [
-        "the file is of the empty log (",
-        "No checkpoint from outside the",
-    ]
+    said = [line[:30] for line in told(SIGNER).not_checked]
+    assert said[0] == "the file is of the empty log ("
+    assert said[-1] == "No checkpoint from outside the"
