@@ -10,6 +10,8 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
+import msgspec
+
 from ledger.aggregates.school import School
 from ledger.errors import Violation
 from ledger.ids import new_id
@@ -19,17 +21,25 @@ LEVELS: tuple[str, ...] = ("primary", "basic", "secondary", "supplementary", "ot
 """НОО, ООО, СОО, ДОП (S0-3.1, S1-3.1); `other` for what comes from foreign systems."""
 
 
+class Appointment(msgspec.Struct):
+    """Who is the class teacher from a day on."""
+
+    teacher: UUID | None
+    starts_on: date
+
+
 class ClassGroupState(State):
-    """Year and class teacher of the group."""
+    """Year of the group; its class teachers, those appointed last at the end."""
 
     year: str = ""
-    class_teacher: UUID | None = None
+    class_teachers: list[Appointment] = msgspec.field(default_factory=list)
 
 
 class ClassGroup(Lane):
     """The group's lane."""
 
     KIND = "class_group"
+    SHAPE: ClassVar[int] = 2
     STATE: ClassVar[type[State]] = ClassGroupState
 
     @property
@@ -37,6 +47,15 @@ class ClassGroup(Lane):
         """The decision state."""
         state: ClassGroupState = self._state
         return state
+
+    def class_teacher_on(self, day: date) -> UUID | None:
+        """Returns the class teacher of a day: of those appointed by then the latest, by day and then by order."""
+        found = max(
+            (appointment for appointment in reversed(self.state.class_teachers) if appointment.starts_on <= day),
+            key=lambda appointment: appointment.starts_on,
+            default=None,
+        )
+        return found.teacher if found is not None else None
 
 
 class ClassGroupFormed(OpeningEvent):
@@ -52,7 +71,7 @@ class ClassGroupFormed(OpeningEvent):
     def apply(self, aggregate: ClassGroup) -> None:
         """Fills the state."""
         aggregate.state.year = self.year
-        aggregate.state.class_teacher = self.class_teacher
+        aggregate.state.class_teachers.append(Appointment(self.class_teacher, date.min))
 
 
 class ClassTeacherAppointed(LedgerEvent):
@@ -63,8 +82,8 @@ class ClassTeacherAppointed(LedgerEvent):
     effective_on: date
 
     def apply(self, aggregate: ClassGroup) -> None:
-        """Replaces the class teacher."""
-        aggregate.state.class_teacher = self.class_teacher
+        """Adds the appointment."""
+        aggregate.state.class_teachers.append(Appointment(self.class_teacher, self.effective_on))
 
 
 def form_class_group(
@@ -96,9 +115,9 @@ def form_class_group(
 def appoint_class_teacher(
     ref: LaneRef[ClassGroup], group: ClassGroup, *, class_teacher: UUID, effective_on: date, context: Context
 ) -> list[Proposal]:
-    """Appoints a class teacher who is not the present one."""
+    """Appoints a class teacher who is not that of the day already."""
     violations = []
-    if group.state.class_teacher == class_teacher:
+    if group.class_teacher_on(effective_on) == class_teacher:
         violations.append(Violation("class_teacher_same", "This person is the class teacher already."))
     judge(violations, context)
     values = {"class_teacher": class_teacher, "effective_on": effective_on}

@@ -33,6 +33,11 @@ class Assignment(msgspec.Struct):
     teacher: UUID
     starts_on: date
     ends_on: date | None = None
+    substitute: bool = False
+
+    def covers(self, day: date) -> bool:
+        """Tells whether they teach on `day`."""
+        return self.starts_on <= day and (self.ends_on is None or day <= self.ends_on)
 
 
 class Work(msgspec.Struct):
@@ -56,6 +61,7 @@ class Course(Lane):
     """The course's lane."""
 
     KIND = "course"
+    SHAPE: ClassVar[int] = 2
     STATE: ClassVar[type[State]] = CourseState
 
     @property
@@ -66,10 +72,29 @@ class Course(Lane):
 
     def taught_by(self, person: UUID, day: date) -> bool:
         """Tells whether the person teaches the course on `day`, as its teacher or as a substitute."""
-        return any(
-            entry.teacher == person and entry.starts_on <= day and (entry.ends_on is None or day <= entry.ends_on)
-            for entry in self.state.teachers
-        )
+        return any(entry.teacher == person and entry.covers(day) for entry in self.state.teachers)
+
+    def entered_by(self, person: UUID, day: date, today: date, window_days: int | None) -> bool:
+        """Tells whether the person may enter or correct, `today`, what belongs to the lesson of `day`.
+
+        Whoever teaches the course today answers for the whole of its journal. A substitute answers for the days of
+        their own substitution: while it lasts, on the day itself, and then as long as the local act lets corrections
+        be made. Who has given the course up enters nothing any more, whenever it was (ADR 0023).
+
+        Args:
+            window_days: days for corrections by the local act in force; None: it sets none, so nothing comes after.
+        """
+        for entry in self.state.teachers:
+            if entry.teacher != person:
+                continue
+            if not entry.substitute:
+                if entry.covers(today):
+                    return True
+            elif entry.covers(day) and (
+                entry.covers(today) or 0 <= (today - day).days <= (0 if window_days is None else window_days)
+            ):
+                return True
+        return False
 
 
 class CourseOpened(OpeningEvent):
@@ -100,7 +125,7 @@ class TeacherAssigned(LedgerEvent):
 
     def apply(self, aggregate: Course) -> None:
         """Adds the assignment."""
-        aggregate.state.teachers.append(Assignment(self.teacher, self.starts_on, self.ends_on))
+        aggregate.state.teachers.append(Assignment(self.teacher, self.starts_on, self.ends_on, self.substitute))
 
 
 class WorkAdded(LedgerEvent):

@@ -22,6 +22,7 @@ from ledger.application.record.command import Request, record
 from ledger.application.record.courses import AddWork, FormClassGroup, OpenCourse
 from ledger.application.record.marks import RecordMark
 from ledger.application.record.school import DefinePeriod, FoundSchool, OpenSchoolYear
+from ledger.application.record.staff import AssumeOffice
 from ledger.application.record.students import EnrolStudent, MoveToGroup
 from ledger.bootstrap import Foundation, open_ledger
 from ledger.ids import new_id
@@ -164,6 +165,13 @@ class Desk:
             )
         )
         return students
+
+    async def appoints(self, person: UUID, office: str = "deputy_head") -> UUID:
+        """Gives somebody an office and returns the tenure."""
+        command = AssumeOffice(
+            school=self.school, person_id=person, office=office, starts_on=YEAR_BEGINS, document="Приказ 7-к"
+        )
+        return (await self.does(command)).events[-1].event_id
 
     def mark(self, student: UUID, value: str = "5", *, on: date = TODAY, comment: str = "") -> RecordMark:
         """Returns the command that sets a mark."""

@@ -44,6 +44,9 @@ class NewAchievement(Form):
     title: Annotated[Title, said("Название", "Title")]
     achieved_on: Annotated[Day, said("Дата", "Day")]
     evidence: Annotated[Document, said("Подтверждающий документ", "Document that confirms it")]
+    course_id: Annotated[
+        UUID | None, said("В каком курсе вы учите ученика", "In which course you teach the student; teachers name it")
+    ] = None
 
 
 class NewAward(Form):

@@ -98,13 +98,13 @@ class OpenAccess(RecordingCommand):
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group = lanes.get(self.group_ref(course.state.group_id))
-            leads = group is not None and group.state.class_teacher == actor.id
+            leads = group is not None and group.class_teacher_on(context.today) == actor.id
             if len(self.students) == 1:  # named by who asks, perhaps; those of a page come from the views
                 student(lanes, self.students[0])
             return replace(own, teaches=course.taught_by(actor.id, context.today), class_teacher=leads)
         if self.group_id is not None:
             group = existing(lanes, self.group_ref(self.group_id), "class group")
-            return replace(own, class_teacher=group.state.class_teacher == actor.id)
+            return replace(own, class_teacher=group.class_teacher_on(context.today) == actor.id)
         lanes.need(*(record_lane(student_id) for student_id in self.students))
         records = [student(lanes, student_id) for student_id in self.students]
         if actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
@@ -115,7 +115,7 @@ class OpenAccess(RecordingCommand):
                 self.group_ref(entry.group_id) for entry in record.state.memberships if entry.covers(context.today)
             ]
             lanes.need(*groups)
-            teachers = [group.state.class_teacher for group in map(lanes.get, groups) if group is not None]
+            teachers = [group.class_teacher_on(context.today) for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
         return replace(own, class_teacher=leads)
 

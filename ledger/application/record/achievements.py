@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates.student import achievements, record_lane
-from ledger.application.record.command import RecordingCommand, existing, founded, student
+from ledger.application.record.command import RecordingCommand, check_pupil, existing, founded, student
 from ledger.errors import Refused, Violation
 from ledger.streams.base import Context, Lanes, Proposal
 
@@ -26,9 +26,12 @@ class RecordAchievement(RecordingCommand):
     title: str
     achieved_on: date
     evidence: str
+    course_id: UUID | None = None
+    """In which a teacher teaches the student; a class teacher need not name one. It is not recorded."""
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
-        """Records it."""
+        """Records it, if the student is the teacher's own."""
+        check_pupil(self, lanes, student(lanes, self.student_id), context, self.course_id)
         return achievements.record_achievement(
             record_lane(self.student_id),
             student(lanes, self.student_id),
@@ -56,7 +59,8 @@ class GrantAward(RecordingCommand):
     granted_on: date
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
-        """Grants it."""
+        """Grants it, if the student is of the class teacher's own class."""
+        check_pupil(self, lanes, student(lanes, self.student_id), context)
         return achievements.grant_award(
             record_lane(self.student_id),
             student(lanes, self.student_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from ledger.aggregates.class_group import ClassGroup
 from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentRecord, record_lane
+from ledger.aggregates.student.marking import ASSESSMENT_ACT
 from ledger.application.acting import acting
 from ledger.application.record.precondition import Demand, Precondition
 from ledger.errors import Forbidden, InvalidInput, NotFound
@@ -25,7 +27,6 @@ from ledger.streams.base import Context, L, LaneRef, Lanes, OpeningEvent, Propos
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
-    from datetime import date
 
     from ledger.application.ledger import Ledger
     from ledger.store.commands import Recorded
@@ -209,6 +210,54 @@ def founded(lanes: Lanes, ref: LaneRef[School]) -> School:
 def student(lanes: Lanes, student_id: UUID) -> StudentRecord:
     """Returns a student's record lane, or raises NotFound."""
     return existing(lanes, record_lane(student_id), "student")
+
+
+def check_entering(course: Course, school: School, context: Context, day: date | None) -> None:
+    """Passes if the actor may enter or correct today what belongs to the lesson of `day` in the course.
+
+    Args:
+        day: None where it is not known: there is no such mark, which only who teaches the course today is told.
+
+    Raises:
+        Forbidden: a teacher of another course, one who gave it up, or a substitute on another day.
+    """
+    if context.office not in COURSE_BOUND:
+        return
+    today = context.today
+    act = school.act_in_force(ASSESSMENT_ACT, today)
+    window = act.correction_window_days if act is not None else None
+    if not course.entered_by(context.actor, day or date.min, today, window):
+        raise Forbidden(
+            "Whoever teaches the course today enters marks, and a substitute those of the days of the substitution.",
+            help="Ask the deputy head to assign you to the course, or as a substitute for the day.",
+        )
+
+
+def check_pupil(
+    command: RecordingCommand, lanes: Lanes, record: StudentRecord, context: Context, course_id: UUID | None = None
+) -> None:
+    """Passes if the student is the actor's today: of their own class, or of the course that they name and teach.
+
+    Raises:
+        Forbidden: neither.
+    """
+    if context.office not in COURSE_BOUND:
+        return
+    today, actor = context.today, context.actor
+    groups = [command.group_ref(entry.group_id) for entry in record.state.memberships if entry.covers(today)]
+    courses = [command.course_ref(course_id)] if course_id is not None else []
+    lanes.need(*groups, *courses)
+    led = any(group.class_teacher_on(today) == actor for group in map(lanes.get, groups) if group is not None)
+    taught = any(
+        course.taught_by(actor, today) and record.in_group(course.state.group_id, today)
+        for course in map(lanes.get, courses)
+        if course is not None
+    )
+    if not (led or taught):
+        raise Forbidden(
+            "A class teacher records this of the own class, a teacher of those whom they teach.",
+            help="Name the course in which you teach the student today (`course_id`), or ask the class teacher.",
+        )
 
 
 def check_teaching(course: Course, context: Context, day: date) -> None:

@@ -14,7 +14,7 @@ from ledger.aggregates.student.marking import Place
 from ledger.aggregates.student.marks import result_key
 from ledger.application.record.command import (
     RecordingCommand,
-    check_teaching,
+    check_entering,
     existing,
     founded,
     opened_once,
@@ -72,7 +72,7 @@ class RecordMark(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
         course = self.course(lanes)
-        check_teaching(course, context, self.effective_on)
+        check_entering(course, founded(lanes, self.school_ref), context, self.effective_on)
         place = self.place(lanes, course, self.student_id, context)
         at = marking.occasion(
             self.course_id,
@@ -108,7 +108,7 @@ class RecordLesson(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Decides every entry, and refuses with the violations of all students together."""
         course = self.course(lanes)
-        check_teaching(course, context, self.held_on)
+        check_entering(course, founded(lanes, self.school_ref), context, self.held_on)
         year = course.state.year
         refs = [deciding_lanes(entry.student_id, year) for entry in self.entries]
         lanes.need(*(ref for pair in refs for ref in pair))
@@ -187,6 +187,12 @@ class MarkCommand(CourseCommand):
     student_id: UUID
     mark_id: UUID
 
+    def set_for(self, lanes: Lanes) -> date | None:
+        """Returns the lesson day of the mark, None where there is no such mark in the course."""
+        lane = self.marks(lanes, self.student_id)
+        mark = lane.state.marks.get(self.mark_id.bytes) if lane is not None else None
+        return mark.effective_on if mark is not None and mark.course_id == self.course_id else None
+
     def tag(self, lanes: Lanes) -> str | None:
         """Returns the mark's tag."""
         lane = self.marks(lanes, self.student_id)
@@ -207,7 +213,7 @@ class CorrectMark(MarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
         course = self.course(lanes)
-        check_teaching(course, context, context.today)
+        check_entering(course, founded(lanes, self.school_ref), context, self.set_for(lanes))
         return marking.correct_mark(
             self.place(lanes, course, self.student_id, context),
             mark_id=self.mark_id,
@@ -227,7 +233,7 @@ class VoidMark(MarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Declares it."""
         course = self.course(lanes)
-        check_teaching(course, context, context.today)
+        check_entering(course, founded(lanes, self.school_ref), context, self.set_for(lanes))
         return marking.void_mark(
             self.place(lanes, course, self.student_id, context),
             mark_id=self.mark_id,
@@ -248,7 +254,7 @@ class SubmitWork(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it."""
         course = self.course(lanes)
-        check_teaching(course, context, self.effective_on)
+        check_entering(course, founded(lanes, self.school_ref), context, self.effective_on)
         place = self.place(lanes, course, self.student_id, context)
         return marking.submit_work(place, work_id=self.work_id, effective_on=self.effective_on)
 
@@ -264,6 +270,11 @@ class PeriodMarkCommand(CourseCommand):
     kind: str | None = None
     scale: str | None = None
     permit_id: UUID | None = None
+
+    def due_on(self, lanes: Lanes) -> date | None:
+        """Returns the day to which the marks of the period belong: its last; None where there is no such period."""
+        period = founded(lanes, self.school_ref).state.periods.get(self.period)
+        return period.ends_on if period is not None else None
 
     def tag(self, lanes: Lanes) -> str | None:
         """Returns the tag of the period's mark, None while none was set."""
@@ -283,7 +294,7 @@ class SetPeriodMark(PeriodMarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
         course = self.course(lanes)
-        check_teaching(course, context, context.today)
+        check_entering(course, founded(lanes, self.school_ref), context, self.due_on(lanes))
         return results.set_period_mark(
             self.place(lanes, course, self.student_id, context),
             period=self.period,
@@ -305,7 +316,7 @@ class CorrectPeriodMark(PeriodMarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
         course = self.course(lanes)
-        check_teaching(course, context, context.today)
+        check_entering(course, founded(lanes, self.school_ref), context, self.due_on(lanes))
         return results.correct_period_mark(
             self.place(lanes, course, self.student_id, context),
             period=self.period,

@@ -37,6 +37,7 @@ CANARIES = ("Канарей", "Ученик", "тайный", "Математи�
 async def a_history(desk: Desk) -> list[UUID]:
     """Records something of everything, builds the views, and returns the students."""
     students = await desk.enrols(3, family="Канарейкин")
+    await desk.appoints(TEACHER.id)
     (mark, *_) = await desk.marks(*students)
     await desk.does(desk.mark(students[1], "4", comment="тайный"), TEACHER)
     await desk.does(

@@ -82,6 +82,7 @@ async def test_reader_reads_views_and_changes_nothing_and_reads_no_events(desk: 
 
 async def a_full_desk(desk: Desk) -> list[UUID]:
     students = await desk.enrols(2)
+    await desk.appoints(TEACHER.id)
     await desk.marks(*students)
     for student in students:
         await desk.does(desk.achievement(student))

@@ -124,7 +124,7 @@ def test_class_teacher_is_replaced_by_somebody_else() -> None:
             context=school.context,
         )
         school.record(proposals)
-        assert school.the(school.group).state.class_teacher == teacher
+        assert school.the(school.group).class_teacher_on(TODAY) == teacher
     with refuses("class_teacher_same"):
         class_group.appoint_class_teacher(
             school.group,
