@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.aggregates import class_group, course, disclosures, log_keys, school, staff, webhooks
-from ledger.aggregates.student import achievements, consents, marks, record, representation
+from ledger.aggregates import class_group, course, disclosures, log_keys, school, staff, webhooks, working_days
+from ledger.aggregates.student import achievements, consents, marks, record, representation, requests
 from ledger.streams.base import LedgerEvent, OpeningEvent
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MODULES: tuple[ModuleType, ...] = (
-    school, log_keys, staff, class_group, course, record, representation, consents, achievements, marks,
-    disclosures, webhooks,
+    school, log_keys, working_days, staff, class_group, course, record, representation, consents, requests,
+    achievements, marks, disclosures, webhooks,
 )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ class SchoolState(State):
     scales: dict[str, list[Scale]] = msgspec.field(default_factory=dict)
     acts: list[LocalAct] = msgspec.field(default_factory=list)
     permits: dict[str, Permit] = msgspec.field(default_factory=dict)
+    days: dict[str, bool] = msgspec.field(default_factory=dict)
+    """Days that the school declared working or not, by ISO date."""
     log_keys: dict[str, bool] = msgspec.field(default_factory=dict)
     """Verifier keys that were added to the log's or retired: whether they sign."""
 
@@ -77,7 +79,7 @@ class School(Lane):
 
     KIND = "school"
     STATE: ClassVar[type[State]] = SchoolState
-    SHAPE: ClassVar[int] = 2
+    SHAPE: ClassVar[int] = 3
 
     @property
     def state(self) -> SchoolState:

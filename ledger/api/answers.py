@@ -40,6 +40,7 @@ _PLACES: Mapping[str, str] = {
     "achievements": _PORTFOLIO,
     "awards": _PORTFOLIO,
     "credits": _PORTFOLIO,
+    "request": "/v1/students/{student}/requests",
     "consent": "/v1/students/{student}/consents",
     "representation": "/v1/students/{student}/representatives",
 }

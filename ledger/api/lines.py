@@ -104,6 +104,7 @@ _WORDS = {
     "mark_id": ("Отметка", "The mark"),
     "representation_id": ("Представительство", "The representation"),
     "consent_id": ("Согласие", "The consent"),
+    "request_id": ("Обращение", "The request"),
     "group_id": ("Класс", "The class group"),
     "course_id": ("Курс", "The course"),
     "person_id": ("Человек", "The person"),

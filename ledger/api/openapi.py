@@ -22,7 +22,18 @@ from ledger.api.identity import Me
 from ledger.api.lines import line_form
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
-from ledger.api.schemas import achievements, consents, courses, marks, representation, school, staff, students, webhooks
+from ledger.api.schemas import (
+    achievements,
+    consents,
+    courses,
+    marks,
+    representation,
+    requests,
+    school,
+    staff,
+    students,
+    webhooks,
+)
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.consents import Consents
@@ -30,6 +41,7 @@ from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.representation import Representatives
+from ledger.application.disclose.requests import RequestPage
 from ledger.application.disclose.staff import StaffEntry
 from ledger.application.disclose.states import StudentState
 from ledger.application.disclose.tracker import Heartbeat, UsagePeriod, Usages
@@ -52,6 +64,7 @@ FORMS: tuple[type[Form], ...] = (
     school.NewScale,
     school.NewLocalAct,
     school.NewPermission,
+    school.NewWorkingDay,
     school.YearClosing,
     school.PeriodClosing,
     staff.NewOffice,
@@ -78,6 +91,9 @@ FORMS: tuple[type[Form], ...] = (
     consents.NewConsent,
     consents.ConsentLimitation,
     consents.ConsentWithdrawal,
+    requests.NewRequest,
+    requests.RequestExtension,
+    requests.RequestAnswer,
     achievements.NewAchievement,
     achievements.NewAward,
     achievements.NewCredit,
@@ -116,6 +132,7 @@ _ANSWERS: Mapping[str, Any] = {
     "Student": shown.StudentShown,
     "Representatives": Representatives,
     "Consents": Consents,
+    "RequestPage": RequestPage,
     "Mark": shown.MarkShown,
     "PeriodMarks": shown.PeriodMarks,
     "JournalPage": shown.JournalPage,
@@ -151,6 +168,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("transfers", "Переводы между организациями / Transfers"),
     ("representation", "Законные представители / Legal representatives"),
     ("consents", "Согласия / Consents"),
+    ("requests", "Обращения / Requests"),
     ("marks", "Отметки, уроки, исправления / Marks, lessons, corrections"),
     ("achievements", "Достижения, поощрения, зачёт результатов / Achievements, awards, credits"),
     ("bulk", "Запись пакетом / Bulk recording"),

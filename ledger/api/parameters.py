@@ -11,6 +11,7 @@ from pydantic import AwareDatetime
 
 from ledger.api.schemas.base import FIRST_DAY, LAST_DAY
 from ledger.application.disclose.feed import MAX_FEED
+from ledger.application.disclose.requests import STATUSES
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.policy.offices import Office
 
@@ -68,6 +69,12 @@ EffectiveOn = Annotated[
     date | None,
     Query(ge=FIRST_DAY, le=LAST_DAY, description="Что произошло к этому дню / What had happened by this day."),
 ]
+RequestStatus = Annotated[
+    str,
+    Query(
+        json_schema_extra={"enum": list(STATUSES)}, description="Просроченные, открытые, отвеченные / Which requests."
+    ),
+]
 GroupFilter = Annotated[UUID | None, Query(description="Класс / A class group.")]
 Source = Annotated[str | None, Query(min_length=1, max_length=100, description="Другая система / Another system.")]
 ForeignIdText = Annotated[
@@ -99,6 +106,7 @@ Position = Annotated[int, Path(ge=1, le=LAST_POSITION, description="Позици
 MarkId = Annotated[UUID, Path(description="Отметка / The mark.")]
 RepresentationId = Annotated[UUID, Path(description="Представительство / The representation.")]
 ConsentId = Annotated[UUID, Path(description="Согласие / The consent.")]
+RequestId = Annotated[UUID, Path(description="Обращение / The request.")]
 WebhookId = Annotated[UUID, Path(description="Вебхук / The webhook.")]
 PersonId = Annotated[UUID, Path(description="Человек / The person: an opaque id.")]
 TenureId = Annotated[UUID, Path(description="Запись о должности / The tenure: `entry_id` of `GET /v1/staff`.")]

@@ -10,7 +10,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.api.schemas import achievements, consents, courses, marks, representation, school, staff, students, webhooks
+from ledger.api.schemas import (
+    achievements,
+    consents,
+    courses,
+    marks,
+    representation,
+    requests,
+    school,
+    staff,
+    students,
+    webhooks,
+)
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
 from ledger.application.record.consents import GiveConsent, LimitConsent, WithdrawConsent
@@ -26,10 +37,12 @@ from ledger.application.record.marks import (
     VoidMark,
 )
 from ledger.application.record.representation import EndRepresentation, NameRepresentative, RestrictRepresentation
+from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
 from ledger.application.record.school import (
     AdoptLocalAct,
     ClosePeriod,
     CloseSchoolYear,
+    DeclareWorkingDay,
     DefineMarkScale,
     DefinePeriod,
     FoundSchool,
@@ -118,6 +131,7 @@ def _foreign_ids(found: Iterable[students.ForeignId]) -> tuple[tuple[str, str], 
 _STUDENT = "/v1/students/{student_id}"
 _REPRESENTATION = f"{_STUDENT}/representatives/{{representation_id}}"
 _CONSENT = f"{_STUDENT}/consents/{{consent_id}}"
+_REQUEST = f"{_STUDENT}/requests/{{request_id}}"
 _MARK = f"{_STUDENT}/marks/{{mark_id}}"
 _STAFF = "/v1/staff/{person_id}"
 _WEBHOOK = "/v1/webhooks/{webhook_id}"
@@ -133,6 +147,7 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(DefineMarkScale, school.NewScale, "/v1/school/scales"),
         Recording(AdoptLocalAct, school.NewLocalAct, "/v1/school/local-acts"),
         Recording(PermitLateEntry, school.NewPermission, "/v1/school/permissions"),
+        Recording(DeclareWorkingDay, school.NewWorkingDay, "/v1/school/working-days"),
         Recording(AssumeOffice, staff.NewOffice, f"{_STAFF}/offices"),
         Recording(LeaveOffice, staff.OfficeLeaving, f"{_STAFF}/offices/{{tenure_id}}/leavings"),
         Recording(RecordMandate, staff.NewMandate, f"{_STAFF}/mandates"),
@@ -157,6 +172,9 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(GiveConsent, consents.NewConsent, f"{_STUDENT}/consents"),
         Recording(LimitConsent, consents.ConsentLimitation, f"{_CONSENT}/limitations"),
         Recording(WithdrawConsent, consents.ConsentWithdrawal, f"{_CONSENT}/withdrawals"),
+        Recording(RegisterRequest, requests.NewRequest, f"{_STUDENT}/requests"),
+        Recording(ExtendRequest, requests.RequestExtension, f"{_REQUEST}/extensions"),
+        Recording(AnswerRequest, requests.RequestAnswer, f"{_REQUEST}/answers"),
         Recording(RecordMark, marks.NewMark, "/v1/marks"),
         Recording(RecordLesson, marks.NewLesson, "/v1/lessons", {"entries": _entries}),
         Recording(SubmitWork, marks.NewSubmission, "/v1/submissions"),

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates import class_group, course, log_keys, school
+from ledger.aggregates import class_group, course, log_keys, school, working_days
 from ledger.aggregates.student import marks, record
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _CHANGING: Mapping[Thing, tuple[type[LedgerEvent], ...]] = {
         school.PeriodClosed,
         school.SchoolYearClosed,
         school.LateEntryPermitted,
+        working_days.WorkingDayDeclared,
         log_keys.LogKeyAdded,
         log_keys.LogKeyRetired,
     ),

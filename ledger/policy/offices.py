@@ -65,6 +65,8 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "enrolment": _OFFICE_WORK,
     "representation": _OFFICE_WORK,
     "consents": _OFFICE_WORK | _SPEAKING,
+    "requests": _OFFICE_WORK | _SPEAKING,
+    "answers": _OFFICE_WORK,
     "transfers": _OFFICE_WORK,
     "marks": _TEACHING,
     "results": _TEACHING,

@@ -96,3 +96,51 @@ def test_parent_agrees_and_withdraws_with_a_token_of_their_own(served: Served, f
     assert mother.reads(where)["items"][0]["status"] == "withdrawn"
     assert mother.reads(where, effective_on=YESTERDAY.isoformat())["items"] == []
     assert stranger.get(where).status_code in (403, 404)
+
+
+def test_parent_asks_about_an_access_and_gets_an_answer_in_time(served: Served, family: AClass) -> None:
+    student = family.students[0]
+    mother = served.acts(Office.REPRESENTATIVE, person=new_id(), students=(UUID(student),))
+    secretary = served.acts(Office.SECRETARY)
+    access = str(new_id())
+    where = f"/v1/students/{student}/requests"
+    question = {"kind": "information", "text": "Почему смотрели?", "about_access": access}
+    asked = mother.records(where, question)
+    oral = mother.post(where, question | {"form": "oral"})
+    assert [one["code"] for one in oral.json()["violations"]] == ["received_now"]
+    secretary.records(f"{where}/{asked['id']}/extensions", {"reason": "Опрашиваем учителя; уведомление № 3"})
+    answer = {"how": "letter", "text": "Смотрел директор при проверке"}
+    assert mother.post(f"{where}/{asked['id']}/answers", answer).status_code == 403
+    answered = secretary.records(f"{where}/{asked['id']}/answers", answer)
+    (shown,) = mother.reads(where, min_position=answered["position"])["items"]
+    assert (shown["status"], shown["answer"], shown["about_access"]) == ("answered", answer["text"], access)
+    assert (shown["by_kind"], shown["extended_on"], shown["late"]) == ("representative", DAY, False)
+
+
+def test_oral_request_that_nobody_answered_is_overdue(served: Served, family: AClass) -> None:
+    student, secretary = family.students[0], served.acts(Office.SECRETARY)
+    oral = {
+        "by": str(new_id()),
+        "kind": "copies",
+        "form": "oral",
+        "received_on": BEGIN.isoformat(),
+        "text": "Копии грамот",
+    }
+    asked = secretary.records(f"/v1/students/{student}/requests", oral)
+    seen: set[str] = set()
+    cursor: str | None = None
+    while True:
+        more: Json = {"cursor": cursor} if cursor else {}
+        page = secretary.reads("/v1/requests", status="overdue", min_position=asked["position"], limit=5, **more)
+        seen |= {one["request_id"] for one in page["items"]}
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert asked["id"] in seen
+    assert secretary.get("/v1/requests", status="forgotten").status_code == 422
+    assert served.acts(Office.TEACHER).get("/v1/requests").status_code in (403, 404)
+    school = secretary.reads("/v1/school")
+    declared = served.acts().records(
+        "/v1/school/working-days", {"day": "2031-01-04", "working": True, "reason": f"Приказ {new_id()}"}
+    )
+    assert len(served.acts().reads("/v1/school", min_position=declared["position"])["days"]) == len(school["days"]) + 1

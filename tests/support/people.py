@@ -13,7 +13,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ledger.aggregates.student import consents, record, representation
+from ledger.aggregates.student import consents, record, representation, requests
+from ledger.aggregates.working_days import declare_working_day
+from ledger.ids import new_id
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -134,4 +136,66 @@ def withdraws(school: ASchool, student: Student, consent: UUID, by: UUID) -> Non
             document="Заявление",
             context=school.context,
         )
+    )
+
+
+def requests_of(school: ASchool, student: Student, by: UUID, *, claimed: bool = False, **changes: Any) -> UUID:  # noqa: ANN401 - fields by name
+    """Registers an oral request for information that came today, and returns its id."""
+    values: dict[str, Any] = {
+        "kind": "information", "form": "oral", "text": "Просит сведения", "received_on": school.context.today,
+        "about_access": None,
+    }  # fmt: skip
+    values.update(changes)
+    request_id = new_id()
+    school.record(
+        requests.register_request(
+            requests.request_lane(student.subject_id, request_id),
+            school.the(student),
+            school.lane.state.days,
+            request_id=request_id,
+            by=by,
+            claimed=claimed,
+            context=school.context,
+            **values,
+        )
+    )
+    return request_id
+
+
+def extends(school: ASchool, student: Student, request: UUID, *, reason: str = "Документы в архиве") -> None:
+    """Extends the term."""
+    ref = requests.request_lane(student.subject_id, request)
+    school.record(
+        requests.extend_request(
+            ref,
+            school.the(ref),
+            school.lane.state.days,
+            request_id=request,
+            reason=reason,
+            context=school.context,
+        )
+    )
+
+
+def answers(school: ASchool, student: Student, request: UUID, how: str = "letter", **changes: Any) -> None:  # noqa: ANN401 - fields by name
+    """Answers a request today."""
+    ref = requests.request_lane(student.subject_id, request)
+    values: dict[str, Any] = {"text": "Ответ", "legal_basis": "", "effective_on": school.context.today, **changes}
+    school.record(
+        requests.answer_request(
+            ref,
+            school.the(ref),
+            school.the(student),
+            request_id=request,
+            how=how,
+            context=school.context,
+            **values,
+        )
+    )
+
+
+def declares(school: ASchool, day: date, *, working: bool, reason: str = "Приказ 30") -> None:
+    """Declares a working day, or a day off."""
+    school.record(
+        declare_working_day(school.ref, school.lane, day=day, working=working, reason=reason, context=school.context)
     )

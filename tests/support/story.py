@@ -19,6 +19,7 @@ from ledger.errors import Refused
 from ledger.ids import new_id
 from ledger.store.commands import Envelope
 from ledger.streams.base import Context
+from tests.support import people
 from tests.support.commands import Scripted, header
 from tests.support.school import QUARTERS, YEAR_BEGINS, AClass
 from tests.support.world import TEACHER, TODAY, a_context
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 ACTIONS = (
     "mark", "mark", "correct", "void", "submit", "attend", "result", "correct_result", "achieve", "reward", "credit",
     "move", "leave_group", "leave", "transfer_out", "come_back", "enrol", "close", "permit", "open_access", "refuse",
+    "name", "consent", "ask", "answer",
 )  # fmt: skip
 STUDENTS = 3
+PEOPLE = (people.MOTHER, people.FATHER, people.GRANDMOTHER)
 CONTEXT = Context(TODAY, TEACHER, "teacher")
 """How the proposals of a story are recorded again."""
 
@@ -67,6 +70,7 @@ class Story(AClass):
         self.students = [self.student, self.joined(), self.enrols()]
         self.known: list[tuple[Student, UUID]] = []
         self.won: list[tuple[Student, UUID]] = []
+        self.asked: list[tuple[Student, UUID]] = []
 
     def record(self, proposals: Sequence[Proposal]) -> list[LedgerEvent]:
         """Records proposals, and keeps them for the executor to record as they are."""
@@ -132,6 +136,23 @@ class Story(AClass):
 
     def _enrol(self, step: Step, _: Student) -> None:
         self.students.append(self.enrols(on=YEAR_BEGINS if step.number % 2 else None))
+
+    def _name(self, step: Step, student: Student) -> None:
+        people.names(self, student, PEOPLE[step.number % 3], effective_on=step.day)
+
+    def _consent(self, step: Step, student: Student) -> None:
+        people.consents_to(self, student, PEOPLE[step.number % 3], effective_on=step.day)
+
+    def _ask(self, step: Step, student: Student) -> None:
+        self.asked.append((student, people.requests_of(self, student, PEOPLE[step.number % 3], received_on=step.day)))
+
+    def _answer(self, step: Step, _: Student) -> None:
+        if self.asked:
+            student, request = self.one(self.asked, step)
+            if step.ago % 2:
+                people.extends(self, student, request)
+            else:
+                people.answers(self, student, request, "refusal", legal_basis="152-ФЗ, ст. 7")
 
     def _close(self, step: Step, _: Student) -> None:
         self.closes_period(QUARTERS[step.number % 2][0])

@@ -126,9 +126,16 @@ _UNTAGGED = ("/v1/webhooks", "/v1/staff", "/v1/logins")
 AMENDING = {"correctMark", "voidMark", "correctPeriodMark"}
 CREATING = {
     "foundSchool", "formClassGroup", "openCourse", "enrolStudent", "recordMark", "recordLesson", "submitWork",
-    "recordAchievement", "grantAward", "creditResult", "nameRepresentative", "giveConsent",
+    "recordAchievement", "grantAward", "creditResult", "nameRepresentative", "giveConsent", "registerRequest",
 }  # fmt: skip
-ADDING = {"restrictRepresentation", "endRepresentation", "limitConsent", "withdrawConsent"}
+ADDING = {
+    "restrictRepresentation",
+    "endRepresentation",
+    "limitConsent",
+    "withdrawConsent",
+    "extendRequest",
+    "answerRequest",
+}
 """What adds to a thing that has no tag: it is there or it is not, and nobody overwrites it."""
 
 

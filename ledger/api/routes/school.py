@@ -14,6 +14,7 @@ from ledger.api.schemas.school import (
     NewPermission,
     NewScale,
     NewSchool,
+    NewWorkingDay,
     NewYear,
     PeriodClosing,
     YearClosing,
@@ -23,6 +24,7 @@ from ledger.application.record.school import (
     AdoptLocalAct,
     ClosePeriod,
     CloseSchoolYear,
+    DeclareWorkingDay,
     DefineMarkScale,
     DefinePeriod,
     FoundSchool,
@@ -106,3 +108,17 @@ async def adopt_local_act(request: Request) -> Response:
 async def permit_late_entry(request: Request) -> Response:
     """Разрешает записи после закрытия; `id` указывают в записи / Permits late entries; the entries cite its `id`."""
     return await perform(request, PermitLateEntry)
+
+
+@router.post(
+    "/v1/school/working-days",
+    **recording(
+        "declareWorkingDay", "Рабочий или нерабочий день / A working day, or none", NewWorkingDay, changes=True
+    ),
+)
+async def declare_working_day(request: Request) -> Response:
+    """Объявляет день рабочим или нерабочим / Declares that the school works on a day, or does not.
+
+    The calendar of Russia holds where nothing is declared. Deadlines that were set before stay as they are.
+    """
+    return await perform(request, DeclareWorkingDay)

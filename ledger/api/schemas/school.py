@@ -131,6 +131,18 @@ class NewPermission(Form):
     reason: Annotated[Text, said("Причина", "Reason")]
 
 
+class NewWorkingDay(Form):
+    """Рабочий или нерабочий день школы / A working day of the school, or a day off."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"day": "2026-01-09", "working": False, "reason": "Приказ № 30 от 25.12.2025"}]}
+    )
+
+    day: Annotated[Day, said("День", "Day")]
+    working: Annotated[bool, said("Рабочий ли", "Whether the school works")]
+    reason: Annotated[Document, said("Решение, приказ", "The decision or order that says so")]
+
+
 class YearClosing(Form):
     """Закрытие учебного года / The closing of a school year."""
 

@@ -84,7 +84,7 @@ async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolShown:
     row = opened[0][1]
     body = cast("SchoolBody", row.body)
     return SchoolShown(
-        body.name, body.years, body.periods, body.scales, body.acts, body.permits, _tag(Thing.SCHOOL, row)
+        body.name, body.years, body.periods, body.scales, body.acts, body.permits, body.days, _tag(Thing.SCHOOL, row)
     )
 
 

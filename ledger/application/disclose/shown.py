@@ -14,6 +14,7 @@ from ledger.errors import InvalidInput
 from ledger.projections.journals.projection import Change
 from ledger.projections.rosters.projection import (
     ActBody,
+    DayBody,
     MembershipBody,
     PeriodBody,
     PermitBody,
@@ -53,7 +54,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SchoolShown:
-    """The school: its name, years, periods, scales, local acts and permissions."""
+    """The school: its name, years, periods, scales, local acts, permissions and declared working days."""
 
     name: str
     years: list[YearBody]
@@ -61,6 +62,7 @@ class SchoolShown:
     scales: list[ScaleBody]
     acts: list[ActBody]
     permits: list[PermitBody]
+    days: list[DayBody]
     etag: str
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates import school as decisions
+from ledger.aggregates.working_days import declare_working_day
 from ledger.application.record.command import RecordingCommand, existing, founded
 from ledger.application.tags import Thing, strong
 from ledger.streams.base import Context, Lanes, Proposal
@@ -164,6 +165,27 @@ class CloseSchoolYear(SchoolCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Closes it."""
         return decisions.close_year(self.school_ref, founded(lanes, self.school_ref), year=self.year, context=context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclareWorkingDay(SchoolCommand):
+    """Declare that the school works on a day, or does not."""
+
+    CAPABILITY: ClassVar[str] = "school"
+    day: date
+    working: bool
+    reason: str
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Declares it."""
+        return declare_working_day(
+            self.school_ref,
+            founded(lanes, self.school_ref),
+            day=self.day,
+            working=self.working,
+            reason=self.reason,
+            context=context,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

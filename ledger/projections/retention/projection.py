@@ -28,7 +28,7 @@ TABLES = (
     ),
 )
 
-_DAYS = ("effective_on", "granted_on", "achieved_on", "corrected_on", "voided_on", "enrolled_on")
+_DAYS = ("effective_on", "granted_on", "achieved_on", "corrected_on", "voided_on", "enrolled_on", "received_on")
 
 
 def happened_on(event: LedgerEvent) -> date | None:

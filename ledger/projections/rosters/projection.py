@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.aggregates import class_group, course, log_keys, school
+from ledger.aggregates import class_group, course, log_keys, school, working_days
 from ledger.aggregates.student import record
 from ledger.projections.view import VERSION, Column, Fact, Key, Reads, Row, Rows, Rule, Table, View, changed
 
@@ -71,8 +71,16 @@ class PermitBody(msgspec.Struct):
     reason: str
 
 
+class DayBody(msgspec.Struct):
+    """A day that the school declared a working day, or none."""
+
+    day: date
+    working: bool
+    reason: str
+
+
 class SchoolBody(msgspec.Struct):
-    """The school: its name, years, periods, scales, local acts and permissions."""
+    """The school: its name, years, periods, scales, local acts, permissions and declared working days."""
 
     name: str
     years: list[YearBody] = msgspec.field(default_factory=list)
@@ -80,6 +88,7 @@ class SchoolBody(msgspec.Struct):
     scales: list[ScaleBody] = msgspec.field(default_factory=list)
     acts: list[ActBody] = msgspec.field(default_factory=list)
     permits: list[PermitBody] = msgspec.field(default_factory=list)
+    days: list[DayBody] = msgspec.field(default_factory=list)
 
 
 class GroupBody(msgspec.Struct):
@@ -257,6 +266,11 @@ def _permitted(event: school.LateEntryPermitted, body: SchoolBody) -> None:
     body.permits.append(PermitBody(event.event_id, event.year, event.course_id, event.until, event.reason))
 
 
+def _day_declared(event: working_days.WorkingDayDeclared, body: SchoolBody) -> None:
+    body.days = [one for one in body.days if one.day != event.day]
+    body.days.append(DayBody(event.day, event.working, event.reason))
+
+
 def _unshown(event: log_keys.LogKeyAdded | log_keys.LogKeyRetired, body: SchoolBody) -> None:
     """Changes the version alone, which the school's tag is made of."""
     del event, body
@@ -412,6 +426,7 @@ def rosters(blind_index: Token) -> View:
             school.PeriodClosed: _school(_period_closed),
             school.SchoolYearClosed: _school(_year_closed),
             school.LateEntryPermitted: _school(_permitted),
+            working_days.WorkingDayDeclared: _school(_day_declared),
             log_keys.LogKeyAdded: _school(_unshown),
             log_keys.LogKeyRetired: _school(_unshown),
             class_group.ClassGroupFormed: Rule(_formed),

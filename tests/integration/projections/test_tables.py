@@ -13,12 +13,16 @@ from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.retention import read_retention
 from ledger.application.disclose.students import find_student, list_students, read_student
+from ledger.application.record.requests import RegisterRequest
+from ledger.application.record.staff import AssumeOffice
 from ledger.errors import Erased, NotFound, Unreadable
+from ledger.ids import new_id
 from ledger.projections.tables import TableStore
 from ledger.projections.views import all_views
 from ledger.store.keyring import Keyring
 from tests.support.desk import TEACHER, reads
 from tests.support.tampering import FLIPPED, erase, in_view, schema_of_view
+from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -86,6 +90,12 @@ async def a_full_desk(desk: Desk) -> list[UUID]:
     await desk.marks(*students)
     for student in students:
         await desk.does(desk.achievement(student))
+        asked = RegisterRequest(school=desk.school, student_id=student, by=student, kind="copies", text="Копии")
+        await desk.does(asked)
+    office = AssumeOffice(
+        school=desk.school, person_id=new_id(), office="secretary", starts_on=TODAY, document="Приказ"
+    )
+    await desk.does(office)
     await desk.catches_up()
     for student in students:
         await read_student(desk.ledger, reads(), student)

@@ -36,6 +36,8 @@ MAY_RECORD = {
     "enrolment": "+ . . + + + . . . .",
     "representation": "+ . . + + + . . . .",
     "consents": "+ . . + + + . . + +",
+    "requests": "+ . . + + + . . + +",
+    "answers": "+ . . + + + . . . .",
     "transfers": "+ . . + + + . . . .",
     "marks": "+ + + + + . . . . .",
     "results": "+ + + + + . . . . .",

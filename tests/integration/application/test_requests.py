@@ -1,0 +1,102 @@
+"""Requests in a ledger: what is overdue, page by page, behind the gate; and what each of a family sees."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger.application.disclose.representation import OF_OTHERS_TOO
+from ledger.application.disclose.requests import list_requests, read_requests
+from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
+from ledger.application.record.school import DeclareWorkingDay
+from ledger.errors import Forbidden, InvalidInput, NotFound
+from ledger.policy.offices import Actor, Office
+from tests.support.desk import TEACHER, reads
+from tests.support.people import MOTHER, SEPTEMBER
+from tests.support.world import TODAY
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Row
+    from tests.support.desk import Desk
+
+SECRETARY = Actor(UUID(int=0x5E), Office.SECRETARY)
+
+
+async def asks(desk: Desk, student: UUID, by: UUID = MOTHER, *, on: date = TODAY, text: str = "Сведения") -> UUID:
+    recorded = await desk.does(
+        RegisterRequest(
+            school=desk.school, student_id=student, kind="information", form="oral", text=text, received_on=on, by=by
+        ),
+        SECRETARY,
+    )
+    return recorded.events[0].event_id
+
+
+async def test_overdue_requests_are_listed_by_the_day_they_were_due_page_by_page(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    students = await desk.enrols(3)
+    late = [await asks(desk, student, on=SEPTEMBER + timedelta(days=number)) for number, student in enumerate(students)]
+    fresh = await asks(desk, students[0])
+    extended = await asks(desk, students[1])
+    await desk.does(ExtendRequest(school=desk.school, student_id=students[1], request_id=extended, reason="Архив"))
+    done = await asks(desk, students[2], by=students[2], on=SEPTEMBER)
+    await desk.does(
+        AnswerRequest(school=desk.school, student_id=students[2], request_id=done, how="letter", text="Ответ")
+    )
+    await desk.catches_up()
+    page = await list_requests(desk.ledger, reads(SECRETARY), "overdue", after=None, limit=2)
+    rest = await list_requests(desk.ledger, reads(SECRETARY), "overdue", after=page.next, limit=2)
+    assert [one.request_id for one in (*page.items, *rest.items)] == late
+    assert {one.status for one in (*page.items, *rest.items)} == {"overdue"}
+    assert rest.next is None
+    open_ones = await list_requests(desk.ledger, reads(SECRETARY), "open", after=None, limit=50)
+    assert [one.request_id for one in open_ones.items] == [*late, fresh, extended]
+    answered = await list_requests(desk.ledger, reads(SECRETARY), "answered", after=None, limit=50)
+    assert [(one.request_id, one.late, one.answer) for one in answered.items] == [(done, True, "Ответ")]
+    disclosed = owner.execute("SELECT count(*) FROM events WHERE topic = 'disclosure.made'").fetchone()
+    assert disclosed == (2 + 1 + 3 + 1,)
+    with pytest.raises(InvalidInput):
+        await list_requests(desk.ledger, reads(SECRETARY), "forgotten", after=None, limit=50)
+    with pytest.raises(InvalidInput):
+        await list_requests(desk.ledger, reads(SECRETARY), "open", after="tomorrow", limit=50)
+    with pytest.raises(Forbidden):
+        await list_requests(desk.ledger, reads(TEACHER), "overdue", after=None, limit=50)
+
+
+async def test_each_of_a_family_sees_what_they_asked_themselves(desk: Desk) -> None:
+    (student,) = await desk.enrols()
+    father = uuid4()
+    mine = await asks(desk, student, text="Спрашивает мать")
+    own = await asks(desk, student, by=student, text="Спрашивает ученик")
+    of_father = await asks(desk, student, by=father, text="Спрашивает отец")
+    await desk.catches_up()
+
+    async def sees(actor: Actor) -> list[UUID]:
+        page = await read_requests(desk.ledger, reads(actor), student, after=None, limit=50)
+        return [one.request_id for one in page.items]
+
+    assert await sees(Actor(MOTHER, Office.REPRESENTATIVE, frozenset({student}))) == [mine]
+    assert await sees(Actor(student, Office.STUDENT, frozenset({student}))) == [own]
+    assert await sees(SECRETARY) == [mine, own, of_father]
+    first = await read_requests(desk.ledger, reads(SECRETARY), student, after=None, limit=2)
+    second = await read_requests(desk.ledger, reads(SECRETARY), student, after=UUID(str(first.next)), limit=2)
+    assert [one.request_id for one in (*first.items, *second.items)] == [mine, own, of_father]
+    assert "requests" in OF_OTHERS_TOO
+
+
+async def test_declared_day_moves_deadlines_and_other_ids_are_no_requests(desk: Desk) -> None:
+    student, other = await desk.enrols(2)
+    await desk.does(DeclareWorkingDay(school=desk.school, day=date(2025, 10, 16), working=False, reason="Приказ 30"))
+    request = await asks(desk, student)
+    await desk.catches_up()
+    shown = (await read_requests(desk.ledger, reads(), student, after=None, limit=50)).items[0]
+    assert (shown.due_on, shown.status) == (date(2025, 10, 30), "open")
+    with pytest.raises(NotFound):
+        await desk.does(ExtendRequest(school=desk.school, student_id=other, request_id=request, reason="Чужое"))
+    assert not desk.audits().findings
