@@ -196,6 +196,11 @@ class Server:
         """Kills all of its processes at once: nothing is flushed, nobody is told."""
         _kill_tree(self.data / "postmaster.pid")
 
+    def is_buried(self) -> None:
+        """Removes what says that a killed server runs, so that nobody need wait for who adopted it (`kill` is sure)."""
+        for record in (self.data / "postmaster.pid", self.host / ".s.PGSQL.5432.lock"):
+            record.unlink(missing_ok=True)
+
     def promote(self) -> None:
         """Makes a standby the primary."""
         self.control("promote")

@@ -8,4 +8,4 @@ from __future__ import annotations
 import multiprocessing
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ledger.cli.main", "tests.support.cli", "tests.support.dispatcher"])
+FORKS.set_forkserver_preload(["ledger.cli.main", "tests.support.cli", "tests.support.crew", "tests.support.dispatcher"])

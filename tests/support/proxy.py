@@ -45,6 +45,7 @@ class Proxy:
         self._answers = True
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self.accept()
@@ -54,12 +55,14 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse()
+        while self._serving:
+            await asyncio.wait(self._serving)
         shutil.rmtree(self._folder)
 
     async def accept(self) -> None:
         """Takes connections (again), and passes answers on."""
         self._answers = True
-        self._server = await asyncio.start_unix_server(self._serve, self._folder / self._socket)
+        self._server = await asyncio.start_unix_server(self._begin, self._folder / self._socket)
 
     async def refuse(self) -> None:
         """Goes away: breaks every connection and takes no new one."""
@@ -75,9 +78,18 @@ class Proxy:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def _begin(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(client_reader, client_writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
     async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        try:
+            server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        except OSError:
+            client_writer.transport.abort()  # the server is away
+            return
         ends = {client_writer, server_writer}
         self._writers |= ends
         try:
