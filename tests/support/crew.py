@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from ledger.store.database import Database
     from tests.support.book import Answer
 
+MAPPER = EventMapper(EVENTS)
+"""Made once: processes that are forked off have it already."""
+
 PATIENCE_S = 20.0
 """How long a process may take to begin, or to answer with nothing in its way."""
 
@@ -58,7 +61,7 @@ class Place:
 
     def base(self) -> Foundation:
         """Returns what a process of the ledger stands on."""
-        return a_base(self.database, KeyEncryptionKeys.parse(self.kek_text), EventMapper(EVENTS), self.home)
+        return a_base(self.database, KeyEncryptionKeys.parse(self.kek_text), MAPPER, self.home)
 
     def base_in_time(self) -> Foundation:
         """Returns the same as soon as the database answers, as somebody would who starts the process again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.student.record import LEAVING_REASONS, RELEASABLE
@@ -135,6 +135,10 @@ class _Asking:
     def period(self) -> str:
         return QUARTERS[self.errand.number % 2][0]
 
+    def wants(self, by: Actor, command: Callable[..., RecordingCommand], **fields: object) -> Wish:
+        """Returns a command about this school."""
+        return Wish(command(school=self.town.school, **fields), by)
+
     def one_mark(self) -> tuple[UUID, UUID, UUID]:
         """Returns student, course and id of a mark that was set lately; or of none, where there is none."""
         known = self.book.marks[-8:] or [(self.student, self.place[0], UUID(int=0))]
@@ -142,8 +146,9 @@ class _Asking:
 
     def mark(self) -> Wish:
         course, work = self.place
-        command = RecordMark(
-            school=self.town.school,
+        return self.wants(
+            TEACHER,
+            RecordMark,
             course_id=course,
             student_id=self.student,
             work_id=work,
@@ -152,7 +157,6 @@ class _Asking:
             comment=self.errand.text,
             permit_id=self.permit,
         )
-        return Wish(command, TEACHER)
 
     def lesson(self) -> Wish:
         course, work = self.place
@@ -162,20 +166,21 @@ class _Asking:
             LessonEntry(one, (("5",), ("4", "3"), ())[n % 3], "н" if n % 3 == 2 else None, self.errand.text)
             for n, one in enumerate(some)
         )
-        command = RecordLesson(
-            school=self.town.school,
+        return self.wants(
+            TEACHER,
+            RecordLesson,
             course_id=course,
             work_id=work,
             held_on=self.errand.day,
             entries=entries,
             permit_id=self.permit,
         )
-        return Wish(command, TEACHER)
 
     def correct(self, *, demanding: bool = False) -> Wish:
         student, course, mark = self.one_mark()
-        command = CorrectMark(
-            school=self.town.school,
+        wish = self.wants(
+            TEACHER,
+            CorrectMark,
             course_id=course,
             student_id=student,
             mark_id=mark,
@@ -183,7 +188,7 @@ class _Asking:
             reason="Описка",
             permit_id=self.permit,
         )
-        return Wish(command, TEACHER, (mark, self.tag(mark)) if demanding else None)
+        return wish._replace(demanded=(mark, self.tag(mark)) if demanding else None)
 
     def tag(self, mark: UUID) -> str:
         """Returns the tag that the sender has seen: one of four is an old one."""
@@ -194,36 +199,30 @@ class _Asking:
 
     def void(self) -> Wish:
         student, course, mark = self.one_mark()
-        command = VoidMark(
-            school=self.town.school, course_id=course, student_id=student, mark_id=mark, reason="Не тот ученик"
-        )
-        return Wish(command, TEACHER, (mark, self.tag(mark)) if self.errand.ago % 2 else None)
+        wish = self.wants(TEACHER, VoidMark, course_id=course, student_id=student, mark_id=mark, reason="Не тот ученик")
+        return wish._replace(demanded=(mark, self.tag(mark)) if self.errand.ago % 2 else None)
 
     def submit(self) -> Wish:
-        course, work = self.place
-        command = SubmitWork(
-            school=self.town.school,
-            course_id=course,
-            student_id=self.student,
-            work_id=work,
-            effective_on=self.errand.day,
+        (course, work), day = self.place, self.errand.day
+        return self.wants(
+            TEACHER, SubmitWork, course_id=course, student_id=self.student, work_id=work, effective_on=day
         )
-        return Wish(command, TEACHER)
 
     def result(self) -> Wish:
-        command = SetPeriodMark(
-            school=self.town.school,
+        return self.wants(
+            TEACHER,
+            SetPeriodMark,
             course_id=self.place[0],
             student_id=self.student,
             period=self.period,
             value=self.value,
             permit_id=self.permit,
         )
-        return Wish(command, TEACHER)
 
     def correct_result(self) -> Wish:
-        command = CorrectPeriodMark(
-            school=self.town.school,
+        return self.wants(
+            TEACHER,
+            CorrectPeriodMark,
             course_id=self.place[0],
             student_id=self.student,
             period=self.period,
@@ -231,11 +230,11 @@ class _Asking:
             reason="Пересчёт",
             permit_id=self.permit,
         )
-        return Wish(command, TEACHER)
 
     def achieve(self) -> Wish:
-        command = RecordAchievement(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            RecordAchievement,
             student_id=self.student,
             kind="olympiad",
             level="school",
@@ -244,13 +243,13 @@ class _Asking:
             achieved_on=self.errand.day,
             evidence=f"Диплом {self.errand.number}",
         )
-        return Wish(command, DIRECTOR)
 
     def award(self) -> Wish:
         known = self.book.achievements or [(self.student, UUID(int=0))]
         student, basis = known[self.errand.number % len(known)]
-        command = GrantAward(
-            school=self.town.school,
+        return self.wants(
+            CLASS_TEACHER,
+            GrantAward,
             student_id=student,
             form="diploma",
             sphere="study",
@@ -259,11 +258,11 @@ class _Asking:
             order="Приказ 1",
             granted_on=self.errand.day,
         )
-        return Wish(command, CLASS_TEACHER)
 
     def credit(self) -> Wish:
-        command = CreditResult(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            CreditResult,
             student_id=self.student,
             subject="Математика",
             from_organisation="Другая школа",
@@ -272,41 +271,39 @@ class _Asking:
             value=self.value,
             order="Приказ 2",
         )
-        return Wish(command, DIRECTOR)
 
     def enrol(self) -> Wish:
-        command = EnrolStudent(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            EnrolStudent,
             family_name=f"Синтетический{self.errand.number:04}",
             given_name="Ученик",
             enrolled_on=YEAR_BEGINS,
         )
-        return Wish(command, DIRECTOR)
 
     def move(self) -> Wish:
-        command = MoveToGroup(
-            school=self.town.school, student_id=self.student, group_id=self.group, effective_on=self.errand.day
+        return self.wants(
+            DIRECTOR, MoveToGroup, student_id=self.student, group_id=self.group, effective_on=self.errand.day
         )
-        return Wish(command, DIRECTOR)
 
     def leave_group(self) -> Wish:
-        command = LeaveGroup(
-            school=self.town.school, student_id=self.student, group_id=self.group, effective_on=self.errand.day
+        return self.wants(
+            DIRECTOR, LeaveGroup, student_id=self.student, group_id=self.group, effective_on=self.errand.day
         )
-        return Wish(command, DIRECTOR)
 
     def leave(self) -> Wish:
-        command = LeaveSchool(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            LeaveSchool,
             student_id=self.student,
             effective_on=self.errand.day,
             reason=LEAVING_REASONS[self.errand.number % len(LEAVING_REASONS)],
         )
-        return Wish(command, DIRECTOR)
 
     def transfer_out(self) -> Wish:
-        command = TransferOut(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            TransferOut,
             student_id=self.student,
             to_organisation="Другая школа",
             application="Заявление 1",
@@ -314,34 +311,34 @@ class _Asking:
             effective_on=self.errand.day,
             released=RELEASABLE[: self.errand.number % 3],
         )
-        return Wish(command, DIRECTOR)
 
     def transfer_in(self) -> Wish:
-        command = TransferIn(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            TransferIn,
             student_id=self.student,
             from_organisation="Другая школа",
             order="Приказ 4",
             effective_on=self.errand.day,
         )
-        return Wish(command, DIRECTOR)
 
     def found(self) -> Wish:
         return Wish(FoundSchool(school=self.town.school, name="Вторая школа"), DIRECTOR)
 
     def open_year(self) -> Wish:
-        command = OpenSchoolYear(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            OpenSchoolYear,
             year="2026-2027",
             title="2026-2027",
             starts_on=date(2026, 9, 1),
             ends_on=date(2027, 5, 31),
         )
-        return Wish(command, DIRECTOR)
 
     def define_period(self) -> Wish:
-        command = DefinePeriod(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            DefinePeriod,
             period=f"2026-2027/{self.errand.number}",
             year="2026-2027",
             kind="module",
@@ -349,7 +346,6 @@ class _Asking:
             starts_on=date(2026, 9, 1) + timedelta(days=self.errand.number * 10),
             ends_on=date(2026, 9, 9) + timedelta(days=self.errand.number * 10),
         )
-        return Wish(command, DIRECTOR)
 
     def close_year(self) -> Wish:
         return Wish(CloseSchoolYear(school=self.town.school, year="2026-2027"), DIRECTOR)
@@ -358,18 +354,19 @@ class _Asking:
         return Wish(ClosePeriod(school=self.town.school, period=self.period), DIRECTOR)
 
     def permit_late(self) -> Wish:
-        command = PermitLateEntry(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            PermitLateEntry,
             year=YEAR,
             course_id=self.place[0] if self.errand.student % 2 else None,
             until=TODAY,
             reason="Болезнь учителя",
         )
-        return Wish(command, DIRECTOR)
 
     def adopt(self) -> Wish:
-        command = AdoptLocalAct(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            AdoptLocalAct,
             act="assessment",
             title="Положение об оценивании",
             consulted=("pedagogical_council",),
@@ -377,54 +374,47 @@ class _Asking:
             in_force_from=YEAR_BEGINS,
             correction_window_days=None if self.errand.number % 2 else 30,
         )
-        return Wish(command, DIRECTOR)
 
     def define_scale(self) -> Wish:
-        command = DefineMarkScale(
-            school=self.town.school,
-            scale="letters",
-            title="Буквы",
-            symbols=("А", "Б", "В"),
-            passing=("А", "Б"),
+        return self.wants(
+            DIRECTOR, DefineMarkScale, scale="letters", title="Буквы", symbols=("А", "Б", "В"), passing=("А", "Б")
         )
-        return Wish(command, DIRECTOR)
 
     def form_group(self) -> Wish:
-        command = FormClassGroup(
-            school=self.town.school, title=f"{self.errand.number}Г", year=YEAR, level="basic", group_id=new_id()
+        return self.wants(
+            DIRECTOR, FormClassGroup, title=f"{self.errand.number}Г", year=YEAR, level="basic", group_id=new_id()
         )
-        return Wish(command, DIRECTOR)
 
     def appoint(self) -> Wish:
-        command = AppointClassTeacher(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            AppointClassTeacher,
             group_id=self.group,
             class_teacher=CLASS_TEACHER.id,
             effective_on=self.errand.day,
         )
-        return Wish(command, DIRECTOR)
 
     def open_course(self) -> Wish:
-        command = OpenCourse(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            OpenCourse,
             title="Кружок",
             group_id=self.group,
             journal="class",
             scale="five",
             teachers=(TEACHER.id,),
         )
-        return Wish(command, DIRECTOR)
 
     def assign(self) -> Wish:
-        command = AssignTeacher(
-            school=self.town.school,
+        return self.wants(
+            DIRECTOR,
+            AssignTeacher,
             course_id=self.place[0],
             teacher=CLASS_TEACHER.id,
             starts_on=self.errand.day,
             ends_on=TODAY,
             substitute=True,
         )
-        return Wish(command, DIRECTOR)
 
     def add_work(self) -> Wish:
         command = AddWork(school=self.town.school, course_id=self.place[0], title="Контрольная", kind="control")
@@ -489,7 +479,7 @@ _KINDS: dict[str, tuple[int, Callable[[_Asking], Wish]]] = {
 KINDS: tuple[str, ...] = tuple(kind for kind, (weight, _) in _KINDS.items() for _ in range(weight))
 """Every kind, as often as it shall come."""
 
-_FOUNDED: dict[type[Any], str] = {
+_FOUNDED: dict[type[RecordingCommand], str] = {
     EnrolStudent: "student_id",
     FormClassGroup: "group_id",
     OpenCourse: "course_id",
@@ -509,5 +499,6 @@ def sent_again(command: RecordingCommand) -> RecordingCommand:
     """Returns a command as a second request makes it: what it would found gets another random id."""
     for kind, name in _FOUNDED.items():
         if isinstance(command, kind):
-            return replace(command, **{name: new_id()})
+            again: RecordingCommand = replace(command, **{name: new_id()})
+            return again
     return command
