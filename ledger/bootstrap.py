@@ -25,7 +25,8 @@ from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.log_files import newest
-from ledger.store.log_keys import LogKeyFile, make_log_key, read_log_keys
+from ledger.store.log_key_source import log_keys_of
+from ledger.store.log_keys import make_log_key
 from ledger.store.mapper import EventMapper
 from ledger.store.migrate import migrate
 from ledger.store.openings import CountedKeyring, Openings, OpeningsLog
@@ -69,15 +70,16 @@ class Foundation:
         Where that one is missing this only says so: the sealer waits for it, and everything else goes on.
 
         Raises:
-            SettingsError: there is none for a ledger on a server, or the file holds something else.
+            SettingsError: there is none for a ledger on a server, or what is there is no key.
         """
-        path = self.settings.log_key_path
-        if path.exists():
-            read_log_keys(path)
+        path, source = self.settings.log_key_path, log_keys_of(self.settings)
+        if source.there:
+            source.read()
         elif self.settings.database_url is not None:
             raise SettingsError(
                 f"The key file of the log {path} does not exist.",
-                help="Make one and keep it: `ledger keygen --log --origin <name>`, or set LEDGER_LOG_KEY_FILE.",
+                help="Make one and keep it: `ledger keygen --log --origin <name>`, or set LEDGER_LOG_KEY_FILE or"
+                " LEDGER_LOG_KEY.",
             )
         elif self._log_was_begun():
             what = "The key file of the log is missing, and the log was begun with it: nothing is sealed without it."
@@ -92,7 +94,7 @@ class Foundation:
 
     def sealer(self) -> Sealer:
         """Returns the sealer of the log, which waits for its keys where they cannot be read and never makes any."""
-        return Sealer(self.database, (), Anchor(self.settings.seal_path), LogKeyFile(self.settings.log_key_path))
+        return Sealer(self.database, (), Anchor(self.settings.seal_path), log_keys_of(self.settings))
 
     def cosigning(self) -> list[Cosigning]:
         """Returns who asks the witnesses to vouch, one for each of them."""

@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     log_key_file: Path | None = Field(
         default=None, description="File of the keys that sign the log's checkpoints; `<home>/keys/log.key` without it."
     )
+    log_key: SecretStr | None = Field(
+        default=None,
+        description="Those keys themselves, in place of the file; retired ones as verifier keys (docs/log.md).",
+    )
     seal_file: Path | None = Field(
         default=None,
         description="The sealer's newest checkpoint, kept outside the database; `<home>/log/checkpoint` without it.",
@@ -284,7 +288,7 @@ class Settings(BaseSettings):
 
     @property
     def log_key_path(self) -> Path:
-        """Where the log's signing keys are read from."""
+        """Where the log's signing keys are read from when they are not in the environment."""
         return self.log_key_file or self.home / "keys" / "log.key"
 
     @property

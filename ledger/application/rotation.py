@@ -1,5 +1,8 @@
 """Changing the key that signs the log: a new one beside the old one, and after a grace the new one alone.
 
+With a key file the commands change the file. Keys in the environment (LEDGER_LOG_KEY) can only be changed by whoever
+sets it, so there each command records one half, and checks that the other half was done in the right order.
+
 Each step can be repeated after an interruption and goes on where it stopped. A key is announced (recorded) before it
 signs; and it is taken out of the file before its retirement is recorded, so that no checkpoint over that event has its
 signature.
@@ -12,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from ledger.application.record.command import Request, content_of, record
 from ledger.application.record.log_keys import AddLogKey, RetireLogKey
-from ledger.errors import Conflict, NotFound
-from ledger.seal.note import parse_note, verified_by
+from ledger.errors import Conflict, InvalidInput, NotFound, NotProven
+from ledger.seal.note import Note, VerifierKey, parse_note, verified_by
 from ledger.store.database import translated
 from ledger.store.log_files import SELECT_NEWEST
 from ledger.store.log_keys import add_next_key, is_adding, make_next_key, read_log_keys, read_retired, take_out
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
     from ledger.policy.offices import Actor
-    from ledger.seal.note import SignerKey, VerifierKey
+    from ledger.store.log_key_source import LogKeyVariable
 
 GRACE = timedelta(days=1)
 """How long both keys sign at least, so that whoever looks once a day has seen both."""
@@ -51,6 +54,70 @@ async def rotate_log_key(ledger: Ledger, path: Path, actor: Actor, reason: str) 
     return key
 
 
+async def announce_log_key(
+    ledger: Ledger, source: LogKeyVariable, actor: Actor, verifier: str, reason: str
+) -> VerifierKey:
+    """Records a key that is to be added to the environment's, and returns it; from the sealer's restart on both sign.
+
+    Args:
+        verifier: of the new key, as a vkey; the key itself is not needed here.
+        reason: why, as it is recorded.
+
+    Raises:
+        InvalidInput: it is no key of this log. Conflict: two others sign already. Refused: there is no reason.
+    """
+    signing = [key.verifier for key in source.read()]
+    try:
+        key = VerifierKey.parse(verifier)
+    except NotProven as error:
+        raise InvalidInput("This is no verifier key.", help=error.help) from error
+    if key.name != signing[0].name or key in source.retired():
+        raise InvalidInput(
+            "This key cannot sign this log.",
+            help=f"Make a new one of the same name: `ledger keygen --log --origin {signing[0].name} -`.",
+        )
+    if len([other for other in signing if other != key]) > 1:
+        raise Conflict("Two keys sign the log already.", help="Retire the older one first: `ledger log retire`.")
+    if signing == [key]:
+        raise Conflict("This key signs the log alone.", help="Give the verifier key of a new one.")
+    command = AddLogKey(school=ledger.id, verifier=str(key), reason=reason)
+    await record(ledger, command, _request(ledger, actor, "rotate", key))
+    return key
+
+
+async def retire_given_key(
+    ledger: Ledger, source: LogKeyVariable, actor: Actor, key_id: str, reason: str, *, grace: timedelta = GRACE
+) -> VerifierKey:
+    """Records that a key was taken out of the environment, once the log is sealed without it, and returns it.
+
+    Args:
+        key_id: of the key: the eight digits in the middle of its verifier key.
+        grace: how long the newest of the others must have signed beside it.
+
+    Raises:
+        NotFound: there is no such key. Conflict: it still signs, with what is to be done; or see `retire_log_key`.
+    """
+    signing, gone = [key.verifier for key in source.read()], source.retired()
+    old = next((key for key in (*signing, *gone) if key.id.hex() == key_id.lower()), None)
+    if old is None:
+        listed = ", ".join(key.id.hex() for key in (*signing, *gone))
+        raise NotFound("LEDGER_LOG_KEY has no key of this id.", help=f"It has these: {listed}.")
+    size, note = await _signed_until(ledger, [key for key in signing if key != old], grace)
+    if old in signing:
+        raise Conflict(
+            "The key is in LEDGER_LOG_KEY, and signs as long as it is.",
+            help="It may go now: put its verifier key in its place for every sealer, restart them, and repeat this.",
+        )
+    if verified_by(note, [old]):
+        raise Conflict(
+            "The newest checkpoint still has the key's signature.",
+            help="Restart every sealer without the key, wait until a further event is sealed, and repeat this.",
+        )
+    command = RetireLogKey(school=ledger.id, verifier=str(old), signed_until=size, reason=reason)
+    await record(ledger, command, _request(ledger, actor, "retire", old))
+    return old
+
+
 async def retire_log_key(
     ledger: Ledger, path: Path, actor: Actor, key_id: str, reason: str, *, grace: timedelta = GRACE
 ) -> VerifierKey:
@@ -69,7 +136,8 @@ async def retire_log_key(
     if retired is None:
         listed = ", ".join(key.verifier.id.hex() for key in keys)
         raise NotFound("The key file has no key of this id.", help=f"It has these: {listed}.")
-    size = await _signed_until(ledger, [key for key in keys if key != old], grace if old else timedelta())
+    others = [key.verifier for key in keys if key != old]
+    size, _ = await _signed_until(ledger, others, grace if old else timedelta())
     if old is not None:
         take_out(path, old)
     command = RetireLogKey(school=ledger.id, verifier=str(retired), signed_until=size, reason=reason)
@@ -77,17 +145,15 @@ async def retire_log_key(
     return retired
 
 
-async def _signed_until(ledger: Ledger, others: Sequence[SignerKey], grace: timedelta) -> int:
-    """Returns the size of the newest checkpoint, if the other keys have signed it, and have signed for long enough."""
+async def _signed_until(ledger: Ledger, others: Sequence[VerifierKey], grace: timedelta) -> tuple[int, Note]:
+    """Returns size and note of the newest checkpoint, if the others have signed it, and have signed for long enough."""
     if not others:
         raise Conflict("This is the only key of the log.", help="Make a new one first: `ledger log rotate`.")
     with translated():
         async with ledger.keys.connection() as connection:
             newest = await (await connection.execute(ledger.database.bind(SELECT_NEWEST), binary=True)).fetchone()
-            since = await (
-                await connection.execute(ledger.database.bind(_SINCE), (str(others[-1].verifier),))
-            ).fetchone()
-    if newest is None or not verified_by(parse_note(bytes(newest[2])), [key.verifier for key in others]):
+            since = await (await connection.execute(ledger.database.bind(_SINCE), (str(others[-1]),))).fetchone()
+    if newest is None or not verified_by(parse_note(bytes(newest[2])), others):
         raise Conflict(
             "The other key has not signed the newest checkpoint.",
             help="Let `ledger serve` run until it has: a log is continued only by a key that has signed it.",
@@ -97,7 +163,7 @@ async def _signed_until(ledger: Ledger, others: Sequence[SignerKey], grace: time
             f"The newest key has signed for less than {grace.total_seconds() / 3600:g} hours.",
             help="Let inspectors and witnesses learn it first. If the old key was stolen: --grace-hours 0.",
         )
-    return int(newest[0])
+    return int(newest[0]), parse_note(bytes(newest[2]))
 
 
 def _request(ledger: Ledger, actor: Actor, what: str, key: VerifierKey) -> Request:

@@ -37,7 +37,8 @@ class Place(NamedTuple):
 
 def _environment(base: Foundation, folder: Path) -> dict[str, str]:
     """Returns the environment of our processes: this ledger, no bound on the rate, further keys in a folder."""
-    environment = {name: value for name, value in os.environ.items() if name != "LEDGER_METRICS_PORT"}
+    left_out = {"LEDGER_METRICS_PORT", "LEDGER_LOG_KEY"}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
     if base.settings.kek is None:
         environment["LEDGER_KEK_FILE"] = str(base.settings.kek_path.absolute())
     return environment | {

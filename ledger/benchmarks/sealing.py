@@ -77,7 +77,7 @@ def measure_sealing(
     """
     with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder:
         home = Path(folder)
-        changed = {"log_key_file": home / "log.key", "seal_file": home / "checkpoint"}
+        changed = {"log_key": None, "log_key_file": home / "log.key", "seal_file": home / "checkpoint"}
         settings = base.settings.model_copy(update={**changed, "witness_file": None, "witness_quorum": 0})
         make_log_key(settings.log_key_path, "ledger/bench")
         environment = _environment(base, settings)
@@ -97,7 +97,7 @@ def _environment(base: Foundation, settings: Settings) -> dict[str, str]:
     }
     if settings.kek is not None:
         told["LEDGER_KEK"] = settings.kek.get_secret_value()
-    left_out = {"LEDGER_WITNESS_FILE", "LEDGER_WITNESS_QUORUM"}
+    left_out = {"LEDGER_LOG_KEY", "LEDGER_WITNESS_FILE", "LEDGER_WITNESS_QUORUM"}
     return {name: value for name, value in os.environ.items() if name not in left_out} | told
 
 

@@ -19,7 +19,7 @@ from ledger.cli.options import JsonOption
 from ledger.cli.session import check_there
 from ledger.errors import LedgerError
 from ledger.settings import read_settings
-from ledger.store.log_keys import read_log_keys
+from ledger.store.log_key_source import log_keys_of
 from ledger.telemetry.logs import configure
 
 if TYPE_CHECKING:
@@ -109,10 +109,18 @@ def _keys(settings: Settings, *, embedded: bool) -> Generator[Finding, None, Key
         made=embedded,
         command="ledger keygen --token",
     )
+    log_keys = log_keys_of(settings)
+    if settings.log_key is not None:
+        try:
+            log_keys.read()
+            yield ok("log key", "in the environment")
+        except LedgerError as error:
+            yield problem("log key", error.detail, error.help)
+        return read[0] if read else None
     yield from check_file(
         "log key",
         settings.log_key_path,
-        lambda: read_log_keys(settings.log_key_path),
+        log_keys.read,
         made=embedded and not settings.seal_path.exists(),
         command="ledger keygen --log --origin NAME",
     )

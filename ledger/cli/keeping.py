@@ -20,7 +20,7 @@ from ledger.policy.offices import Actor, Office
 from ledger.settings import read_settings
 from ledger.store.embedded import EmbeddedPostgres
 from ledger.store.keyring import KeyEncryptionKeys
-from ledger.store.log_keys import make_log_key
+from ledger.store.log_keys import make_log_key, new_log_key
 from ledger.store.migrate import migrate as apply_migrations
 from ledger.store.secrets import ensure_secrets
 from ledger.telemetry.logs import configure
@@ -50,7 +50,10 @@ def token(
 
 def keygen(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Where it goes; without it where the settings look for it.")
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where it goes; without it where the settings look for it. With --log: - prints it."
+        ),
     ] = None,
     for_tokens: Annotated[
         bool, typer.Option("--token", help="Make the key that signs tokens instead of the key-encryption key.")
@@ -68,6 +71,19 @@ def keygen(
         raise InvalidInput("One key at a time.", help="Use either --token or --log.")
     if for_log != (origin is not None):
         raise InvalidInput("A log's key has a name.", help="Give --log and --origin NAME together.")
+    if file == Path("-"):
+        if origin is None:
+            raise InvalidInput("Only a log's key is printed.", help="Name a file, or give --log and --origin NAME.")
+        if "," in origin:
+            raise InvalidInput("In LEDGER_LOG_KEY keys are parted by commas.", help="Give the log a name without one.")
+        key = new_log_key(origin)
+        typer.echo(key.export())
+        typer.echo(
+            "A new key that signs the log was printed, for LEDGER_LOG_KEY. Keep a copy apart from the database."
+            f"\nIts verifier key: {key.verifier}",
+            err=True,
+        )
+        return
     path = file or (settings.log_key_path if for_log else settings.token_key_path if for_tokens else settings.kek_path)
     what = "key that signs the log" if for_log else "key that signs tokens" if for_tokens else "key-encryption key"
     if path.exists():

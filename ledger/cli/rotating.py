@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ledger.application.rotation import GRACE, retire_log_key, rotate_log_key
+from ledger.application.rotation import (
+    GRACE,
+    announce_log_key,
+    retire_given_key,
+    retire_log_key,
+    rotate_log_key,
+)
 from ledger.cli.console import LedgerGroup, example, out, print_json
 from ledger.cli.options import ActorOption, JsonOption
 from ledger.cli.session import opened, operator_id, with_ledger
-from ledger.errors import NotFound
+from ledger.errors import InvalidInput, NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.seal.strict import write_base64
 from ledger.store.database import translated
+from ledger.store.log_key_source import LogKeyVariable, log_keys_of
 from ledger.store.log_troubles import ANCHOR, Decision, keep_decision, read_decisions, settle_trouble
 from ledger.telemetry.logs import get_logger
 
@@ -36,16 +43,43 @@ log_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_WRONG_PLACE = {
+    True: (
+        "The log's key is in LEDGER_LOG_KEY, which only who sets it can change.",
+        "Make a new one (`ledger keygen --log --origin NAME -`), give its verifier key here (--key VKEY), then add it.",
+    ),
+    False: ("The log's key is in a file, where this command makes the new one itself.", "Leave --key out."),
+}
+
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the event.")]
 
 
 @log_app.command("rotate", epilog=example('ledger log rotate --reason "Смена ключа раз в год"'))
-def rotate(reason: ReasonOption, actor: ActorOption = None) -> None:
+def rotate(
+    reason: ReasonOption,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="VKEY", help="With LEDGER_LOG_KEY: the verifier key of the key that you add to it."),
+    ] = None,
+    actor: ActorOption = None,
+) -> None:
     """Add a new key to the log's key file and record it; from then on both keys sign. Prints the new verifier key."""
     with opened() as base:
-        path = base.settings.log_key_path
-        key = with_ledger(base, lambda ledger: rotate_log_key(ledger, path, _operator(base, actor), reason))
-    out.print(str(key), markup=False, soft_wrap=True)
+        path, source, by = base.settings.log_key_path, log_keys_of(base.settings), _operator(base, actor)
+        given = isinstance(source, LogKeyVariable)
+        if given != (key is not None):
+            detail, todo = _WRONG_PLACE[given]
+            raise InvalidInput(detail, help=todo)
+        if isinstance(source, LogKeyVariable):
+            added = with_ledger(base, lambda ledger: announce_log_key(ledger, source, by, key or "", reason))
+        else:
+            added = with_ledger(base, lambda ledger: rotate_log_key(ledger, path, by, reason))
+    out.print(str(added), markup=False, soft_wrap=True)
+    if given:
+        out.print(
+            "Теперь добавьте сам ключ в LEDGER_LOG_KEY и перезапустите службу."
+            " / Now add the key itself to LEDGER_LOG_KEY after the old one, and restart the service."
+        )
     out.print(
         "Передайте этот ключ проверяющим и свидетелям, затем: ledger log retire СТАРЫЙ_КЛЮЧ."
         " / Give this key to inspectors and witnesses by a way of its own, then retire the old one."
@@ -63,10 +97,12 @@ def retire(
 ) -> None:
     """Take a key out of the log's key file for good and record it; from that event on the others sign alone."""
     with opened() as base:
-        path, grace = base.settings.log_key_path, timedelta(hours=grace_hours)
-        key = with_ledger(
-            base, lambda ledger: retire_log_key(ledger, path, _operator(base, actor), key_id, reason, grace=grace)
-        )
+        path, source, by = base.settings.log_key_path, log_keys_of(base.settings), _operator(base, actor)
+        grace = timedelta(hours=grace_hours)
+        if isinstance(source, LogKeyVariable):
+            key = with_ledger(base, lambda ledger: retire_given_key(ledger, source, by, key_id, reason, grace=grace))
+        else:
+            key = with_ledger(base, lambda ledger: retire_log_key(ledger, path, by, key_id, reason, grace=grace))
     out.print(f"Больше не подписывает / signs nothing any more: {key}", markup=False, soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ from ledger.cli.session import opened
 from ledger.errors import InvalidInput, NotProven, SettingsError
 from ledger.seal.note import VerifierKey, parse_note
 from ledger.store.anchor import Anchor
-from ledger.store.log_keys import read_log_keys, read_retired
+from ledger.store.log_key_source import log_keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def verify(
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="VKEY", help="The log's verifier key; without it the one of its key file."),
+        typer.Option(metavar="VKEY", help="The log's verifier key; without it those of this host."),
     ] = None,
     witness: Annotated[
         list[str] | None,
@@ -75,15 +75,15 @@ def verify(
 
 def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str], witnesses: Sequence[str] = ()) -> LogReport:
     """Verifies the log with a bar; the sealer's own file counts as kept outside where it is there."""
-    path = base.settings.log_key_path
-    if not keys and not path.exists():
+    source = log_keys_of(base.settings)
+    if not keys and not source.there:
         raise SettingsError("The log's key is not known here.", help="Give the log's verifier key: --key VKEY.")
-    trusted = [VerifierKey.parse(text) for text in keys] or [signer.verifier for signer in read_log_keys(path)]
+    trusted = [VerifierKey.parse(text) for text in keys] or [signer.verifier for signer in source.read()]
     outside = [_kept(path) for path in checkpoints]
     anchored = Anchor(base.settings.seal_path).read()
     if anchored is not None:
         outside.append(Outside("the sealer's file", anchored))
-    retired = () if keys else read_retired(path)
+    retired = () if keys else source.retired()
     vouching = [witness.key for witness in read_witnesses(base.settings.witness_file)]
     vouching += [VerifierKey.parse(text) for text in witnesses]
     verifier = LogVerifier(

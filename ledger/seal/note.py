@@ -22,6 +22,9 @@ ED25519 = 1
 COSIGNATURE = 4
 """Kinds of keys: plain Ed25519 for a log, Ed25519 over a timed statement for a witness (cosignature/v1)."""
 
+SIGNER = "PRIVATE+KEY+"
+"""How the text of a signing key begins."""
+
 ID_BYTES = 4
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -30,7 +33,6 @@ MAX_NOTE = 64 * 1024
 
 _DASH = "\u2014 "
 _NAME = re.compile(r"[^\s+]+")
-_SIGNER = "PRIVATE+KEY+"
 _FETCH = "It was altered or badly copied; fetch it again."
 
 
@@ -90,7 +92,7 @@ class SignerKey(NamedTuple):
 
     def export(self) -> str:
         """Returns the key as text, in the form that Go's note package writes: keep it secret."""
-        return f"{_SIGNER}{self.name}+{self.verifier.id.hex()}+{write_base64(bytes((self.kind,)) + self.seed)}"
+        return f"{SIGNER}{self.name}+{self.verifier.id.hex()}+{write_base64(bytes((self.kind,)) + self.seed)}"
 
     @classmethod
     def parse(cls, text: str) -> SignerKey:
@@ -100,9 +102,9 @@ class SignerKey(NamedTuple):
             NotProven: it is none; the message does not tell what it was.
         """
         stripped = text.strip()
-        if not stripped.startswith(_SIGNER):
+        if not stripped.startswith(SIGNER):
             raise NotProven("This is no signing key.", help="It begins with PRIVATE+KEY+; see `ledger keygen --help`.")
-        name, _, rest = stripped.removeprefix(_SIGNER).partition("+")
+        name, _, rest = stripped.removeprefix(SIGNER).partition("+")
         identity, _, encoded = rest.partition("+")
         kind, seed = _read_key(name, encoded)
         key = cls(name, kind, seed)

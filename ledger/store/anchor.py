@@ -75,7 +75,8 @@ class Anchor:
         return LostAnchor(
             f"Nothing is sealed here: {before}, and this host's file outside the database is missing.",
             help=f"Bring {self._path} back from its copy. If it is lost for good, or this host is new: see first that"
-            " the database was not set back, then `ledger log anchor --accept` (docs/log.md).",
+            " the database was not set back, then `ledger log anchor --accept` (docs/log.md). A log with a key"
+            " of LEDGER_LOG_KEY begins so as well.",
         )
 
     def _unusable(self, error: OSError) -> UnusableAnchor:

@@ -24,6 +24,20 @@ _TOLD = "# Signs this log's checkpoints. Keep it secret, and apart from the data
 _HELP = "Each line is a key as `ledger keygen --log` writes it."
 
 
+def new_log_key(origin: str) -> SignerKey:
+    """Returns a new signing key for a log of this name.
+
+    Raises:
+        SettingsError: the origin cannot name a log.
+    """
+    key = SignerKey(origin, ED25519, os.urandom(32))
+    try:
+        SignerKey.parse(key.export())
+    except NotProven as error:
+        raise SettingsError("A log's origin has neither spaces nor plus signs.", help=error.help) from error
+    return key
+
+
 def make_log_key(path: Path, origin: str) -> None:
     """Writes a log's first key with its mark, readable by its owner only; of several processes at once one wins.
 
@@ -34,11 +48,7 @@ def make_log_key(path: Path, origin: str) -> None:
 
 
 def _make_key(path: Path, origin: str, *, first: bool) -> None:
-    key = SignerKey(origin, ED25519, os.urandom(32))
-    try:
-        SignerKey.parse(key.export())
-    except NotProven as error:
-        raise SettingsError("A log's origin has neither spaces nor plus signs.", help=error.help) from error
+    key = new_log_key(origin)
     fresh = path.with_name(f"{path.name}.{new_id().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,6 +94,20 @@ class LogKeyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
+
+    @property
+    def place(self) -> str:
+        """The file's name, for an operator."""
+        return str(self._path)
+
+    @property
+    def there(self) -> bool:
+        """Whether there is such a file."""
+        return self._path.exists()
+
+    def read(self) -> tuple[SignerKey, ...]:
+        """Returns the keys of the file; see `read_log_keys`."""
+        return read_log_keys(self._path)
 
     def changed(self) -> tuple[SignerKey, ...] | None:
         """Returns the keys if the file is another one than last time, else None.

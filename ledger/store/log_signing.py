@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ledger.seal.note import SignerKey, VerifierKey
-    from ledger.store.log_keys import LogKeyFile
+    from ledger.store.log_key_source import LogKeySource
 
 logger = get_logger(__name__)
 
 
 class LogSigners:
-    """The keys that sign, all of one name, and the file that they come from.
+    """The keys that sign, all of one name, and where they come from.
 
     Args:
-        keys: none where they are to be read from the file when they are needed (`load`).
-        key_file: looked at again when the sealer asks for it, so that keys change while it runs.
+        keys: none where they are to be read from there when they are needed (`load`).
+        source: looked at again when the sealer asks for it, so that keys change while it runs.
     """
 
-    def __init__(self, keys: Sequence[SignerKey], key_file: LogKeyFile | None = None) -> None:
-        if len({key.name for key in keys}) > 1 or not (keys or key_file):
-            raise SettingsError("The keys of a log have one name.", help="Check the file of LEDGER_LOG_KEY_FILE.")
+    def __init__(self, keys: Sequence[SignerKey], source: LogKeySource | None = None) -> None:
+        if len({key.name for key in keys}) > 1 or not (keys or source):
+            raise SettingsError("The keys of a log have one name.", help="Check LEDGER_LOG_KEY_FILE or LEDGER_LOG_KEY.")
         self._keys = tuple(keys)
-        self._file = key_file
+        self._source = source
 
     def load(self) -> None:
         """Reads the keys where there are none yet; nothing else of this class may be asked for before.
 
         Raises:
-            UnusableAnchor: their file cannot be read. It is never made here: the log has a key, which must come back.
+            UnusableAnchor: they cannot be read. None is ever made here: the log has a key, which must come back.
         """
-        if self._keys or self._file is None:
+        if self._keys or self._source is None:
             return
         try:
-            self._keys = self._file.changed() or ()
+            self._keys = self._source.changed() or ()
         except SettingsError as error:
             what = "Nothing is sealed here: the key file of the log cannot be read."
             raise UnusableAnchor(what, help=f"{error.detail} {error.help}") from error
@@ -61,7 +61,7 @@ class LogSigners:
     @property
     def is_new(self) -> bool:
         """Whether they have signed nothing yet; that the database has no log may be somebody's doing."""
-        return self._file is not None and self._file.is_unused(self._keys)
+        return self._source is not None and self._source.is_unused(self._keys)
 
     def mark_used(self) -> None:
         """Removes the mark that they have signed nothing: no log begins with them any more.
@@ -70,8 +70,8 @@ class LogSigners:
             UnusableAnchor: it cannot be removed.
         """
         try:
-            if self._file is not None:
-                self._file.mark_used(self._keys)
+            if self._source is not None:
+                self._source.mark_used(self._keys)
         except SettingsError as error:
             what = "Nothing is sealed here: the mark that the log's key has signed nothing cannot be removed."
             raise UnusableAnchor(what, help=f"{error.detail} {error.help}") from error
@@ -89,7 +89,7 @@ class LogSigners:
             HistoryAlarm: none of the keys that signed so far is among them, so that nobody could follow.
         """
         try:
-            keys = self._file.changed() if self._file is not None else None
+            keys = self._source.changed() if self._source is not None else None
         except SettingsError as error:
             logger.warning(error.detail, help=error.help)
             return False
@@ -127,9 +127,9 @@ class LogSigners:
         found = parse_note(note)
         checkpoint = Checkpoint.parse(found.text)
         keys = self.verifiers
-        if outside and self._file is not None:
+        if outside and self._source is not None:
             try:
-                keys += self._file.retired()
+                keys += self._source.retired()
             except SettingsError as error:
                 what = "Nothing is sealed here: the list of the log's retired keys cannot be read."
                 raise UnusableAnchor(what, help=f"{error.detail} {error.help}") from error

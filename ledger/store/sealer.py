@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ledger.store.anchor import Anchor
     from ledger.store.database import Database, Row
     from ledger.store.log_files import StoredCheckpoint
-    from ledger.store.log_keys import LogKeyFile
+    from ledger.store.log_key_source import LogKeySource
 
 logger = get_logger(__name__)
 
@@ -74,16 +74,16 @@ class Sealer:
 
     Args:
         signers: the log's keys, all of one name; each checkpoint is signed by all (more than one while keys change).
-            None where they are to be read from their file at the start: then a file that cannot be read is waited for.
+            None where they are to be read at the start: then keys that cannot be read are waited for.
         anchor: the newest checkpoint outside the database.
-        key_file: where the keys come from, looked at again before each signature, so that keys change while it runs.
+        source: where the keys come from, looked at again before each signature, so that keys change while it runs.
     """
 
     def __init__(
-        self, database: Database, signers: Sequence[SignerKey], anchor: Anchor, key_file: LogKeyFile | None = None
+        self, database: Database, signers: Sequence[SignerKey], anchor: Anchor, source: LogKeySource | None = None
     ) -> None:
         self._database = database
-        self._signers = LogSigners(signers, key_file)
+        self._signers = LogSigners(signers, source)
         self._anchor = anchor
         self._select = database.bind(SELECT_SPAN)
         self._edge = LogEdge()

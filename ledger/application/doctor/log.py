@@ -12,7 +12,8 @@ from ledger.seal.checkpoint import Checkpoint, open_signed
 from ledger.seal.note import parse_note, verified_by
 from ledger.store.anchor import Anchor
 from ledger.store.log_files import SELECT_CHECKPOINT, newest
-from ledger.store.log_keys import is_adding, is_unused, read_log_keys, read_retired
+from ledger.store.log_key_source import log_keys_of
+from ledger.store.log_keys import is_adding
 from ledger.store.log_troubles import SEALER, read_troubles
 
 if TYPE_CHECKING:
@@ -73,20 +74,20 @@ def check_seal(connection: psycopg.Connection[Row], database: Database) -> Itera
 
 def check_keys(database: Database, settings: Settings) -> Iterator[Finding]:
     """Yields whether the keys in the file are those that sign; that the file is there was looked at before."""
-    path = settings.log_key_path
-    if not path.exists():
+    source = log_keys_of(settings)
+    if not source.there:
         yield unknown("log keys", "The key file is not here, so nobody can seal from here.")
         return
-    keys = [key.verifier for key in read_log_keys(path)]
+    keys = [key.verifier for key in source.read()]
     with database.connect("sealer") as reading:
         stored = newest(reading, database)
     if stored is not None and not verified_by(parse_note(stored.note), keys):
         yield problem(
             "log keys",
-            "No key of the file has signed the newest checkpoint: a sealer that starts here stops with an alarm.",
-            f"Put the right file back ({path}). If keys were changed elsewhere, copy it from there.",
+            "No key of this host has signed the newest checkpoint: a sealer that starts here stops with an alarm.",
+            f"Put the right keys back ({source.place}). If they were changed elsewhere, copy them from there.",
         )
-    elif is_adding(path):
+    elif settings.log_key is None and is_adding(settings.log_key_path):
         yield warning("log keys", "A change of keys was interrupted.", "Run `ledger log rotate` again: it goes on.")
     elif len(keys) > 1:
         told = ", ".join(key.id.hex() for key in keys)
@@ -111,9 +112,9 @@ def check_anchor(database: Database, settings: Settings) -> Iterator[Finding]:
             return
         try:
             anchored = Checkpoint.parse(parse_note(note).text)
-            if settings.log_key_path.exists():
-                keys = [key.verifier for key in read_log_keys(settings.log_key_path)]
-                open_signed(note, (*keys, *read_retired(settings.log_key_path)))
+            if (source := log_keys_of(settings)).there:
+                keys = [key.verifier for key in source.read()]
+                open_signed(note, (*keys, *source.retired()))
         except NotProven as error:
             yield problem("seal file", error.detail, f"{path} was altered or exchanged; find out by whom.")
             return
@@ -136,10 +137,10 @@ def check_anchor(database: Database, settings: Settings) -> Iterator[Finding]:
 
 
 def _no_anchor(stored: StoredCheckpoint | None, oldest_s: float, settings: Settings) -> Iterator[Finding]:
-    key = settings.log_key_path
+    source = log_keys_of(settings)
     if stored is None and oldest_s < LATE_S:
         yield ok("seal file", "nothing is sealed yet")
-    elif stored is None and key.exists() and not is_unused(key):
+    elif stored is None and source.there and not source.is_unused(source.read()):
         said = "There is no log and no file outside the database, but the key may have sealed before: both may be gone."
         todo = (
             f"Ask who keeps checkpoints, and find out who removed {settings.seal_path}. If nothing was ever sealed, say"

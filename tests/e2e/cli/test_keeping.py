@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,11 +12,10 @@ import pytest
 from ledger.api.tokens import TokenVerifier, load_token_key
 from ledger.bootstrap import foundation
 from ledger.policy.offices import Actor, Office
+from ledger.seal.note import SignerKey, VerifierKey
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.cli.conftest import Imported
     from tests.support.cli import Cli
 
@@ -70,6 +70,26 @@ def test_keygen_writes_a_private_key_and_never_overwrites_one(cli: Cli) -> None:
         assert "is never overwritten" in cli.fails("keygen", str(path), *options).err
         assert path.read_bytes() == content
     assert "cannot be written" in cli.fails("keygen", "/proc/nowhere/key").err
+
+
+def test_log_key_of_the_environment_is_printed_begun_by_an_operator_and_never_shown(cli: Cli, tmp_path: Path) -> None:
+    made = cli.works("keygen", "--log", "--origin", "log.example/env", "-")
+    key, told = made.out.removesuffix("\n"), made.err
+    assert SignerKey.parse(key).verifier == VerifierKey.parse(told.split("Its verifier key: ")[1].strip())
+    assert "Only a log's key" in cli.fails("keygen", "-").error
+    assert not (Path.cwd() / "-").exists()
+    variables = {"LEDGER_LOG_KEY": key}
+    cli.works("migrate", **variables)
+    pack = ("evidence", "export", "--out", str(tmp_path / "pack"))
+    said = [cli.fails("verify", "--hashes-only", LEDGER_LOG_KEY=key[:-1])]
+    said += [cli.run("log", "anchor", "--accept", "--reason", "первый запуск", **variables)]
+    said += [cli.run("log", "rotate", "--reason", "новый ключ", **variables)]
+    said += [cli.run("doctor", **variables), cli.run(*pack, **variables)]
+    assert [done.code for done in said[:3]] == [1, 0, 1]
+    assert "--key VKEY" in said[2].err
+    assert "in the environment" in said[3].out
+    assert not (cli.home / "keys" / "log.key").exists()
+    assert all(key[40:] not in done.out + done.err for done in said)
 
 
 def test_migrate_makes_the_ledger_and_then_has_nothing_to_do(cli: Cli) -> None:
