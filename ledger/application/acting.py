@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.staff import StaffRegister, staff_ref
@@ -124,32 +124,24 @@ def check_acting(lanes: Lanes, school: UUID, actor: Actor, day: date) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """A command of somebody whom a provider names: refused if the office is not theirs at the moment of deciding."""
+    """Guards what somebody does whom a provider names: the office must be theirs at the moment of deciding."""
 
-    command: Command
     actor: Actor
     school: UUID
 
-    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
-        """Decides, if they hold the office."""
+    def check(self, lanes: Lanes, context: Context) -> None:
+        """Passes if they hold it (see `check_acting`)."""
         check_acting(lanes, self.school, self.actor, context.today)
-        return self.command.decide(lanes, context)
-
-    def cites(self, lanes: Lanes, context: Context) -> str | None:
-        """Returns what the command cites."""
-        return self.command.cites(lanes, context)
 
 
-def acting(command: Command, actor: Actor, school: UUID) -> Command:
-    """Returns the command as the executor is to decide it for this actor."""
-    return Acting(command, actor, school) if actor.login is not None else command
+def guard_of(actor: Actor, school: UUID) -> Acting | None:
+    """Returns what guards an actor's commands; None for the operator and for development tokens."""
+    return Acting(actor, school) if actor.login is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class LookAtRegister:
     """Look at the register, as freshly as a command does; nothing is recorded."""
-
-    CAPABILITY: ClassVar[str] = "looking"
 
     school: UUID
     caller: Caller
@@ -166,6 +158,19 @@ class LookAtRegister:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """Decides nothing: what is asked is whether the guard passes."""
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:  # noqa: ARG002 - as a command's
+        """Returns nothing."""
+        return ()
+
+    def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - as a command's
+        """Cites nothing."""
+        return None
+
+
 async def look_at_register(ledger: Ledger, caller: Caller) -> Known:
     """Returns what the register says of a caller at this moment.
 
@@ -173,7 +178,22 @@ async def look_at_register(ledger: Ledger, caller: Caller) -> Known:
         StoreUnavailable: the database does not answer, so nobody can say.
     """
     look = LookAtRegister(ledger.id, caller)
-    request = new_id()
-    header = Header(caller.login, "", request, None, request, None, "electronic")
-    await ledger.executor.execute(Envelope(look, header, Context(ledger.today(), caller.login, ""), looks=True))
+    await ledger.executor.execute(_looking(ledger, look, caller.login, None))
     return look.found[-1]
+
+
+async def confirm(ledger: Ledger, actor: Actor) -> None:
+    """Passes if an actor holds their office still: for what goes on after a request was let in, such as a stream.
+
+    Raises:
+        Forbidden: they do not. StoreUnavailable: the database does not answer.
+    """
+    guard = guard_of(actor, ledger.id)
+    if guard is not None:
+        await ledger.executor.execute(_looking(ledger, _Nothing(), actor.id, guard))
+
+
+def _looking(ledger: Ledger, command: Command, who: UUID, guard: Acting | None) -> Envelope:
+    request = new_id()
+    header = Header(who, "", request, None, request, None, "electronic")
+    return Envelope(command, header, Context(ledger.today(), who, ""), looks=True, guard=guard)

@@ -13,7 +13,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from ledger.api.tokens import issue_token, load_token_key
+from ledger.api.tokens import check_development, issue_token, load_token_key
 from ledger.application.disclose.school import list_courses, read_school
 from ledger.application.disclose.students import find_student
 from ledger.application.record.achievements import GrantAward, RecordAchievement
@@ -72,6 +72,7 @@ def demo(
             "LEDGER_DATABASE_URL is set, and the demo does not write into a database on a server.",
             help="Unset it: the demo starts an embedded database under LEDGER_HOME.",
         )
+    check_development(settings)
     if not EXAMPLE.is_file():
         raise NotFound(f"The example package {EXAMPLE} is not here.", help="Run the demo from a clone of the project.")
     if once and port is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ledger.api.tokens import load_token_key
+from ledger.api.tokens import check_identity, load_token_key
 from ledger.application.doctor.examine import examine
 from ledger.application.doctor.findings import Finding, State, ok, problem, warning
 from ledger.application.doctor.keys import check_file
@@ -18,6 +19,7 @@ from ledger.cli.console import out, print_json
 from ledger.cli.options import JsonOption
 from ledger.cli.session import check_there
 from ledger.errors import LedgerError
+from ledger.identity.provider import fetch_keys
 from ledger.settings import read_settings
 from ledger.store.log_key_source import log_keys_of
 from ledger.telemetry.logs import configure
@@ -79,12 +81,33 @@ def diagnose() -> Iterator[Finding]:
     except LedgerError as error:
         yield problem("database", error.detail, error.help)
         return
+    yield from _identity(settings)
     keks = yield from _keys(settings, embedded=embedded)
     try:
         with database_of(settings) as database:
             yield from examine(database, settings, keks)
     except LedgerError as error:
         yield problem("database", error.detail, error.help)
+
+
+def _identity(settings: Settings) -> Iterator[Finding]:
+    """Yields who can log in: through the provider of the settings, which is asked, or with development tokens."""
+    try:
+        check_identity(settings)
+    except LedgerError as error:
+        yield problem("identity", error.detail, error.help)
+        return
+    if settings.oidc_issuer is None:
+        help_ = "For people's real data set LEDGER_ENV=production and LEDGER_OIDC_ISSUER (docs/identity.md)."
+        yield warning("identity", "development tokens only: whoever runs `ledger token` is whoever they say", help_)
+        return
+    try:
+        keys = asyncio.run(fetch_keys(settings.oidc_issuer, settings.oidc_jwks))
+    except LedgerError as error:
+        yield problem("identity", error.detail, error.help)
+    else:
+        besides = "" if settings.production else "; development tokens as well"
+        yield ok("identity", f"the provider answers with {len(keys)} keys{besides}")
 
 
 def _keys(settings: Settings, *, embedded: bool) -> Generator[Finding, None, KeyEncryptionKeys | None]:
@@ -102,13 +125,14 @@ def _keys(settings: Settings, *, embedded: bool) -> Generator[Finding, None, Key
             yield problem("key file", error.detail, error.help)
     else:
         yield from check_file("key file", settings.kek_path, read_kek, made=False, command="ledger keygen")
-    yield from check_file(
-        "token key",
-        settings.token_key_path,
-        lambda: load_token_key(settings),
-        made=embedded,
-        command="ledger keygen --token",
-    )
+    if not settings.production:
+        yield from check_file(
+            "token key",
+            settings.token_key_path,
+            lambda: load_token_key(settings),
+            made=embedded,
+            command="ledger keygen --token",
+        )
     log_keys = log_keys_of(settings)
     if settings.log_key is not None:
         try:

@@ -26,6 +26,17 @@ class Command(Protocol):
         """Returns the version of the local act in force that the events cite; called after `decide` accepted."""
 
 
+class Guard(Protocol):
+    """Who may decide at all, at this moment; asked before the rules."""
+
+    def check(self, lanes: Lanes, context: Context) -> None:
+        """Passes if they may.
+
+        Raises:
+            LedgerError: they may not; nothing is recorded.
+        """
+
+
 class Condition(Protocol):
     """What must hold of the lanes for a command to be recorded, beside the rules: what its sender believes of them."""
 
@@ -94,6 +105,7 @@ class Envelope:
     sequence: UUID | None = None
     condition: Condition | None = None
     looks: bool = False
+    guard: Guard | None = None
 
     def decide(self, lanes: Lanes) -> Sequence[Proposal]:
         """Returns what shall be recorded: what the command decides, if its condition holds.
@@ -101,6 +113,8 @@ class Envelope:
         Who may not do this, or names what does not exist, is told so first. A command that the rules of the school
         refuse is told first that its sender saw the things as they no longer are: that may be why.
         """
+        if self.guard is not None:
+            self.guard.check(lanes, self.context)
         try:
             proposals = self.command.decide(lanes, self.context)
         except (Refused, Conflict):

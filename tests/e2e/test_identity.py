@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,6 +31,7 @@ from tests.support.api import (
 )
 from tests.support.postgres import fresh_schema
 from tests.support.provider import Issuer, published
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,12 +98,12 @@ def a_school(url: str, kek: str, folder: Path, **settings: Any) -> Iterator[Scho
         appoint(served, AppointDirector(school=base.id, login_id=login, document="Приказ 1-к"))
         made = School(served, issuer)
         found(made.director)
+        anybody = served.anonymous()
+        asyncio.run(until(lambda: anybody.get("/readyz").status_code == 200))
         yield made
 
 
 def appoint(served: Served, command: AppointDirector) -> None:
-    import asyncio  # noqa: PLC0415 - here alone
-
     async def run() -> None:
         async with open_ledger(served.base) as ledger:
             await record(ledger, command, Request(Actor(new_id(), Office.SYSTEM)))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from ledger.application.acting import confirm
 from ledger.application.disclose.gate import open_access
 from ledger.application.disclose.opening import load_keys
 from ledger.application.disclose.shown import MAX_PAGE
@@ -161,9 +162,12 @@ def state_of(event: LedgerEvent) -> dict[str, object]:
 async def admit(ledger: Ledger, reader: Reader) -> None:
     """Passes if the reader's office may follow the feed; headers name nobody, so reading them is not disclosed.
 
+    Asked for each page, so that a stream ends when its reader loses the office.
+
     Raises:
-        Forbidden: it may not; the refusal is recorded.
+        Forbidden: it may not (the refusal is recorded), or it is theirs no more.
     """
+    await confirm(ledger, reader.actor)
     if isinstance(decide_reading(reader.actor, Resource.FEED, Relation()), Denied):
         await open_access(ledger, reader, Resource.FEED, students=(), categories=())
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from ledger.aggregates.disclosures import AccessOpened, AccessRefused, disclose
 from ledger.aggregates.student import record_lane
 from ledger.aggregates.student.standing import INFORMATION
+from ledger.application.acting import guard_of
 from ledger.application.record.command import RecordingCommand, existing, student
 from ledger.clock import utc_now
 from ledger.errors import Forbidden, UndisclosedAccess
@@ -164,7 +165,7 @@ async def open_access(
     correlation = reader.correlation_id or reader.request_id
     header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")
     context = Context(ledger.today(), actor.id, actor.office.value)
-    recorded = await ledger.executor.execute(Envelope(command, header, context))
+    recorded = await ledger.executor.execute(Envelope(command, header, context, guard=guard_of(actor, ledger.id)))
     granted = recorded.events[0].topic == AccessOpened.TOPIC
     ledger.telemetry.metrics.disclosures.recorded(
         command.said[-1].policy, reader.channel, resource.value, granted=granted, students=len(command.students)

@@ -15,7 +15,7 @@ from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentRecord, record_lane
 from ledger.aggregates.student.marking import ASSESSMENT_ACT
-from ledger.application.acting import acting
+from ledger.application.acting import guard_of
 from ledger.application.record.precondition import Demand, Precondition
 from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.ids import new_id
@@ -144,8 +144,8 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
     demand = None
     if request.precondition is not None and isinstance(command, RecordingCommand):
         demand = Demand(command, request.precondition)
-    decided = acting(command, request.actor, ledger.id)
-    return Envelope(decided, header, context, idempotency, request.sequence, demand)
+    guard = guard_of(request.actor, ledger.id)
+    return Envelope(command, header, context, idempotency, request.sequence, demand, guard=guard)
 
 
 def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:

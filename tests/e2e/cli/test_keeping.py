@@ -16,6 +16,11 @@ from ledger.seal.note import SignerKey, VerifierKey
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from ledger.store.database import Row
     from tests.e2e.cli.conftest import Imported
     from tests.support.cli import Cli
 
@@ -124,3 +129,28 @@ def test_reset_touches_neither_a_server_nor_a_ledger_in_use(tiny: Imported, cli:
     tiny.cli.works("audit")
     nowhere = cli.works("reset", "--yes", LEDGER_HOME=str(tmp_path / "none"))
     assert "There is nothing" in nowhere.out
+
+
+ISSUER = "https://id.school.example"
+
+
+def test_operator_makes_the_first_director_and_the_history_says_who_did_it(
+    tiny: Imported, owner: psycopg.Connection[Row]
+) -> None:
+    made = tiny.cli.works("appoint", "4f1c-subject", "--document", "Приказ 1-к", LEDGER_OIDC_ISSUER=ISSUER)
+    assert "director appointed" in made.out
+    assert "4f1c-subject" not in made.out
+    topics = owner.execute("SELECT topic FROM events WHERE topic LIKE 'staff.%' ORDER BY position").fetchall()
+    assert topics == [("staff.register_opened",), ("staff.office_assumed",), ("staff.login_linked",)]
+    again = tiny.cli.fails("appoint", "4f1c-subject", "--document", "Приказ 2-к", LEDGER_OIDC_ISSUER=ISSUER)
+    assert "holds the office" in again.err
+    assert "LEDGER_OIDC_ISSUER" in tiny.cli.fails("appoint", "4f1c-subject", "--document", "Приказ 2-к").err
+
+
+def test_production_issues_no_development_tokens_and_is_not_served_without_a_provider(cli: Cli) -> None:
+    production = {"LEDGER_ENV": "production"}
+    assert "neither issued nor taken" in cli.fails("token", "--office", "director", **production).err
+    assert "no identity provider is named" in cli.fails("serve", "--port", "0", **production).err
+    assert "neither issued nor taken" in cli.fails("demo", "--once", **production).err
+    assert "use development or production" in cli.fails("serve", LEDGER_ENV="canary").err
+    assert list(cli.home.iterdir()) == []

@@ -7,11 +7,9 @@ from uuid import UUID, uuid4
 
 from ledger.aggregates import staff
 from ledger.projections.staff.projection import STAFF
+from tests.support.staff import NOW, OTHER, PERSON, YESTERDAY, Book
 from tests.support.views import facts_of, replay, the
-from tests.support.world import TODAY, a_context
-from tests.unit.aggregates.test_staff import OTHER, PERSON, YESTERDAY, Book
-
-NOW = a_context(office="director")
+from tests.support.world import TODAY
 
 
 def test_tenure_is_shown_with_its_order_and_its_end() -> None:
