@@ -148,9 +148,8 @@ def test_operator_makes_the_first_director_and_the_history_says_who_did_it(
 
 
 def test_production_issues_no_development_tokens_and_is_not_served_without_a_provider(cli: Cli) -> None:
-    production = {"LEDGER_ENV": "production"}
-    assert "neither issued nor taken" in cli.fails("token", "--office", "director", **production).err
-    assert "no identity provider is named" in cli.fails("serve", "--port", "0", **production).err
-    assert "neither issued nor taken" in cli.fails("demo", "--once", **production).err
+    assert "neither issued nor taken" in cli.fails("token", "--office", "director", LEDGER_ENV="production").err
+    assert "no identity provider is named" in cli.fails("serve", "--port", "0", LEDGER_ENV="production").err
+    assert "neither issued nor taken" in cli.fails("demo", "--once", LEDGER_ENV="production").err
     assert "use development or production" in cli.fails("serve", LEDGER_ENV="canary").err
     assert list(cli.home.iterdir()) == []
