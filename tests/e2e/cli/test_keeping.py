@@ -16,8 +16,6 @@ from ledger.seal.note import SignerKey, VerifierKey
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import psycopg
 
     from ledger.store.database import Row
