@@ -7,12 +7,12 @@ stored columns with their ciphertext, and go to those who may follow the feed.
 from __future__ import annotations
 
 import asyncio
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ledger.application.cosigning import read_witnesses
 from ledger.application.disclose.feed import admit
-from ledger.errors import Busy, NotFound, NotProven
+from ledger.errors import Busy, NotFound, NotProven, SettingsError
 from ledger.seal.entry import Entry, encode_entry
 from ledger.seal.merkle import inclusion_proof
 from ledger.seal.proof import Receipt
@@ -30,6 +30,7 @@ from ledger.store.log_files import (
     tiles_from,
 )
 from ledger.store.tail import LAST, Tail
+from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from ledger.seal.merkle import Nodes
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
+
+logger = get_logger(__name__)
+
+LATER_S = 10
+"""When somebody should ask again who cannot be told who the witnesses are."""
 
 TOGETHER = 64
 """Receipts that are made without letting others have their turn."""
@@ -54,15 +60,26 @@ _VOUCHED = (
 
 def watch_seal(database: Database, settings: Settings) -> Tail:
     """Returns what wakes those who wait for receipts: it follows the newest checkpoint that has its quorum."""
-    query, parameters = _look(settings)
-    return Tail(database, query, parameters, channel="{schema}_log")
+    return Tail(database, partial(_look, settings), channel="{schema}_log")
 
 
 def _look(settings: Settings) -> tuple[str, tuple[object, ...]]:
-    """Returns the query, with its parameters, of the size for which receipts are handed out."""
+    """Returns the query, with its parameters, of the size for which receipts are handed out.
+
+    Raises:
+        Busy: witnesses must vouch, and who they are cannot be read now; everything else goes on.
+    """
     if not settings.witness_quorum:
         return _SEALED, ()
-    names = [str(witness.key) for witness in read_witnesses(settings.witness_file)]
+    try:
+        names = [str(witness.key) for witness in read_witnesses(settings.witness_file)]
+    except SettingsError as error:
+        logger.critical(error.detail, help=error.help)
+        raise Busy(
+            "No receipts are handed out: who the witnesses are cannot be read here.",
+            help="What was recorded stays recorded. Ask again later; `/readyz` says when it is over.",
+            retry_after=LATER_S,
+        ) from error
     return _VOUCHED, (names, settings.witness_quorum)
 
 
@@ -180,7 +197,7 @@ async def read_receipt(ledger: Ledger, position: int, *, wait_s: float = 0) -> b
         wait_s: how long to wait for a checkpoint that covers it.
 
     Raises:
-        NotFound: there is no such event. Busy: it has not been sealed yet.
+        NotFound: there is no such event. Busy: it has not been sealed yet, or the list of witnesses cannot be read.
     """
     receipts = await _receipts(ledger, [position])
     if receipts is None and wait_s:

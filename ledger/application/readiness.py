@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.application.cosigning import read_witnesses
 from ledger.application.webhooks.progress import read_progress
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SettingsError
 from ledger.projections.query import last_position
 from ledger.projections.states import read_states
 from ledger.store.database import translated
@@ -17,6 +18,7 @@ from ledger.store.log_troubles import SEALER, SELECT_TROUBLES, troubles_from
 if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.projections.states import ViewState
+    from ledger.settings import Settings
 
 PATIENCE_S = 2.0
 SHARED_S = 0.5
@@ -151,7 +153,18 @@ async def _look_at_the_seal(ledger: Ledger, last: int) -> list[Part]:
             for trouble in troubles
             if trouble.source != SEALER
         ),
+        *_unlisted(ledger.settings),
     ]
+
+
+def _unlisted(settings: Settings) -> list[Part]:
+    """Returns that receipts cannot be handed out here, where that is so; recording works, so it is only told."""
+    try:
+        if settings.witness_quorum:
+            read_witnesses(settings.witness_file)
+    except SettingsError:
+        return [Part("witnesses", ready=True, reason="The list of witnesses cannot be read: no receipts from here.")]
+    return []
 
 
 def _part(state: ViewState, limit: int) -> Part:

@@ -23,6 +23,8 @@ from ledger.cli.options import ActorOption, JsonOption
 from ledger.cli.session import opened, operator_id, with_ledger
 from ledger.errors import InvalidInput, NotFound
 from ledger.policy.offices import Actor, Office
+from ledger.seal.checkpoint import Checkpoint
+from ledger.seal.note import parse_note
 from ledger.seal.strict import write_base64
 from ledger.store.database import translated
 from ledger.store.log_key_source import LogKeyVariable, log_keys_of
@@ -125,7 +127,7 @@ def anchor(
         newest, path = base.sealer().trust(kept), base.settings.seal_path
         root = write_base64(newest.root)
         if accept:
-            by, said = _operator(base, actor).id, f"{newest.origin} {newest.size} {root}"
+            by, said = _operator(base, actor).id, f"{newest.origin} {newest.size} {root}; {_compared(kept)}"
             with translated(), base.database.connect("sealer") as connection:
                 keep_decision(connection, base.database, ANCHOR, said, reason, by)
             newest = base.sealer().trust(kept, accepting=True)
@@ -149,6 +151,14 @@ def anchor(
         return
     logger.warning("The sealer's file outside the database was accepted anew.", size=newest.size, root=root, why=reason)
     out.print(f"Записано / written: {path}", markup=False, soft_wrap=True)
+
+
+def _compared(kept: bytes | None) -> str:
+    """Returns what the accepted checkpoint was compared with, as it stands in the decision for ever."""
+    if kept is None:
+        return "compared with nothing from elsewhere"
+    older = Checkpoint.parse(parse_note(kept).text)
+    return f"continues {older.size} {write_base64(older.root)}, given with --checkpoint"
 
 
 @log_app.command("dismiss", epilog=example('ledger log dismiss witness.example/w1 --reason "Диск свидетеля сломан"'))

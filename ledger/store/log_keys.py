@@ -217,15 +217,6 @@ def _mark(path: Path, key: SignerKey) -> Path:
     return _beside(path, f"{key.verifier.id.hex()}.unused")
 
 
-def is_unused(path: Path) -> bool:
-    """Tells whether the key file is of a log that was not begun.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-    return LogKeyFile(path).is_unused(read_log_keys(path))
-
-
 def _replace(path: Path, keys: Sequence[SignerKey]) -> None:
     _put(path, _TOLD + "".join(f"{key.export()}\n" for key in keys))
 

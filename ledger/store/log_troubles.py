@@ -61,7 +61,8 @@ class Decision(NamedTuple):
     Args:
         decided_by: the operator's id; None where it was decided before ids were kept.
         about: `ANCHOR`, or the verifier key of the witness whose claim was looked into.
-        said: the checkpoint that was accepted (origin, size, root), or what the witness had claimed.
+        said: the checkpoint that was accepted (origin, size, root) and the one that it was compared with, or what the
+            witness had claimed.
     """
 
     decided_at: datetime

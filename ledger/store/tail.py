@@ -16,7 +16,7 @@ from ledger.store.database import translated
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -37,16 +37,20 @@ class Tail:
     """Wakes those who wait for the next event. Belongs to one event loop; `stop` wakes everybody for good.
 
     Args:
-        query: returns how far that which is waited for has come; the newest event where nothing else is said.
-        parameters: of the query.
+        look: returns the query of how far that which is waited for has come, with its parameters; asked with each new
+            connection, so that what it raises (a `LedgerError`) only lets people wait. The newest event without it.
         channel: on which NOTIFY tells that it may have moved.
     """
 
     def __init__(
-        self, database: Database, query: str = LAST, parameters: Sequence[object] = (), *, channel: str = "{schema}"
+        self,
+        database: Database,
+        look: Callable[[], tuple[str, Sequence[object]]] = lambda: (LAST, ()),
+        *,
+        channel: str = "{schema}",
     ) -> None:
         self._database = database
-        self._query, self._parameters, self._channel = query, tuple(parameters), channel
+        self._asks, self._channel = look, channel
         self.position = 0
         """How far it was when looked at last; no more than a hint while nobody waits."""
         self._news = asyncio.Event()
@@ -101,7 +105,7 @@ class Tail:
         return self.waiting > 0 or asyncio.get_running_loop().time() - self._idle_since < IDLE_S
 
     async def _run(self) -> None:
-        """Listens as long as somebody waits; a database that goes away is tried again."""
+        """Listens as long as somebody waits; whatever is not there is tried again."""
         while not self._stopped and self._wanted():
             try:
                 with translated():
@@ -109,13 +113,14 @@ class Tail:
                         await connection.execute(self._database.bind("LISTEN " + self._channel))
                         await self._look(connection)
             except LedgerError as error:
-                logger.warning("Whoever waits for events waits for the database.", code=error.code)
+                logger.warning("Whoever waits for events goes on waiting.", code=error.code, reason=error.detail)
                 await asyncio.sleep(RECONNECT_S)
 
     async def _look(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        last = self._database.bind(self._query)
+        query, parameters = self._asks()
+        last = self._database.bind(query)
         while not self._stopped and self._wanted():
-            row = await (await connection.execute(last, self._parameters, prepare=True)).fetchone()
+            row = await (await connection.execute(last, parameters, prepare=True)).fetchone()
             position = int(row[0]) if row else 0
             if position != self.position:
                 self.position = position

@@ -14,7 +14,8 @@ from ledger.cli import worker
 from ledger.errors import HistoryAlarm
 from ledger.store import sealer as sealing
 from ledger.store.log_files import newest
-from ledger.store.log_keys import is_unused, make_log_key
+from ledger.store.log_keys import make_log_key
+from tests.support.log import is_unused
 from tests.support.waiting import until
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from ledger.seal.pack import FORMAT, PackInfo, bundles_of, write_sums
 from ledger.seal.proof import Receipt
 from ledger.seal.tiles import ENTRIES, HEIGHT, WIDTH, Tile, tiles_of, write_bundle
 from ledger.store.anchor import Anchor
+from ledger.store.log_keys import LogKeyFile, read_log_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +58,11 @@ def begun(path: Path, signer: SignerKey = SIGNER) -> Anchor:
     if anchor.read() is None:
         anchor.write(bytes(Checkpoint(signer.name, 0, EMPTY_ROOT).signed_by(signer)))
     return anchor
+
+
+def is_unused(path: Path) -> bool:
+    """Tells whether a key file is of a log that was not begun."""
+    return LogKeyFile(path).is_unused(read_log_keys(path))
 
 
 def an_entry(position: int) -> bytes:

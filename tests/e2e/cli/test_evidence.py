@@ -135,5 +135,7 @@ def test_lost_seal_file_is_made_anew_by_an_operator_who_was_told_what_that_trust
     assert "claims nothing" in tiny.cli.fails("log", "dismiss", "witness.example/w1", "--reason", "gone").error
     (decision,) = tiny.cli.works("log", "decisions", "--json").lines
     assert (decision["decided_by"], decision["about"], decision["reason"]) == (operator[1], "anchor", "Диск заменён")
+    size, root = (tmp_path / "pack" / "checkpoint").read_text().split("\n")[1:3]
+    assert decision["said"].endswith(f" {size} {root}; continues {size} {root}, given with --checkpoint")
     listed = tiny.cli.works("log", "decisions").out
     assert all(told in listed for told in (operator[1], decision["said"], "Диск заменён", "decisions: 1."))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,9 +21,10 @@ from starlette.responses import Response
 from ledger.api.server import listen
 from ledger.api.witness import Witness, create_witness
 from ledger.application.cosigning import TRIES, Contradicted, Cosigning, Unwilling, WitnessAddress, read_witnesses
-from ledger.application.log import read_checkpoint, read_receipt
+from ledger.application.log import read_checkpoint, read_receipt, wait_for_receipts
 from ledger.application.readiness import read_readiness
 from ledger.application.standing import read_standing
+from ledger.bootstrap import open_ledger
 from ledger.errors import Busy, InvalidInput, NotProven, SettingsError
 from ledger.seal.checkpoint import open_checkpoint
 from ledger.seal.merkle import root
@@ -385,6 +387,32 @@ async def test_receipts_wait_for_the_quorum_and_nothing_is_pretended(desk: Desk,
         assert open_checkpoint(receipt.checkpoint, SIGNER.verifier, keys, quorum=2).checkpoint.size == vouched
         with pytest.raises(Busy):
             await read_receipt(desk.ledger, vouched + 1)
+
+
+async def test_process_that_cannot_read_the_list_of_witnesses_does_everything_but_receipts_until_it_can(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It starts like this where the list became unreadable under a running service, one process of which ended."""
+    path = tmp_path / "witnesses"
+    settings = desk.base.settings.model_copy(update={"witness_file": path, "witness_quorum": 1})
+    async with open_ledger(replace(desk.base, settings=settings)) as ledger:
+
+        async def told() -> list[tuple[bool, str]]:
+            return [(part.ready, part.reason) for part in await read_readiness(ledger) if part.name == "witnesses"]
+
+        with pytest.raises(Busy, match="who the witnesses are cannot be read") as raised:
+            await read_receipt(ledger, 1, wait_s=5)
+        assert str(tmp_path) not in raised.value.detail + raised.value.help
+        assert await told() == [(True, "The list of witnesses cannot be read: no receipts from here.")]
+        seal(desk, tmp_path)
+        assert await read_checkpoint(ledger)
+        waiting = asyncio.create_task(wait_for_receipts(ledger, [1], 20))
+        with serving(create_witness(a_witness(ONE, tmp_path))) as url:
+            assert await asyncio.to_thread(step, desk, Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier)))
+            assert not waiting.done()
+            path.write_text(f"{url} {ONE.verifier}\n")
+        assert await waiting == [await read_receipt(ledger, 1)]
+        assert await told() == []
 
 
 async def test_running_cosigner_goes_on_when_its_witness_comes_back(desk: Desk, tmp_path: Path) -> None:

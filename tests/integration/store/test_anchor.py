@@ -19,7 +19,6 @@ from ledger.store.log_files import newest
 from ledger.store.log_keys import (
     LogKeyFile,
     add_next_key,
-    is_unused,
     make_log_key,
     make_next_key,
     read_log_keys,
@@ -28,7 +27,7 @@ from ledger.store.log_keys import (
 from ledger.store.log_troubles import SEALER, read_troubles
 from ledger.store.sealer import LEADER, Sealer
 from tests.support.commands import Enrol, envelope
-from tests.support.log import SIGNER, begun
+from tests.support.log import SIGNER, begun, is_unused
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
