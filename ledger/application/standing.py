@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from psycopg import sql
 
 from ledger.application.reconciliation import coverage_of
 from ledger.application.webhooks.standing import WebhooksStanding, read_webhooks_standing
 from ledger.errors import LedgerError
+from ledger.projections.requests.projection import REQUESTS
 from ledger.projections.tracking import Tracking
 from ledger.store.database import translated
 from ledger.store.log_troubles import read_troubles
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
 
 PATIENCE_MS = 2_000
+_OVERDUE = "SELECT count(*) FROM {}.requests WHERE answered_on IS NULL AND due_on < (now() AT TIME ZONE %s)::date"
 _RECONCILED = "SELECT reconciled_at, covered, uncovered, unknown FROM {schema}.reconciliations ORDER BY id DESC LIMIT 1"
 
 
@@ -42,6 +45,8 @@ class Standing:
     webhooks: WebhooksStanding
     reconciled: Reconciled | None
     """What `ledger reconcile` found last; None where it has not run yet."""
+    overdue: int | None
+    """How many requests nobody answered in time; None while their view is not served."""
 
 
 class Reconciled(NamedTuple):
@@ -52,8 +57,13 @@ class Reconciled(NamedTuple):
     coverage: float
 
 
-def read_standing(database: Database, views: Iterable[View]) -> Standing:
+def read_standing(database: Database, views: Iterable[View], timezone: str = "UTC") -> Standing:
     """Returns where the history and these versions of the views stand, on a connection of its own.
+
+    Args:
+        database: of the ledger.
+        views: that this process knows.
+        timezone: of the school's calendar day, by which a request is overdue.
 
     Raises:
         LedgerError: the database does not answer, or does not let us look.
@@ -73,12 +83,19 @@ def read_standing(database: Database, views: Iterable[View]) -> Standing:
         ).fetchone()
         compared = connection.execute(database.bind(_RECONCILED)).fetchone()
         troubles = tuple(trouble.name for trouble in read_troubles(connection, database))
+        versions = {view.name: view for view in views}
+        own = [row for row in rows if row.view in versions and versions[row.view].version == row.version]
+        made = {row.view: row for row in own if row.shadow}
+        served = {row.view: row for row in own if not row.shadow}
+        overdue = None
+        if REQUESTS.name in served:
+            schema = sql.Identifier(versions[REQUESTS.name].schema(database.schema))
+            counted = connection.execute(sql.SQL(_OVERDUE).format(schema), (timezone,)).fetchone()
+            overdue = counted[0] if counted else None
     sealed, alarmed = seal or (0, False)
-    versions = {view.name: view.version for view in views}
-    own = [row for row in rows if versions.get(row.view) == row.version]
-    made = {row.view: row for row in own if row.shadow}
-    served = {row.view: row for row in own if not row.shadow}
-    return Standing(last[0] if last else 0, made | served, sealed, alarmed, troubles, webhooks, _compared(compared))
+    return Standing(
+        last[0] if last else 0, made | served, sealed, alarmed, troubles, webhooks, _compared(compared), overdue
+    )
 
 
 def _compared(row: Row | None) -> Reconciled | None:
@@ -91,8 +108,9 @@ def _compared(row: Row | None) -> Reconciled | None:
 class HistoryCollector(Collector):
     """The standing as metrics, read when somebody scrapes."""
 
-    def __init__(self, database: Database, views: Iterable[View]) -> None:
+    def __init__(self, database: Database, views: Iterable[View], timezone: str = "UTC") -> None:
         self._database = database
+        self._timezone = timezone
         self._views = list(views)
 
     def describe(self) -> Iterable[Metric]:
@@ -102,7 +120,7 @@ class HistoryCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Reads the standing; without a database only that it is down."""
         try:
-            return self._families(read_standing(self._database, self._views))
+            return self._families(read_standing(self._database, self._views, self._timezone))
         except LedgerError:
             return self._families(None)
 
@@ -138,7 +156,10 @@ class HistoryCollector(Collector):
         compared = GaugeMetricFamily(
             "ledger_reconciled_timestamp_seconds", "When openings and disclosures were compared last."
         )
+        overdue = GaugeMetricFamily("ledger_requests_overdue", "Requests that nobody answered in time.")
         up.add_metric([], float(standing is not None))
+        if standing is not None and standing.overdue is not None:
+            overdue.add_metric([], standing.overdue)
         if standing is not None and standing.reconciled is not None:
             coverage.add_metric([], standing.reconciled.coverage)
             uncovered.add_metric([], standing.reconciled.uncovered)
@@ -172,4 +193,5 @@ class HistoryCollector(Collector):
             coverage,
             uncovered,
             compared,
+            overdue,
         ]

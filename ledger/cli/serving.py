@@ -112,7 +112,7 @@ def watched(base: Foundation, kept: list[Child]) -> Iterator[tuple[list[Child], 
         paths = {name: path for name, (_, path) in doors.items()}
         registry = CollectorRegistry()
         registry.register(Gathered(paths, metrics.registry, SUPERVISOR))
-        registry.register(HistoryCollector(base.database, base.views))
+        registry.register(HistoryCollector(base.database, base.views, base.settings.timezone))
         showing = []
         for child in kept:
             descriptor = doors[child.name][0].fileno()

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 FAMILY, GIVEN, COMMENT = "Цыплухарькова", "Эвфрозинья", "Зазубрилакомментарий"
 REASON, OFF_SCALE, AWARD = "Опечатковыверение", "десяткасплюсом", "Грамотазажужелиц"
 FOREIGN, KEY_NAME, LATIN = "snils-zq-77-canary", "klyuch-Tsyplukharkova-enrol", "Xylobandicoot"
-CANARIES = (FAMILY, GIVEN, COMMENT, REASON, OFF_SCALE, AWARD, FOREIGN, KEY_NAME, LATIN)
+CONTACT, COURT, QUESTION = "Улицаступеньколазов", "Решениехмурогосуда", "Вопросокляузочках"
+CANARIES = (
+    FAMILY, GIVEN, COMMENT, REASON, OFF_SCALE, AWARD, FOREIGN, KEY_NAME, LATIN, CONTACT, COURT, QUESTION,
+)  # fmt: skip
 PLANTED = "Подсаднойканарейкин"
 
 pytestmark = pytest.mark.xdist_group("no-plaintext")  # one worker makes the ledger that is searched
@@ -145,6 +148,7 @@ def _live(director: Api) -> str:
     assert director.post("/v1/marks", {**mark_form, "value": OFF_SCALE}).status_code == 422
     assert director.post("/v1/marks", {**mark_form, "value": 5, OFF_SCALE: 1}).status_code == 422
     assert director.post("/v1/students", {**student_form, "given_name": LATIN}, key=KEY_NAME).status_code == 422
+    _record_family(director, student)
     achievement_form = {
         "kind": "research",
         "level": "school",
@@ -173,6 +177,28 @@ def _live(director: Api) -> str:
     director.reads(f"/v1/students/{student}/history")
     assert director.get(f"/v1/commands/{KEY_NAME}").status_code == 200
     return str(student)
+
+
+def _record_family(director: Api, student: str) -> None:
+    """Records a mother with an address, what a court took from her, what she agreed to and what she asked."""
+    day = YESTERDAY.isoformat()
+    mother = str(uuid4())
+    where = f"/v1/students/{student}"
+    proof = {"kind": "parent", "document_kind": "birth_certificate", "document": CONTACT, "document_on": day}
+    form = {"person": mother, **proof, "effective_on": BEGIN.isoformat(), "contact": CONTACT}
+    named = director.records(f"{where}/representatives", form)["id"]
+    assert director.post(f"{where}/representatives", form).status_code == 422
+    scope = {"categories": ["awards"], "recipients": [QUESTION], "form": "written", "document": QUESTION}
+    consent = {"by": mother, "kind": "processing", "purpose": "contests", **scope, "effective_on": day}
+    director.records(f"{where}/consents", consent)
+    asked = director.records(f"{where}/requests", {"by": mother, "kind": "information", "text": QUESTION})["id"]
+    director.records(f"{where}/requests/{asked}/answers", {"how": "letter", "text": QUESTION})
+    taken = {"powers": ["information"], "document": COURT, "document_on": day, "effective_on": day}
+    at = director.records(f"{where}/representatives/{named}/restrictions", taken)["position"]
+    (shown,) = director.reads(f"{where}/representatives")["items"]
+    assert (shown["contact"], shown["restrictions"][0]["document"]) == (CONTACT, COURT)
+    assert director.reads(f"{where}/consents")["items"][0]["recipients"] == [QUESTION]
+    assert director.reads(f"{where}/requests", min_position=at)["items"][0]["answer"] == QUESTION
 
 
 async def _provoke(cli: Cli, server: EmbeddedPostgres, running: Running, director: Api, student: str) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 SCRIPT = Path(__file__).with_name("serve_release.py")
+KNOWN = frozenset({"rosters", "journals", "portfolios", "retention", "disclosures"})
+"""The views that the older version knows; it passes over the tracking rows of others."""
 PATIENCE_S = 60
 COMMANDS = 60
 PASSING = {"position", "access_id", "next"}
@@ -346,7 +348,9 @@ async def test_projector_of_the_older_version_harms_no_view_of_this_one(both: Bo
 def test_views_under_their_older_names_are_read_only_for_all_but_the_projector(both: Both) -> None:
     ledger = both.base.database.schema
     views = [
-        view for view in both.base.views if any(row[0] == view.name and row[1] == VERSION for row in tracked(both))
+        view
+        for view in both.base.views
+        if view.name in KNOWN and any(row[0] == view.name and row[1] == VERSION for row in tracked(both))
     ]
     with both.base.database.connect("owner") as owner:
         rights = owner.execute(
@@ -361,7 +365,8 @@ def test_views_under_their_older_names_are_read_only_for_all_but_the_projector(b
     with both.base.database.connect("reader") as reader:
         reader.execute("SET ledger.knows_view_versions TO off")
         seen = reader.execute("SELECT view, version FROM tracking").fetchall()
-    assert sorted(seen) == sorted((view.name, VERSION) for view in views)
+    known = [row for row in seen if row[0] in KNOWN]
+    assert sorted(known) == sorted((view.name, VERSION) for view in views)
 
 
 def test_rebuild_by_the_older_version_is_refused_and_changes_nothing(both: Both, tmp_path: Path) -> None:

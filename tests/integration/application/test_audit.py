@@ -14,7 +14,10 @@ from ledger.application.audit import AuditReport
 from ledger.application.disclose.journals import read_journal
 from ledger.application.record.achievements import RecordAchievement
 from ledger.application.record.marks import CorrectMark
+from ledger.application.record.requests import RegisterRequest
+from ledger.application.record.staff import AssumeOffice
 from ledger.application.record.students import TransferOut
+from ledger.ids import new_id
 from ledger.projections.tables import TableStore
 from ledger.store.keyring import KeyEncryptionKeys, Keyring, KeyRow
 from tests.support.desk import TEACHER, an_audit, reads
@@ -72,6 +75,12 @@ async def a_history(desk: Desk) -> list[UUID]:
             order="тайный",
             effective_on=TODAY,
         )
+    )
+    await desk.does(
+        RegisterRequest(school=desk.school, student_id=students[0], by=students[0], kind="copies", text="тайный")
+    )
+    await desk.does(
+        AssumeOffice(school=desk.school, person_id=new_id(), office="secretary", starts_on=TODAY, document="тайный")
     )
     await desk.catches_up()
     await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)

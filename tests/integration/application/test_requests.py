@@ -12,6 +12,7 @@ from ledger.application.disclose.representation import OF_OTHERS_TOO
 from ledger.application.disclose.requests import list_requests, read_requests
 from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
 from ledger.application.record.school import DeclareWorkingDay
+from ledger.application.standing import read_standing
 from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import TEACHER, reads
@@ -50,6 +51,9 @@ async def test_overdue_requests_are_listed_by_the_day_they_were_due_page_by_page
         AnswerRequest(school=desk.school, student_id=students[2], request_id=done, how="letter", text="Ответ")
     )
     await desk.catches_up()
+    assert read_standing(desk.base.database, desk.base.views).overdue == 5, (
+        "By now all of them; the desk's day is past."
+    )
     page = await list_requests(desk.ledger, reads(SECRETARY), "overdue", after=None, limit=2)
     rest = await list_requests(desk.ledger, reads(SECRETARY), "overdue", after=page.next, limit=2)
     assert [one.request_id for one in (*page.items, *rest.items)] == late
