@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ledger.store.mapper import EventMapper
 
 SETTLE = timedelta(seconds=2 * FLUSH_S)
-"""The newest openings that are not looked at: a process that lives has counted what is older."""
+"""The newest openings, which are not looked at while a process lives: it has counted what is older."""
 LOST = timedelta(seconds=2 * FLUSH_S)
 """After the newest count of a killed process: for as long it may have opened what nobody counted."""
 SLACK = timedelta(seconds=5)
@@ -62,7 +62,8 @@ _OPENINGS = (
 )
 _BOUNDS = (
     "SELECT clock_timestamp(), (SELECT min(ended_at) FROM {schema}.opening_intervals),"
-    " (SELECT max(position) FROM {schema}.events)"
+    " EXISTS (SELECT FROM {schema}.opening_intervals i WHERE NOT last AND ended_at > clock_timestamp() - %s AND NOT"
+    " EXISTS (SELECT FROM {schema}.opening_intervals n WHERE n.process = i.process AND n.number = i.number + 1))"
 )
 _POSITION = (
     "WITH RECURSIVE search (low, high) AS ("
@@ -259,7 +260,7 @@ class Reconciler:
     """Compares, in the role of the projector: it reads events and counts, and can write neither.
 
     Args:
-        settle: how much of the newest time is left for the next time.
+        settle: how much of the newest time is left for the next time while a process lives: it has not counted it yet.
     """
 
     def __init__(
@@ -283,8 +284,8 @@ class Reconciler:
             StoreUnavailable, SettingsError: the database cannot be read. Unreadable: a disclosure was altered.
         """
         with translated(), self._database.connect("projector") as connection:
-            now, first, _ = self._row(connection, _BOUNDS)
-            until = now - self._settle
+            now, first, living = self._row(connection, _BOUNDS, (LOST,))
+            until = now - self._settle if living else now
             begin = max(since or now - timedelta(days=1), (first or until) - timedelta.resolution)
             whole = Reconciliation(min(begin, until), until)
             total = max(round((until - whole.since).total_seconds()), 1)

@@ -14,19 +14,24 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from ledger.application.disclose.exporting import csv_header, csv_lines, json_lines
+from ledger.application.disclose.findings import read_findings
 from ledger.application.disclose.register import RegisterQuery, export_register
 from ledger.cli.console import bars, err, example, out, print_json
 from ledger.cli.moments import When
 from ledger.cli.options import ActorOption, JsonOption, OfficeOption, StudentArgument, StudentName, reader_of
 from ledger.cli.session import catch_up, opened, with_ledger
 from ledger.policy.offices import Office
+from ledger.policy.watching import Kind
 
 if TYPE_CHECKING:
+    from ledger.application.disclose.findings import Findings
     from ledger.application.disclose.shown import DisclosureLine
     from ledger.application.ledger import Ledger
     from ledger.bootstrap import Foundation
 
 STUDENT = "student"
+NAMED = 10
+"""Events of a finding that are named on the screen; `--json` has them all."""
 
 
 class _Group(TyperGroup):
@@ -134,6 +139,45 @@ def export(
 
         count = with_ledger(base, work)
     err.print(f"Строк / lines: {count:,}. Эта выгрузка записана / this export was recorded.")
+
+
+def findings(
+    since: Annotated[
+        When | None, typer.Option("--from", parser=When, metavar="WHEN", help="From this day or time on; a month ago.")
+    ] = None,
+    until: Annotated[
+        When | None, typer.Option("--to", parser=When, metavar="WHEN", help="Up to the end of this day, or this time.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Findings of this kind only.")] = None,
+    office: OfficeOption = Office.AUDITOR,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print which accesses are worth a question: at night, in bursts, outside the own classes; each with its events."""
+    with opened() as base, bars() as shown:
+        catch_up(base)
+        begin, end = _begin(base, since), _end(base, until)
+        reader, moved = reader_of(base.settings, office, actor), shown.follow("доступы / accesses")
+
+        async def work(ledger: Ledger) -> Findings:
+            return await read_findings(ledger, reader, since=begin, until=end, kind=kind, progress=moved)
+
+        found = with_ledger(base, work)
+    for one in found.items:
+        if as_json:
+            print_json(one)
+        else:
+            out.print(f"{one.last_at:%Y-%m-%d %H:%M} UTC [bold]{escape(one.office)}[/bold] {one.actor}: {one.text}")
+            numbers = ", ".join(f"#{position:,}" for position in one.positions[:NAMED])
+            more = f" … ({one.accesses})" if one.accesses > NAMED else ""
+            out.print(f"  [dim]{escape(one.text_en)} {numbers}{more}[/dim]")
+    if as_json:
+        print_json({"findings": found.total, "accesses": found.accesses, "from": found.since, "to": found.until})
+    else:
+        out.print(
+            f"Доступов просмотрено / accesses looked at: {found.accesses:,}. Находок / findings: {found.total:,}."
+            " Этот просмотр записан / this access was recorded."
+        )
 
 
 def _put(piece: bytes) -> None:

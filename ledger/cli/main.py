@@ -18,7 +18,7 @@ from ledger.cli import (
     verifying,
 )
 from ledger.cli.console import LedgerGroup, example
-from ledger.cli.disclosing import disclosures_app
+from ledger.cli.disclosing import disclosures_app, findings
 from ledger.cli.evidence import evidence_app
 from ledger.cli.importing import import_app
 from ledger.cli.rotating import log_app
@@ -42,6 +42,7 @@ app.add_typer(import_app, name="import")
 app.command(epilog=example("ledger replay OULAD:student-11391 --at 2000"))(reading.replay)
 app.command(epilog=example("ledger diff OULAD:student-11391 --from 2000 --to 3000"))(differing.diff)
 app.add_typer(disclosures_app, name="disclosures")
+app.command(epilog=example("ledger findings --from 2025-09-01 --json"))(findings)
 app.command(epilog=example("ledger rebuild journals"))(auditing.rebuild)
 app.command(epilog=example("ledger views --json"))(auditing.views)
 app.command(epilog=example("ledger audit --json"))(auditing.audit)

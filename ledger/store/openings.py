@@ -15,7 +15,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.errors import LedgerError
+import psycopg
+
+from ledger.errors import LedgerError, trace
 from ledger.ids import new_id
 from ledger.store.arrays import int4s, uuids
 from ledger.store.database import translated
@@ -23,7 +25,6 @@ from ledger.store.keyring import DataKey, Keyring
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    import psycopg
     from psycopg_pool import AsyncConnectionPool
 
     from ledger.store.database import Database, Row
@@ -76,6 +77,10 @@ class Openings:
         counts[subject] = before + 1
         self.pairs += not before
 
+    def counted(self) -> list[tuple[UUID | None, str]]:
+        """Returns for whom records of which classes were opened since the last flush."""
+        return list(self._counts)
+
     def take(self) -> Counts:
         """Returns what was counted, and begins anew."""
         taken, self._counts, self.pairs = self._counts, {}, 0
@@ -95,7 +100,7 @@ class CountedKeyring(Keyring):
 
     def __init__(self, keyring: Keyring, openings: Openings) -> None:
         self.__dict__.update(keyring.__dict__)  # the same keys, whoever of the two has admitted them
-        self._openings = openings
+        self.openings = openings
 
     def get(self, subject_id: UUID, record_class: str) -> DataKey:
         """Returns the key, and counts that a record is opened with it.
@@ -104,7 +109,7 @@ class CountedKeyring(Keyring):
             Erased: there is none: the class was erased for this subject.
         """
         key = super().get(subject_id, record_class)
-        self._openings.count(subject_id, record_class)
+        self.openings.count(subject_id, record_class)
         return key
 
 
@@ -136,14 +141,14 @@ class OpeningsLog:
             await asyncio.gather(self._task, return_exceptions=True)
         try:
             await self.flush(last=True)
-        except LedgerError as error:
-            logger.warning("What was opened last was not counted; `ledger reconcile` tells it.", code=error.code)
+        except (LedgerError, psycopg.Error) as error:
+            logger.warning("What was opened last was not counted; `ledger reconcile` tells it.", exception=trace(error))
 
     async def flush(self, *, last: bool = False) -> None:
         """Stores what was counted, and that up to now everything is.
 
         Raises:
-            LedgerError: it could not be stored; it is kept for the next time.
+            LedgerError, psycopg.Error: it could not be stored; it is kept for the next time.
         """
         async with self._flushing:
             counts = self._counted.take()
@@ -181,5 +186,5 @@ class OpeningsLog:
     async def _try(self) -> None:
         try:
             await self.flush()
-        except LedgerError as error:
-            logger.warning("What was opened cannot be stored now; it is kept.", code=error.code)
+        except (LedgerError, psycopg.Error) as error:
+            logger.warning("What was opened cannot be stored now; it is kept.", exception=trace(error))

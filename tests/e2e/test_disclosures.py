@@ -9,6 +9,7 @@ import pytest
 
 from ledger.ids import new_id
 from ledger.policy.offices import Office
+from ledger.store.openings import CountedKeyring
 
 if TYPE_CHECKING:
     from tests.support.api import AClass, Api, Json, Served
@@ -236,3 +237,38 @@ def test_register_of_everybody_is_filtered_and_exported(served: Served, director
     assert inspector.http.get("/v1/disclosures/export", headers={"Accept": "image/png"}).status_code == 406
     assert inspector.get("/v1/disclosures", office="king").status_code == 422
     assert served.acts(Office.TEACHER).get("/v1/disclosures/export").status_code == 403
+
+
+def test_parent_asks_about_an_access_and_gets_a_day_by_which_it_is_answered(
+    served: Served, director: Api, a_class: AClass
+) -> None:
+    student = a_class.students[0]
+    director.reads(f"/v1/students/{student}/portfolio")
+    with served.base.database.connect("owner") as connection:
+        last = connection.execute(served.base.database.bind("SELECT max(position) FROM {schema}.events")).fetchone()
+    assert last is not None
+    parent = served.acts(Office.REPRESENTATIVE, students=(UUID(student),))
+    entry = parent.reads(f"/v1/students/{student}/who-saw", min_position=last[0])["items"][0]
+    assert "директор смотрел портфолио" in entry["text"]
+    ask = entry["ask"]
+    body = {"kind": ask["kind"], "about_access": ask["about_access"], "text": "Почему смотрели?"}
+    asked = parent.records(ask["address"], body)
+    mine = parent.reads(ask["address"], min_position=asked["position"])["items"]
+    assert [(one["about_access"], one["kind"], one["status"]) for one in mine] == [
+        (entry["access_id"], "information", "open")
+    ]
+    assert mine[0]["due_on"]
+
+
+def test_what_the_service_opens_is_counted_for_whoever_asked(served: Served, a_class: AClass) -> None:
+    person = new_id()
+    reader = served.acts(Office.DIRECTOR, person=person)
+    reader.reads("/v1/courses", min_position=a_class.position)
+    for template, *_ in READS:
+        reader.reads(_address(template, a_class))
+    reader.http.get("/v1/disclosures/export")
+    counted = served.service.ledger.keyring
+    assert isinstance(counted, CountedKeyring)
+    actors = {actor for actor, _ in counted.openings.counted()}
+    assert person in actors
+    assert None not in actors

@@ -90,9 +90,14 @@ async def past_of_streams(
 
 async def past_of_school(ledger: Ledger, streams: Iterable[UUID], position: int) -> Rows:
     """Returns the roster of streams of the school itself (groups, courses) as of a position; it is about no student."""
-    parameters = (list(streams), [ledger.id], [RecordClass.ORGANISATION], position)
-    past = await _open(ledger, await _select(ledger, _OF_STREAMS, parameters), None)
+    past = await events_of_school(ledger, streams, position)
     return past.fold(ledger.view("rosters"), Moment(position))
+
+
+async def events_of_school(ledger: Ledger, streams: Iterable[UUID], position: int) -> Past:
+    """Returns the events of streams of the school itself up to a position; they are about no student."""
+    parameters = (list(streams), [ledger.id], [RecordClass.ORGANISATION], position)
+    return await _open(ledger, await _select(ledger, _OF_STREAMS, parameters), None)
 
 
 async def past_of_course(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.aggregates.student.requests import INFORMATION_ASKED
 from ledger.application.disclose.register import RegisterQuery, read_disclosures
 from ledger.application.disclose.telling import tell
 
@@ -17,8 +18,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """How to ask about an access: the address, and what the body has besides `text`."""
+
+    address: str
+    kind: str
+    about_access: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
-    """One entry: the sentence, and what it is made of."""
+    """One entry: the sentence, what it is made of, and how to ask about it.
+
+    `ask` is a request of the kind `information` about this access: sent to that address, with a text, it is registered
+    and due like every other request.
+    """
 
     position: int
     recorded_at: datetime
@@ -29,6 +43,7 @@ class Sighting:
     text: str
     text_en: str
     categories: list[str]
+    ask: Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +98,5 @@ def _sighting(line: DisclosureLine, zone: str) -> Sighting:
         told.ru,
         told.en,
         line.categories,
+        Question(f"/v1/students/{line.student_id}/requests", INFORMATION_ASKED, line.access_id),
     )

@@ -159,3 +159,25 @@ async def first_access(connection: psycopg.AsyncConnection[Row], accesses: Table
     )
     row = await (await connection.execute(sql.SQL(query))).fetchone()
     return cast("datetime", row[0] if row else None)
+
+
+async def accesses_between(
+    connection: psycopg.AsyncConnection[Row],
+    accesses: TableStore,
+    disclosed: TableStore,
+    after: int,
+    until: int,
+    limit: int,
+) -> list[Stored]:
+    """Returns accesses in order, each with whom it concerned: clear columns only, nothing that would be opened.
+
+    They are access_id, position, recorded_at, granted, actor, office and the ids of the students.
+    """
+    query = (
+        "SELECT a.access_id, a.position, a.recorded_at, a.granted, a.actor, a.office,"  # noqa: S608 - names of ours
+        f" ARRAY(SELECT d.student_id FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
+        f" AND d.disclosed_at <= a.position + a.students + {BESIDE} AND d.access_id = a.access_id)"
+        f" FROM {accesses.qualified} a WHERE a.position > %s AND a.position <= %s ORDER BY a.position LIMIT %s"
+    )
+    cursor = await connection.execute(sql.SQL(query), (after, until, limit), prepare=True, binary=True)
+    return await cursor.fetchall()

@@ -60,3 +60,8 @@ async def members_of(
 ) -> list[UUID]:
     """Returns the ids of students who belong or belonged to a class group, a page in their order."""
     return await select_students(connection, [(store, "group_id", group_id)], after, limit, moment)
+
+
+async def all_of(connection: psycopg.AsyncConnection[Row], store: TableStore) -> list[Stored]:
+    """Returns every row of a table of the school's own records, or of ids and days."""
+    return await select_rows(connection, store, "true", ())

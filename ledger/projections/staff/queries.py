@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ledger.projections.query import NIL, Stored, select_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
     from uuid import UUID
 
@@ -38,3 +39,8 @@ async def entries(
     return await select_rows(
         connection, store, f"{' AND '.join(where)} ORDER BY entry_id LIMIT %s", (*parameters, limit)
     )
+
+
+async def offices(connection: psycopg.AsyncConnection[Row], store: TableStore, kinds: Sequence[str]) -> list[Stored]:
+    """Returns every entry of these kinds, those that have ended among them."""
+    return await select_rows(connection, store, "kind = ANY(%s)", (list(kinds),))

@@ -137,8 +137,8 @@ async def test_counts_that_cannot_be_stored_are_kept_for_the_next_time(
         acting.set(DIRECTOR.id)
         owner.execute("ALTER TABLE openings RENAME TO away")
         await read_student(ledger, reads(), student)
-        counted = ledger.keyring._openings  # type: ignore[attr-defined]
-        log = openings.OpeningsLog(base.database, ledger.keys, counted)
+        assert isinstance(ledger.keyring, openings.CountedKeyring)
+        log = openings.OpeningsLog(base.database, ledger.keys, ledger.keyring.openings)
         with pytest.raises(Exception, match="openings"):
             await log.flush()
         owner.execute("ALTER TABLE away RENAME TO openings")

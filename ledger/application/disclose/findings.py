@@ -1,0 +1,203 @@
+"""What in the register deserves an inspector's look: `policy/watching.py` over what the register has in clear.
+
+Nothing sealed is opened for it: who looked, when, in which office and at whom stand in clear columns. A finding names
+events and numbers, no student; who reads on does so in the register, which discloses it. Looking at findings is an
+access as well, of nobody's data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from ledger.aggregates.class_group import ClassGroupFormed, ClassTeacherAppointed
+from ledger.application.disclose.gate import open_access
+from ledger.application.disclose.moment import AsOf, find_moment
+from ledger.application.disclose.opening import open_school_rows, snapshot, table
+from ledger.application.disclose.past import events_of_school
+from ledger.application.disclose.register import INSTANT, VIEW
+from ledger.clock import utc_now
+from ledger.errors import InvalidInput
+from ledger.policy.reading import Resource
+from ledger.policy.watching import Finding, Kind, Seen, find
+from ledger.projections.disclosures import queries
+from ledger.projections.query import lowest
+from ledger.projections.rosters import queries as rosters
+from ledger.projections.rosters.projection import CourseBody
+from ledger.projections.staff import queries as staff
+from ledger.projections.staff.projection import MANDATE, OFFICE, EntryBody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ledger.application.disclose.gate import Reader
+    from ledger.application.ledger import Ledger
+
+PERIOD = timedelta(days=30)
+"""Looked at where nothing else is asked for."""
+MOST = 500_000
+"""Accesses that are looked at together; a school has some thousands a day."""
+BATCH = 10_000
+SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FindingShown:
+    """A finding in words, with the positions of the accesses that it rests on (the first of many)."""
+
+    kind: str
+    actor: UUID
+    office: str
+    first_at: datetime
+    last_at: datetime
+    accesses: int
+    refused: int
+    students: int
+    positions: list[int]
+    text: str
+    text_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found of the accesses of a period, newest first; `total` counts those that are not shown as well."""
+
+    since: datetime
+    until: datetime
+    accesses: int
+    total: int
+    items: list[FindingShown]
+    position: int
+    access_id: UUID
+
+
+async def read_findings(
+    ledger: Ledger,
+    reader: Reader,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    kind: Kind | None = None,
+    min_position: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Findings:
+    """Returns the findings of a period, the newest first; of the last month where none is asked for.
+
+    Args:
+        progress: called with (positions done, positions in all).
+
+    Raises:
+        Forbidden: the policy refused (recorded).
+        InvalidInput: the period has too many accesses, or ends before it begins.
+    """
+    end = until or utc_now()
+    begin = since or end - PERIOD
+    if begin >= end:
+        raise InvalidInput("The period ends before it begins.", help="Give `from` before `to`.")
+    receipt = await open_access(ledger, reader, Resource.REGISTER, students=(), categories=())
+    low, high = [(await find_moment(ledger, AsOf(known_at=at - INSTANT))).position for at in (begin, end)]
+    async with snapshot(ledger, (VIEW,), min_position) as connection:
+        position = await lowest(connection, ledger.database, [ledger.view(VIEW)])
+    seen = await _seen(ledger, low, min(high, position), progress)
+    belongs, held = await _belongs(ledger, position), await _held(ledger)
+    # Some hundred thousand accesses take a second or two; others are answered meanwhile.
+    found = await asyncio.to_thread(find, seen, ledger.settings.timezone, belongs, held)
+    if kind is not None:
+        found = [one for one in found if one.kind is kind]
+    items = [_shown(one) for one in found[:SHOWN]]
+    return Findings(begin, end, len(seen), len(found), items, position, receipt.access_id)
+
+
+def _shown(found: Finding) -> FindingShown:
+    return FindingShown(
+        found.kind.value,
+        found.actor,
+        found.office,
+        found.first_at,
+        found.last_at,
+        len(found.positions),
+        found.refused,
+        found.students,
+        list(found.positions[:SHOWN]),
+        found.words.ru,
+        found.words.en,
+    )
+
+
+async def _seen(ledger: Ledger, low: int, high: int, progress: Callable[[int, int], None] | None) -> list[Seen]:
+    accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
+    seen: list[Seen] = []
+    after = low
+    while after < high:
+        async with snapshot(ledger, (VIEW,)) as connection:
+            rows = await queries.accesses_between(connection, accesses, disclosed, after, high, BATCH)
+        seen += [
+            Seen(position, at, access_id, actor, office, granted, False, tuple(students))  # noqa: FBT003 - not yet known
+            for access_id, position, at, granted, actor, office, students in rows
+        ]
+        if len(seen) > MOST:
+            raise InvalidInput(f"The period has more than {MOST:,} accesses.", help="Ask for a shorter one.")
+        after = rows[-1][1] if len(rows) == BATCH else high
+        if progress is not None:
+            progress(after - low, high - low)
+    return seen
+
+
+async def _belongs(ledger: Ledger, position: int) -> Callable[[UUID, UUID, date], bool]:
+    """Returns who taught or led whom on which day, by courses, class groups and memberships as they were recorded.
+
+    Who has left a class stands in its journal for good, so their teachers go on being theirs.
+    """
+    async with snapshot(ledger, ("rosters",)) as connection:
+        stores = {name: table(ledger, "rosters", name) for name in ("groups", "courses", "memberships")}
+        stored = {name: await rosters.all_of(connection, store) for name, store in stores.items()}
+    terms: dict[tuple[UUID, UUID], list[tuple[date, date]]] = defaultdict(list)
+    """By (person, group): from when to when they taught it or led it."""
+    for _, row in await open_school_rows(ledger, stores["courses"], stored["courses"]):
+        for teacher in cast("CourseBody", row.body).teachers:
+            terms[teacher.teacher, cast("UUID", row.clear[0])].append((teacher.starts_on, teacher.ends_on or date.max))
+    past = await events_of_school(ledger, [row[0] for row in stored["groups"]], position)
+    led: dict[UUID, tuple[UUID, date]] = {}
+    for fact in past.facts:
+        group, event = fact.entry.stream_id, fact.event
+        if isinstance(event, ClassGroupFormed | ClassTeacherAppointed) and event.class_teacher is not None:
+            begins = event.effective_on if isinstance(event, ClassTeacherAppointed) else date.min
+            if group in led:
+                person, began = led[group]
+                terms[person, group].append((began, begins))
+            led[group] = (event.class_teacher, begins)
+    for group, (person, began) in led.items():
+        terms[person, group].append((began, date.max))
+    groups: dict[UUID, list[tuple[UUID, date]]] = defaultdict(list)
+    for group, student, _, starts_on, *_ in stored["memberships"]:
+        groups[student].append((group, starts_on or date.min))
+
+    def belongs(actor: UUID, student: UUID, day: date) -> bool:
+        return any(
+            first <= day and any(begin <= day <= end for begin, end in terms.get((actor, group), ()))
+            for group, first in groups.get(student, ())
+        )
+
+    return belongs
+
+
+async def _held(ledger: Ledger) -> Callable[[UUID, str, date], bool | None]:
+    """Returns who held which office on which day, by the register of staff; None of whom it does not have in it."""
+    store = table(ledger, "staff", "entries")
+    async with snapshot(ledger, ("staff",)) as connection:
+        stored = await staff.offices(connection, store, (OFFICE, MANDATE))
+    terms: dict[tuple[UUID, str], list[tuple[date, date]]] = defaultdict(list)
+    for _, row in await open_school_rows(ledger, store, stored):
+        person, _, starts_on, ends_on = row.clear
+        body = cast("EntryBody", row.body)
+        terms[cast("UUID", person), body.of].append((cast("date", starts_on), cast("date | None", ends_on) or date.max))
+
+    def held(actor: UUID, office: str, day: date) -> bool | None:
+        found = terms.get((actor, office))
+        return None if found is None else any(first <= day <= last for first, last in found)
+
+    return held

@@ -1,0 +1,111 @@
+"""Findings over a real register: what deserves a question is found with its events, and looking at them is recorded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from ledger.application.disclose import findings
+from ledger.application.disclose.findings import read_findings
+from ledger.application.disclose.gate import open_access
+from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.portfolios import read_portfolio
+from ledger.application.record.courses import AppointClassTeacher
+from ledger.application.record.staff import AssumeOffice
+from ledger.clock import utc_now
+from ledger.errors import Forbidden, InvalidInput
+from ledger.policy.offices import Actor, Office
+from ledger.policy.reading import Resource
+from ledger.policy.watching import Kind
+from tests.support.desk import CLASS_TEACHER, DIRECTOR, TEACHER, Desk, reads
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ledger.store.database import Row
+
+AUDITOR = Actor(uuid4(), Office.AUDITOR)
+
+
+async def test_teachers_who_ask_for_others_classes_are_found_and_those_of_the_class_are_not(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    students = await desk.enrols(3)
+    await desk.catches_up()
+    await read_journal(desk.ledger, reads(TEACHER), desk.course, after=None, limit=50)
+    await read_portfolio(desk.ledger, reads(CLASS_TEACHER), students[0], after=None, limit=50)
+    stranger = Actor(uuid4(), Office.TEACHER)
+    for student in students[:2]:
+        with pytest.raises(Forbidden):
+            await read_portfolio(desk.ledger, reads(stranger), student, after=None, limit=50)
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.OUTSIDE_CLASSES)
+    (one,) = found.items
+    assert (one.actor, one.office, one.accesses, one.refused, one.students) == (stranger.id, "teacher", 2, 2, 2)
+    rows = owner.execute("SELECT topic, subject_id FROM events WHERE position = ANY(%s)", (one.positions,)).fetchall()
+    assert rows == [("access.refused", stranger.id)] * 2
+    assert one.text == "Не ученики своих классов: обращений 2, из них отказано 2, учеников 2."
+    last = owner.execute("SELECT topic, subject_id FROM events WHERE stream_id = %s", (found.access_id,)).fetchone()
+    assert last == ("access.opened", AUDITOR.id)
+
+
+async def test_former_class_teacher_is_found_after_another_was_appointed(desk: Desk) -> None:
+    student, *_ = await desk.enrols(1)
+    another = uuid4()
+    yesterday = utc_now().date() - timedelta(days=1)
+    await desk.does(
+        AppointClassTeacher(school=desk.school, group_id=desk.group, class_teacher=another, effective_on=yesterday)
+    )
+    for actor in (CLASS_TEACHER, Actor(another, Office.CLASS_TEACHER)):
+        try:
+            await open_access(desk.ledger, reads(actor), Resource.PORTFOLIO, students=[student], categories=("awards",))
+        except Forbidden:
+            assert actor is CLASS_TEACHER
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.OUTSIDE_CLASSES)
+    assert [one.actor for one in found.items] == [CLASS_TEACHER.id]
+
+
+async def test_bursts_are_found_over_the_whole_period_and_batch_by_batch(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "BATCH", 3)
+    monkeypatch.setattr("ledger.policy.watching.BURST_STUDENTS", 5)
+    students = await desk.enrols(7)
+    for student in students:
+        await open_access(desk.ledger, reads(), Resource.STUDENT, students=[student], categories=("personal_file",))
+    await desk.catches_up()
+    moved: list[tuple[int, int]] = []
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.BURST, progress=lambda *step: moved.append(step))
+    (one,) = found.items
+    assert (one.actor, one.accesses, one.students) == (DIRECTOR.id, 7, 7)
+    assert moved[-1][0] == moved[-1][1]
+    assert len(moved) > 2
+    earlier = await read_findings(desk.ledger, reads(AUDITOR), until=utc_now() - timedelta(days=1))
+    assert (earlier.accesses, earlier.items) == (0, [])
+
+
+async def test_findings_are_for_those_who_watch_over_the_register(desk: Desk) -> None:
+    await desk.catches_up()
+    for office in (Office.TEACHER, Office.SECRETARY, Office.REPRESENTATIVE):
+        with pytest.raises(Forbidden):
+            await read_findings(desk.ledger, reads(Actor(uuid4(), office)))
+    with pytest.raises(InvalidInput):
+        await read_findings(desk.ledger, reads(AUDITOR), since=utc_now(), until=utc_now() - timedelta(days=1))
+
+
+async def test_access_in_an_office_that_was_left_is_found_and_in_one_that_is_held_is_not(desk: Desk) -> None:
+    student, *_ = await desk.enrols(1)
+    former, present = Actor(uuid4(), Office.SECRETARY), Actor(uuid4(), Office.SECRETARY)
+    day = utc_now().date()
+    for who, ends_on in ((former, day - timedelta(days=2)), (present, None)):
+        tenure = {"starts_on": day - timedelta(days=90), "ends_on": ends_on, "document": "Приказ 1"}
+        await desk.does(AssumeOffice(school=desk.school, person_id=who.id, office="secretary", **tenure))  # type: ignore[arg-type]  # fields of its own
+    for who in (former, present):
+        await open_access(desk.ledger, reads(who), Resource.PORTFOLIO, students=[student], categories=("awards",))
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.LEFT_OFFICE)
+    assert [(one.actor, one.office, one.accesses) for one in found.items] == [(former.id, "secretary", 1)]
