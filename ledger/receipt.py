@@ -1,53 +1,65 @@
 """The receipt of a disclosure: without one nothing personal is opened for reading.
 
-Only the gate (`application/disclose`) makes receipts, after the disclosure has been committed. A receipt names the
-actor, the students and the categories that were recorded, and lives for a minute: what it does not name stays closed.
+A receipt cannot be made by calling its class, changed, copied or stored. Only the gate mints one, after its commit
+(`application/disclose/minting.py`, which nothing else may import), and it is good for the request in which it was
+minted. It is a claim and no proof: what it opens is read from the committed events that it names.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
-from uuid import UUID
-
-from ledger.errors import UndisclosedAccess
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NoReturn, final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
 
-LIFETIME = timedelta(seconds=60)
+LIFETIME: Final = timedelta(seconds=60)
+"""How long after its commit a disclosure opens something."""
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Disclosure:
     """A committed disclosure.
 
-    Args:
+    Attributes:
         access_id: stream of the `AccessOpened` event.
+        actor: who asked.
+        students: whose data were disclosed.
+        categories: the record classes.
+        first: position of the `AccessOpened` event.
         position: of the last event of the access; the view that serves the read need not have reached it.
-        categories: record classes that were disclosed.
-        committed_at: the ledger's clock at the commit.
+        committed_at: when it was committed, by the database's clock.
     """
+
+    __slots__ = ("__weakref__", "access_id", "actor", "categories", "committed_at", "first", "position", "students")
 
     access_id: UUID
     actor: UUID
     students: frozenset[UUID]
     categories: frozenset[str]
+    first: int
     position: int
     committed_at: datetime
 
-    def check(self, rows: Iterable[tuple[UUID, str]], now: datetime) -> None:
-        """Passes if every (student, record class) was disclosed and the receipt is still young.
+    def __new__(cls) -> Disclosure:
+        """Refuses: the gate mints receipts."""
+        message = "Only the gate mints receipts, once the disclosure has been committed."
+        raise TypeError(message)
 
-        Raises:
-            UndisclosedAccess: otherwise; nothing may be opened then.
-        """
-        if now - self.committed_at > LIFETIME:
-            raise UndisclosedAccess("The disclosure is too old to open data with.", help="Ask again.")
-        for student_id, record_class in rows:
-            if student_id not in self.students or record_class not in self.categories:
-                raise UndisclosedAccess(
-                    "A record was about to be opened that the disclosure does not cover.",
-                    help="This is a fault of the ledger; nothing was shown. Report it.",
-                )
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        message = "A receipt is never changed."
+        raise AttributeError(message)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        message = "A receipt is never changed."
+        raise AttributeError(message)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses copies and pickles."""
+        message = "A receipt is never copied or stored."
+        raise TypeError(message)
+
+    def __init_subclass__(cls) -> NoReturn:
+        message = "There is one kind of receipt."
+        raise TypeError(message)

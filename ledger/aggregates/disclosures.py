@@ -7,6 +7,7 @@ their versions come from the append function: they conflict with nothing.
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.student import disclosures_stream
@@ -51,6 +52,18 @@ class AccessRefused(LedgerEvent):
     students: int
 
 
+class AccessGrounded(LedgerEvent):
+    """On what grounds an access was asked for, where its office alone does not say: a document, or an emergency.
+
+    `document` asks for the data; `reason` is why exceptional access was needed, in the words of who had it.
+    """
+
+    TOPIC = "access.grounded"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    document: str | None
+    reason: str | None
+
+
 class DataDisclosed(LedgerEvent):
     """Categories of a student's data were disclosed by an access."""
 
@@ -67,6 +80,27 @@ class DisclosureRefused(LedgerEvent):
     RECORD_CLASS = RecordClass.DISCLOSURES
     access_id: UUID
     categories: tuple[str, ...]
+
+
+class ExceptionalAccessHad(LedgerEvent):
+    """Somebody had exceptional access to a student's data: told to the representatives and the director.
+
+    It stands beside `disclosure.made`, so that whoever follows or is told of events can pick these out by their topic.
+    """
+
+    TOPIC = "disclosure.exceptional"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    access_id: UUID
+
+
+class Grounds(NamedTuple):
+    """On what grounds somebody asks: the document that asks for it, and why exceptional access is needed."""
+
+    document: str | None = None
+    reason: str | None = None
+
+
+NO_GROUNDS = Grounds()
 
 
 def access_lane(access_id: UUID, actor: UUID) -> LaneRef[AccessLane]:
@@ -87,10 +121,22 @@ def disclose(
     actor: UUID,
     students: tuple[UUID, ...],
     categories: tuple[str, ...],
+    grounds: Grounds = NO_GROUNDS,
 ) -> list[Proposal]:
-    """Returns the proposals of one access (`AccessOpened` or `AccessRefused`) and of each student's lane."""
+    """Returns the proposals of one access (`AccessOpened` or `AccessRefused`) and of each student's lane.
+
+    The access itself comes first; exceptional access that was granted is noted for each student as well.
+    """
     each = DataDisclosed if event is AccessOpened else DisclosureRefused
-    proposals = [Proposal(access_lane(access_id, actor), event, {**values, "students": len(students)}, new_id())]
+    lane = access_lane(access_id, actor)
+    proposals = [Proposal(lane, event, {**values, "students": len(students)}, new_id())]
+    if grounds != NO_GROUNDS:
+        proposals.append(Proposal(lane, AccessGrounded, grounds._asdict(), new_id()))
     lean = {"access_id": access_id, "categories": categories}
     proposals.extend(Proposal(disclosures_lane(student), each, lean, new_id()) for student in students)
+    if grounds.reason is not None and event is AccessOpened:
+        note = {"access_id": access_id}
+        proposals.extend(
+            Proposal(disclosures_lane(student), ExceptionalAccessHad, note, new_id()) for student in students
+        )
     return proposals

@@ -27,6 +27,7 @@ from ledger.api.problems import (
 from ledger.api.recordings import RECORDINGS
 from ledger.api.security import authenticate
 from ledger.api.service import correlation_of, request_id_of, service_of, without_time_limit
+from ledger.api.terms import terms_of
 from ledger.application.disclose.gate import Reader
 from ledger.application.log import wait_for_receipts
 from ledger.application.record.command import Request as RecordRequest
@@ -137,13 +138,23 @@ def ask(request: Request) -> ReadingCall:
     Raises:
         Unauthenticated: there is no valid token.
         InvalidFields: a query parameter is unknown; a misspelled filter must not show everything instead.
-        BadRequest: a precondition cannot be read.
+        BadRequest: a precondition cannot be read, or the terms of reading.
     """
     actor = authenticate(request)
     check_query(request)
     # Read before anything is disclosed: a header that cannot be read shall not cost a disclosure.
     match, none_match = tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH)
-    reader = Reader(actor, CHANNEL, request_id_of(request), correlation_id=correlation_of(request))
+    terms = terms_of(request)
+    reader = Reader(
+        actor,
+        CHANNEL,
+        request_id_of(request),
+        correlation_id=correlation_of(request),
+        recipient=terms.recipient,
+        purpose=terms.purpose,
+        document=terms.document,
+        reason=terms.reason,
+    )
     return ReadingCall(service_of(request).ledger, reader, match, none_match)
 
 

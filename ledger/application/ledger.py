@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ledger.aggregates.school import School
 from ledger.streams.base import LaneRef
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg_pool import AsyncConnectionPool
 
+    from ledger.application.disclose.proving import Proven
     from ledger.projections.tables import TableStore
     from ledger.projections.view import View
+    from ledger.receipt import Disclosure
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
@@ -54,6 +57,8 @@ class Ledger:
     keks: KeyEncryptionKeys
     tables: dict[tuple[str, int, str], TableStore] = field(default_factory=dict)
     """Tables of views that were read (view, version, table): their statements are written once."""
+    proven: WeakKeyDictionary[Disclosure, Proven] = field(default_factory=WeakKeyDictionary)
+    """What receipts were found to open; forgotten with the receipt."""
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

@@ -63,6 +63,10 @@ class Relation:
     consented: bool = False
 
 
+NOBODYS = Relation()
+"""Of somebody who is nothing to whom they ask about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """On which terms somebody asks.
@@ -149,8 +153,12 @@ def decide_reading(actor: Actor, resource: Resource, relation: Relation, asking:
     return _decide(actor.office, f"read_{resource.value}", relation, asking)
 
 
-def knows_of_everybody(actor: Actor, relation: Relation) -> bool:
-    """Tells whether who asks may know, with no relation to anybody, which students there are."""
+def knows_of_everybody(actor: Actor, relation: Relation = NOBODYS) -> bool:
+    """Tells whether who asks may know which students there are, whatever they are to them.
+
+    Args:
+        relation: only what it says of the office and the mandate counts.
+    """
     impersonal = Relation(within_office=relation.within_office, within_mandate=relation.within_mandate)
     return isinstance(_decide(actor.office, KNOW_OF, impersonal, ORDINARILY), Granted)
 

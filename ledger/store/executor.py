@@ -120,6 +120,11 @@ class CommandExecutor:
         return self._writer.alarm
 
     @property
+    def keyring(self) -> Keyring:
+        """The keys that it records with, for looking at what it has recorded; who shows anything has counted ones."""
+        return self._keyring
+
+    @property
     def running(self) -> bool:
         """Whether commands are taken."""
         return self._task is not None and not self._task.done() and not self._stopping

@@ -103,6 +103,9 @@ def _equal(new: object, old: object) -> bool:
 def test_what_was_read_then_is_read_now(upgraded: Upgraded) -> None:
     for call in upgraded.release.calls("GET"):
         answer = upgraded.client(call["who"]).http.get(call["path"])
+        if call["status"] == 403 and call["path"].startswith("/v1/students/"):
+            assert answer.status_code == 404, "403 told a stranger that there is such a student."
+            continue
         assert answer.status_code == call["status"], (call["path"], answer.text)
         told: dict[str, Any] = json.loads(call["answer"])
         wanted = {name: told[name] for name in told.keys() - PASSING}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from ledger.aggregates.disclosures import AccessOpened, AccessRefused, disclose
+from ledger.aggregates.disclosures import AccessOpened, AccessRefused, Grounds, disclose
 from ledger.aggregates.student import record
 from ledger.errors import Refused
 from ledger.ids import new_id
@@ -173,6 +173,9 @@ class Story(AClass):
                 actor=TEACHER,
                 students=tuple({student.subject_id, self.students[step.number % len(self.students)].subject_id}),
                 categories=("marks",),
+                grounds=Grounds(reason="Синтетическая причина исключительного доступа")
+                if step.number % 3 == 0
+                else Grounds(),
             )
         )
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import pickle
+from contextvars import Context, copy_context
+from copy import copy, deepcopy
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
 from ledger import errors
+from ledger.application.disclose.minting import KEPT, is_of_this_request, mint
 from ledger.clock import school_calendar, utc_now
-from ledger.errors import InvalidInput, LedgerError, Refused, SettingsError, UndisclosedAccess, Violation, trace
+from ledger.errors import InvalidInput, LedgerError, Refused, SettingsError, Violation, trace
 from ledger.ids import check_code, lane_id, new_id
 from ledger.receipt import LIFETIME, Disclosure
+from ledger.store.commands import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = datetime(2025, 10, 15, 9, 30, tzinfo=UTC)
 
@@ -90,33 +99,43 @@ def test_unknown_time_zone_is_refused_without_repeating_it(zone: str) -> None:
 
 # --- the receipt -----------------------------------------------------------------------------------------------------
 
-STUDENT, OTHER = UUID(int=11), UUID(int=12)
-RECEIPT = Disclosure(
-    access_id=UUID(int=1),
-    actor=UUID(int=2),
-    students=frozenset({STUDENT}),
-    categories=frozenset({"marks", "awards"}),
-    position=7,
-    committed_at=NOW,
-)
 
-
-def test_receipt_opens_what_it_names() -> None:
-    RECEIPT.check([(STUDENT, "marks"), (STUDENT, "awards")], NOW)
-    RECEIPT.check([], NOW)
-
-
-@pytest.mark.parametrize("row", [(OTHER, "marks"), (STUDENT, "credits"), (OTHER, "credits")])
-def test_receipt_opens_nothing_that_it_does_not_name(row: tuple[UUID, str]) -> None:
-    with pytest.raises(UndisclosedAccess, match="does not cover"):
-        RECEIPT.check([(STUDENT, "marks"), row], NOW)
-
-
-def test_receipt_lives_for_a_minute() -> None:
-    RECEIPT.check([(STUDENT, "marks")], NOW + LIFETIME)
-    with pytest.raises(UndisclosedAccess, match="too old"):
-        RECEIPT.check([(STUDENT, "marks")], NOW + LIFETIME + timedelta(microseconds=1))
+def test_nobody_makes_a_receipt() -> None:
+    with pytest.raises(TypeError, match="gate mints"):
+        Disclosure()
+    with pytest.raises(TypeError, match="one kind"):
+        type("Mine", (Disclosure,), {})
     assert timedelta(minutes=1) == LIFETIME
+
+
+def test_receipt_is_not_changed_copied_or_stored() -> None:
+    recorded = Recorded(5, 2, NOW, ())
+    receipt = mint(UUID(int=1), UUID(int=2), [UUID(int=11)], ["marks"], recorded)
+    assert (receipt.first, receipt.position, receipt.students) == (5, 6, frozenset({UUID(int=11)}))
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: setattr(receipt, "students", frozenset()),
+        lambda: setattr(receipt, "more", 1),
+        lambda: delattr(receipt, "students"),
+    )
+    for change in changes:
+        with pytest.raises(AttributeError, match="never changed"):
+            change()
+    stores: tuple[Callable[[object], object], ...] = (copy, deepcopy, pickle.dumps)
+    for store in stores:
+        with pytest.raises(TypeError, match="never copied"):
+            store(receipt)
+
+
+def test_receipt_is_good_in_the_request_for_which_it_was_minted() -> None:
+    recorded = Recorded(5, 2, NOW, ())
+    mine = mint(UUID(int=1), UUID(int=2), [], [], recorded)
+    theirs = copy_context().run(lambda: mint(UUID(int=3), UUID(int=4), [], [], recorded))
+    assert is_of_this_request(mine)
+    assert not is_of_this_request(theirs)
+    assert not Context().run(is_of_this_request, mine)
+    for _ in range(KEPT):
+        mint(UUID(int=1), UUID(int=2), [], [], recorded)
+    assert not is_of_this_request(mine)
 
 
 def test_trace_of_an_error_names_its_kind_and_place_and_quotes_no_value() -> None:

@@ -19,10 +19,9 @@ import msgspec
 
 from ledger.application.acting import confirm
 from ledger.application.disclose.gate import open_access
-from ledger.application.disclose.opening import load_keys
+from ledger.application.disclose.opening import open_events
 from ledger.application.disclose.shown import MAX_PAGE
-from ledger.clock import utc_now
-from ledger.errors import Conflict, Erased
+from ledger.errors import Conflict
 from ledger.policy.reading import Denied, Relation, Resource, decide_reading
 from ledger.seal.entry import Entry
 from ledger.store.database import translated
@@ -258,16 +257,14 @@ async def open_entries(
                 break
             on_page[entry.subject_id] = None
         page.append(entry)
-    access_id = None
-    pairs = [(entry.subject_id, entry.record_class) for entry in page if _personal(entry, students)]
+    receipt = None
+    shown = [entry for entry in page if _personal(entry, students) or _organisational(ledger, entry)]
     if on_page:
-        categories = sorted({record_class for _, record_class in pairs})
+        categories = sorted({entry.record_class for entry in page if _personal(entry, students)})
         receipt = await open_access(ledger, reader, Resource.HISTORY, students=list(on_page), categories=categories)
-        receipt.check(pairs, utc_now())
-        access_id = receipt.access_id
-    own = [(entry.subject_id, entry.record_class) for entry in page if _organisational(ledger, entry)]
-    await load_keys(ledger, {*pairs, *own})
-    return [_event(ledger, entry, students) for entry in page], access_id
+    opened = {entry.position: event for entry, event in await open_events(ledger, receipt, shown)}
+    events = [_event(entry, opened[entry.position]) if entry.position in opened else withheld(entry) for entry in page]
+    return events, receipt.access_id if receipt is not None else None
 
 
 def _personal(entry: Entry, students: set[UUID]) -> bool:
@@ -278,14 +275,8 @@ def _organisational(ledger: Ledger, entry: Entry) -> bool:
     return entry.subject_id == ledger.id and entry.record_class == RecordClass.ORGANISATION
 
 
-def _event(ledger: Ledger, entry: Entry, students: set[UUID]) -> EventOpened:
-    payload, state = WITHHELD, None
-    if _personal(entry, students) or _organisational(ledger, entry):
-        try:
-            payload, state = OPENED, state_of(ledger.mapper.open(entry, ledger.keyring))
-        except Erased:
-            payload = ERASED
-    return _shown(entry, payload, state)
+def _event(entry: Entry, event: LedgerEvent | None) -> EventOpened:
+    return _shown(entry, ERASED, None) if event is None else _shown(entry, OPENED, state_of(event))
 
 
 def withheld(entry: Entry) -> EventOpened:

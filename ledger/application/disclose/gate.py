@@ -2,37 +2,65 @@
 
 Logging a read and reading in one transaction leaks: whoever rolls it back has the data and leaves no record. So the
 disclosure is committed first, by the same executor that records everything else. A refusal is recorded likewise.
+
+Who may not even know that a student exists is told that there is none: in the same words, after a refusal that was
+recorded like any other, and at the same pace, whether there is one or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from ledger.aggregates.disclosures import AccessOpened, AccessRefused, disclose
+from ledger.aggregates.disclosures import AccessOpened, AccessRefused, Grounds, disclose
 from ledger.aggregates.student import record_lane
 from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.acting import guard_of
-from ledger.application.record.command import RecordingCommand, existing, student
-from ledger.clock import utc_now
-from ledger.errors import Forbidden, UndisclosedAccess
+from ledger.application.disclose.minting import mint
+from ledger.application.record.command import RecordingCommand, existing, no_such
+from ledger.errors import Forbidden, NotFound, UndisclosedAccess
 from ledger.ids import new_id
+from ledger.policy.engine import Purpose
 from ledger.policy.offices import Actor, Office
-from ledger.policy.reading import Decision, Denied, Relation, Resource, decide_reading, personal
-from ledger.receipt import Disclosure
+from ledger.policy.reading import (
+    SPECIAL_CATEGORIES,
+    Asking,
+    Decision,
+    Denied,
+    Relation,
+    Resource,
+    decide_reading,
+    knows_of_everybody,
+    personal,
+)
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
 from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
+    from ledger.aggregates.student import StudentRecord
     from ledger.application.ledger import Ledger
+    from ledger.receipt import Disclosure
+
+PACE_S = 0.05
+"""Refusals that hide whether somebody exists are answered at the next multiple of this after they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who asks, and through what."""
+    """Who asks, through what, and on which terms.
+
+    Args:
+        recipient: to whom outside the school it goes.
+        purpose: what they say it is for; None: what their office ordinarily reads for.
+        document: the document that asks for it.
+        reason: why they need exceptional access, in their own words; None: they do not ask for it.
+    """
 
     actor: Actor
     channel: str
@@ -40,11 +68,27 @@ class Reader:
     on_behalf_of: UUID | None = None
     recipient: str | None = None
     correlation_id: UUID | None = None
+    purpose: Purpose | None = None
+    document: str | None = None
+    reason: str | None = None
+
+    def asking(self, categories: Collection[str]) -> Asking:
+        """Returns the terms on which they ask for these record classes, as policy knows them."""
+        return Asking(
+            self.purpose,
+            outside=self.recipient is not None,
+            document=self.document is not None,
+            exceptional=self.reason is not None,
+            special=not SPECIAL_CATEGORIES.isdisjoint(categories),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAccess(RecordingCommand):
-    """Open personal data: decided by policy on the relations that hold today, recorded whether granted or refused."""
+    """Open personal data: decided by policy on the relations that hold today, recorded whether granted or refused.
+
+    `named` says that who asks has named the student; those of a page come from the views.
+    """
 
     CAPABILITY: ClassVar[str] = "reading"
 
@@ -54,6 +98,7 @@ class OpenAccess(RecordingCommand):
     categories: tuple[str, ...]
     course_id: UUID | None = None
     group_id: UUID | None = None
+    named: bool = False
     access_id: UUID = field(default_factory=new_id)
     said: list[Decision] = field(default_factory=list, compare=False, repr=False)
     """What policy said each time that this was decided; the last counts."""
@@ -62,22 +107,25 @@ class OpenAccess(RecordingCommand):
         """Returns the access and one lean event for each student concerned.
 
         Raises:
-            NotFound: the course, group or (single) student does not exist; nothing is recorded of nothing.
+            NotFound: the course, group or named student does not exist; nothing is recorded of nothing, but for those
+                who may not know whether there is such a student.
         """
-        relation = self._relation(lanes, context)
-        decision = decide_reading(self.reader.actor, self.resource, relation)
+        records = self._records(lanes)
+        absent = any(record is None for record in records)
+        relation = self._relation(lanes, context, [record for record in records if record is not None], absent=absent)
+        decision = decide_reading(self.reader.actor, self.resource, relation, self.reader.asking(self.categories))
         self.said.append(decision)
+        denied = isinstance(decision, Denied)
+        if absent and not (isinstance(decision, Denied) and decision.hidden):
+            raise no_such("student")
         values: dict[str, object] = {
             "office": self.reader.actor.office.value,
             "policy": decision.policy,
             "channel": self.reader.channel,
             "resource": self.resource.value,
+            "purpose": "refused",
         }
-        event: type[AccessOpened | AccessRefused] = AccessOpened
-        if isinstance(decision, Denied):
-            event = AccessRefused
-            values["purpose"] = "refused"
-        else:
+        if not isinstance(decision, Denied):
             values |= {
                 "on_behalf_of": self.reader.on_behalf_of,
                 "recipient": self.reader.recipient,
@@ -85,31 +133,36 @@ class OpenAccess(RecordingCommand):
                 "legal_basis": decision.legal_basis,
             }
         return disclose(
-            event,
+            AccessRefused if denied else AccessOpened,
             values,
             access_id=self.access_id,
             actor=self.reader.actor.id,
-            students=self.students,
+            students=() if absent else self.students,
             categories=self.categories,
+            grounds=Grounds(self.reader.document, self.reader.reason),
         )
 
-    def _relation(self, lanes: Lanes, context: Context) -> Relation:
+    def _records(self, lanes: Lanes) -> list[StudentRecord | None]:
+        """Returns the record lanes of students who were named; a page's are known from the views."""
+        if not self.named:
+            return []
+        lanes.need(*(record_lane(student_id) for student_id in self.students))
+        return [lanes.get(record_lane(student_id)) for student_id in self.students]
+
+    def _relation(self, lanes: Lanes, context: Context, records: Sequence[StudentRecord], *, absent: bool) -> Relation:
+        """Returns how the actor is related today to everybody who is asked about; to who does not exist, not at all."""
         actor = self.reader.actor
-        own = self._own(lanes, context)
+        known = self._own(lanes, context)
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group = lanes.get(self.group_ref(course.state.group_id))
             leads = group is not None and group.class_teacher_on(context.today) == actor.id
-            if len(self.students) == 1:  # named by who asks, perhaps; those of a page come from the views
-                student(lanes, self.students[0])
-            return replace(own, teaches=course.taught_by(actor.id, context.today), class_teacher=leads)
+            return replace(known, teaches=course.taught_by(actor.id, context.today), class_teacher=leads)
         if self.group_id is not None:
             group = existing(lanes, self.group_ref(self.group_id), "class group")
-            return replace(own, class_teacher=group.class_teacher_on(context.today) == actor.id)
-        lanes.need(*(record_lane(student_id) for student_id in self.students))
-        records = [student(lanes, student_id) for student_id in self.students]
-        if actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
-            return own
+            return replace(known, class_teacher=group.class_teacher_on(context.today) == actor.id)
+        if absent or actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
+            return known
         leads = bool(records)
         for record in records:
             groups = [
@@ -118,7 +171,7 @@ class OpenAccess(RecordingCommand):
             lanes.need(*groups)
             teachers = [group.class_teacher_on(context.today) for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
-        return replace(own, class_teacher=leads)
+        return replace(known, class_teacher=leads)
 
     def _own(self, lanes: Lanes, context: Context) -> Relation:
         """Returns the relation of the students themselves, and of who speaks for all of them today.
@@ -129,10 +182,14 @@ class OpenAccess(RecordingCommand):
         if actor.office is not Office.REPRESENTATIVE or not self.students:
             return personal(actor, self.students)
         lanes.need(*(record_lane(student_id) for student_id in self.students))
-        represents = all(
-            student(lanes, one).represented_by(actor.id, INFORMATION, context.today, claimed=one in actor.students)
-            for one in self.students
-        )
+        represents = True
+        for one in self.students:
+            record = lanes.get(record_lane(one))
+            claimed = one in actor.students
+            if record is None:  # of nobody nobody is a representative; who claims so may know that there is nobody
+                represents = represents and claimed
+            else:
+                represents = represents and record.represented_by(actor.id, INFORMATION, context.today, claimed=claimed)
         return Relation(represents=represents)
 
 
@@ -145,12 +202,16 @@ async def open_access(
     categories: Sequence[str],
     course_id: UUID | None = None,
     group_id: UUID | None = None,
+    named: bool | None = None,
 ) -> Disclosure:
     """Records the access, waits for its commit and returns the receipt that opens the data.
 
+    Args:
+        named: whether who asks has named the students; by default, where it is about no course and no group.
+
     Raises:
         Forbidden: the policy refused; the refusal is recorded.
-        NotFound: what was asked for does not exist.
+        NotFound: what was asked for does not exist, or who asks may not know whether the student does (recorded).
     """
     command = OpenAccess(
         school=ledger.id,
@@ -160,27 +221,43 @@ async def open_access(
         categories=tuple(categories),
         course_id=course_id,
         group_id=group_id,
+        named=bool(students) and course_id is None and group_id is None if named is None else named,
     )
+    clock = asyncio.get_running_loop()
+    began = clock.time()
     actor = reader.actor
     correlation = reader.correlation_id or reader.request_id
     header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")
     context = Context(ledger.today(), actor.id, actor.office.value)
     recorded = await ledger.executor.execute(Envelope(command, header, context, guard=guard_of(actor, ledger.id)))
     granted = recorded.events[0].topic == AccessOpened.TOPIC
+    decision = command.said[-1]
     ledger.telemetry.metrics.disclosures.recorded(
-        command.said[-1].policy, reader.channel, resource.value, granted=granted, students=len(command.students)
+        decision.policy, reader.channel, resource.value, granted=granted, students=len(command.students)
     )
-    if recorded.events[0].topic == AccessRefused.TOPIC:
-        decision = command.said[-1]
-        reason = decision.reason if isinstance(decision, Denied) else "The access was refused."
-        raise Forbidden(reason, help="The refusal was recorded. Ask the director if you need access by your office.")
+    if recorded.events[0].topic == AccessRefused.TOPIC and isinstance(decision, Denied):
+        if command.named and decision.hidden:
+            await _keep_pace(began)
+            raise no_such("student")
+        raise Forbidden(
+            decision.reason, help="The refusal was recorded. Ask the director if you need access by your office."
+        )
     if not granted:
         raise UndisclosedAccess("The disclosure was not recorded as such.", help="Report this fault.")
-    return Disclosure(
-        command.access_id,
-        actor.id,
-        frozenset(command.students),
-        frozenset(command.categories),
-        recorded.position,
-        utc_now(),
-    )
+    return mint(command.access_id, actor.id, command.students, command.categories, recorded)
+
+
+async def refuse_unknown(ledger: Ledger, reader: Reader, resource: Resource) -> None:
+    """Records that somebody asked for what is not there, if they may not know whether it is; otherwise nothing.
+
+    For what is looked up before it is known whose it is (a foreign id, a mark): the caller answers both alike.
+    """
+    if not knows_of_everybody(reader.actor):
+        with suppress(NotFound):
+            await open_access(ledger, reader, resource, students=(), categories=(), named=True)
+
+
+async def _keep_pace(began: float) -> None:
+    """Returns at the next multiple of PACE_S after `began` (loop's clock): how long it took shall tell nothing."""
+    passed = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(ceil(passed / PACE_S) * PACE_S - passed)

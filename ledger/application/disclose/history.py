@@ -9,11 +9,9 @@ from zoneinfo import ZoneInfo
 from ledger.application.disclose.feed import state_of
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
-from ledger.application.disclose.opening import load_keys
+from ledger.application.disclose.opening import open_events
 from ledger.application.disclose.representation import OF_OTHERS_TOO, SPEAKING
 from ledger.application.disclose.shown import History, HistoryLine
-from ledger.clock import utc_now
-from ledger.errors import Erased
 from ledger.policy.reading import Resource
 from ledger.projections.retention.projection import happened_on
 from ledger.seal.entry import Entry
@@ -66,16 +64,12 @@ async def read_history(
             )
             entries = [Entry._make(row) for row in await cursor.fetchall()]
     page = entries[:limit]
-    pairs = [(entry.subject_id, entry.record_class) for entry in page if entry.record_class in shown]
-    receipt.check(pairs, utc_now())
-    await load_keys(ledger, pairs)
+    told = [entry for entry in page if entry.record_class in shown]
+    opened = {entry.position: event for entry, event in await open_events(ledger, receipt, told)}
     lines = []
     for entry in page:
         state: dict[str, object] | None = None
-        try:
-            event = ledger.mapper.open(entry, ledger.keyring) if entry.record_class in shown else None
-        except Erased:
-            event = None
+        event = opened.get(entry.position)
         if event is not None:
             day = happened_on(event)
             if day is None and entry.record_class == RecordClass.DISCLOSURES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
 from ledger.application.disclose.journals import in_order, show_cell, show_result
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.shown import MarkShown, PeriodMarks
@@ -30,18 +30,29 @@ async def read_mark(
     """Returns a mark with all its corrections.
 
     Raises:
-        Forbidden: the policy refused (recorded). NotFound: the student has no such mark, or it was erased.
+        Forbidden: the policy refused (recorded).
+        NotFound: the student has no such mark, or it was erased, or who asks may not know.
     """
     entries = table(ledger, VIEW, "entries")
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         known = await queries.entry_of(connection, entries, student_id, mark_id)
     # The id and its course stand in clear; what they are of is opened for who may read that course's journal.
     if not known or entries.subject(known[0]) != (student_id, RecordClass.MARKS):
+        await refuse_unknown(ledger, reader, Resource.JOURNAL)
         raise _no_mark()
     course_id = cast("UUID", known[0][1])
-    receipt = await open_access(
-        ledger, reader, Resource.JOURNAL, students=[student_id], categories=(RecordClass.MARKS,), course_id=course_id
-    )
+    try:
+        receipt = await open_access(
+            ledger,
+            reader,
+            Resource.JOURNAL,
+            students=[student_id],
+            categories=(RecordClass.MARKS,),
+            course_id=course_id,
+            named=True,
+        )
+    except NotFound:
+        raise _no_mark() from None  # who may not know of the student may not know of the mark
     async with snapshot(ledger, (VIEW,)) as connection:
         stored = await queries.entry_of(connection, entries, student_id, mark_id)
     for key, row in await open_rows(ledger, receipt, entries, stored):
@@ -57,7 +68,7 @@ async def read_period_marks(
     """Returns a student's marks of periods, years and exams in a course, and the final mark.
 
     Raises:
-        Forbidden: the policy refused (recorded). NotFound: no such course.
+        Forbidden: the policy refused (recorded). NotFound: no such course, or no such student for who asks.
     """
     results = table(ledger, VIEW, "results")
     receipt = await open_access(
@@ -67,6 +78,7 @@ async def read_period_marks(
         students=[student_id],
         categories=(RecordClass.FINAL_RESULTS,),
         course_id=course_id,
+        named=True,
     )
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         stored = await queries.rows_of(connection, results, course_id, [student_id])

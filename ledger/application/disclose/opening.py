@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.clock import utc_now
+from ledger.application.disclose.proving import prove
 from ledger.errors import Busy, Erased, InvalidInput, UndisclosedAccess
 from ledger.projections.query import last_position, not_served, tracked, wait_for
 from ledger.projections.tables import TableStore
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from ledger.projections.query import Stored
     from ledger.projections.view import Key, Row, View
     from ledger.receipt import Disclosure
+    from ledger.seal.entry import Entry
     from ledger.store.database import Row as DbRow
+    from ledger.streams.base import LedgerEvent
+
+BREATH = 500
+"""Events opened between two pauses: a reader of a long past must not hold up everybody else's requests."""
 
 
 def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
@@ -124,7 +130,7 @@ async def open_rows(
         UndisclosedAccess: the receipt does not cover one of them; none is opened then.
     """
     pairs = store.subjects(stored)
-    receipt.check(pairs, utc_now())
+    (await prove(ledger, receipt)).check(pairs)
     return await _open(ledger, store, stored, pairs)
 
 
@@ -136,7 +142,9 @@ async def open_accesses(
     Args:
         disclosed: the accesses that opened rows of those students name; no other one is opened.
     """
-    if RecordClass.DISCLOSURES not in receipt.categories or any(row[0] not in disclosed for row in stored):
+    proven = await prove(ledger, receipt)
+    proven.check(())
+    if not proven.discloses(RecordClass.DISCLOSURES) or any(row[0] not in disclosed for row in stored):
         raise UndisclosedAccess("An access was about to be opened that nobody disclosed.", help="Report this fault.")
     return await _open(ledger, store, stored, store.subjects(stored))
 
@@ -151,6 +159,39 @@ async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[S
     if any(subject != ledger.id or name != RecordClass.ORGANISATION for subject, name in pairs):
         raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
     return await _open(ledger, store, stored, pairs)
+
+
+async def open_events(
+    ledger: Ledger, receipt: Disclosure | None, entries: Sequence[Entry]
+) -> list[tuple[Entry, LedgerEvent | None]]:
+    """Returns stored events, opened, each with its entry; None stands for what was erased.
+
+    Args:
+        receipt: covers every student's event among them; the school's own need none.
+
+    Raises:
+        UndisclosedAccess: one is not covered; none is opened then.
+    """
+    pairs = list(
+        {
+            (entry.subject_id.int, entry.record_class): (entry.subject_id, entry.record_class) for entry in entries
+        }.values()
+    )
+    personal = [pair for pair in pairs if pair != (ledger.id, RecordClass.ORGANISATION)]
+    if receipt is not None:
+        (await prove(ledger, receipt)).check(personal)
+    elif personal:
+        raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
+    await load_keys(ledger, pairs)
+    opened: list[tuple[Entry, LedgerEvent | None]] = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            opened.append((entry, ledger.mapper.open(entry, ledger.keyring)))
+        except Erased:
+            opened.append((entry, None))
+        if number % BREATH == 0:
+            await asyncio.sleep(0)
+    return opened
 
 
 async def _open(

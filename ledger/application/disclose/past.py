@@ -6,15 +6,12 @@ kept for time travel but the events themselves.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ledger.application.disclose.moment import had_happened
-from ledger.application.disclose.opening import load_keys
-from ledger.clock import utc_now
-from ledger.errors import Erased
+from ledger.application.disclose.opening import open_events
 from ledger.projections.view import Fact, Key, Moment, Row, Rows
 from ledger.seal.entry import Entry
 from ledger.store.database import translated
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.projections.view import View
     from ledger.receipt import Disclosure
-
-BREATH = 500
-"""Events opened between two pauses: a reader of a long past must not hold up everybody else's requests."""
 
 # ruff: noqa: S608 - the queries are put together from our own constants
 _OF_STREAMS = (
@@ -122,16 +116,10 @@ async def _select(ledger: Ledger, query: str, parameters: tuple[object, ...]) ->
 
 async def _open(ledger: Ledger, entries: list[Entry], receipt: Disclosure | None) -> Past:
     """Opens entries: a student's with a receipt that covers all of them, the school's own without."""
-    pairs = [(entry.subject_id, entry.record_class) for entry in entries]
-    if receipt is not None:
-        receipt.check(pairs, utc_now())
-    await load_keys(ledger, set(pairs))
     past = Past()
-    for number, entry in enumerate(entries, start=1):
-        try:
-            past.facts.append(Fact(entry, ledger.mapper.open(entry, ledger.keyring)))
-        except Erased:
+    for entry, event in await open_events(ledger, receipt, entries):
+        if event is None:
             past.erased.add((entry.subject_id, entry.record_class))
-        if number % BREATH == 0:
-            await asyncio.sleep(0)
+        else:
+            past.facts.append(Fact(entry, event))
     return past

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_streams, rows_of
@@ -119,8 +119,10 @@ async def find_student(
     if stored:
         try:
             return await read_student(ledger, reader, stored[0][1])
-        except Forbidden:
+        except (Forbidden, NotFound):
             pass  # recorded by the gate; answered like an id that nobody has
+    else:
+        await refuse_unknown(ledger, reader, Resource.STUDENT)
     raise NotFound(
         "No student that you may see has this foreign id.",
         help="Check source and id; they are compared letter by letter.",

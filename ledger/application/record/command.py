@@ -191,8 +191,13 @@ def existing(lanes: Lanes, ref: LaneRef[L], what: str) -> L:
     """
     lane = lanes.get(ref)
     if lane is None:
-        raise NotFound(f"There is no such {what}.", help="Check the id; ids of other things do not serve here.")
+        raise no_such(what)
     return lane
+
+
+def no_such(what: str) -> NotFound:
+    """Returns what is said of a thing that does not exist, also to those who may not know whether it does."""
+    return NotFound(f"There is no such {what}.", help="Check the id; ids of other things do not serve here.")
 
 
 def founded(lanes: Lanes, ref: LaneRef[School]) -> School:

@@ -125,7 +125,7 @@ def test_every_event_of_a_student_but_openings_has_a_retention_rule_and_says_its
         assert (event in RETENTION.rules) == (of_a_student and topic != "marks.opened"), topic
         if event in RETENTION.rules and happened_on(sample_event(event)) is None:
             silent.add(topic)
-    assert silent == {"disclosure.made", "disclosure.refused"}
+    assert silent == {"disclosure.made", "disclosure.refused", "disclosure.exceptional"}
 
 
 # --- disclosures ------------------------------------------------------------------------------------------------------
