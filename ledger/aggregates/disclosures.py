@@ -125,15 +125,16 @@ def disclose(
 ) -> list[Proposal]:
     """Returns the proposals of one access (`AccessOpened` or `AccessRefused`) and of each student's lane.
 
-    The access itself comes first; exceptional access that was granted is noted for each student as well.
+    The access itself comes first, its students' events follow without a gap (the register finds them by that), then its
+    grounds. Exceptional access that was granted is noted for each student as well.
     """
     each = DataDisclosed if event is AccessOpened else DisclosureRefused
     lane = access_lane(access_id, actor)
     proposals = [Proposal(lane, event, {**values, "students": len(students)}, new_id())]
-    if grounds != NO_GROUNDS:
-        proposals.append(Proposal(lane, AccessGrounded, grounds._asdict(), new_id()))
     lean = {"access_id": access_id, "categories": categories}
     proposals.extend(Proposal(disclosures_lane(student), each, lean, new_id()) for student in students)
+    if grounds != NO_GROUNDS:
+        proposals.append(Proposal(lane, AccessGrounded, grounds._asdict(), new_id()))
     if grounds.reason is not None and event is AccessOpened:
         note = {"access_id": access_id}
         proposals.extend(

@@ -210,6 +210,8 @@ def _time(when: When) -> datetime:
 def _show_access(line: DisclosureLine) -> None:
     when = line.recorded_at.strftime("%Y-%m-%d %H:%M")
     verdict = "" if line.granted else "[bold]ОТКАЗ / REFUSED[/bold] "
+    if line.exceptional:
+        verdict += "[bold red]ИСКЛЮЧИТЕЛЬНЫЙ ДОСТУП / EXCEPTIONAL[/bold red] "
     whom = f", для / to {escape(line.recipient)}" if line.recipient else ""
     basis = f"{escape(line.legal_basis)}; " if line.legal_basis else ""
     purpose = f", цель / purpose {escape(line.purpose)}" if line.granted else ""
@@ -218,3 +220,6 @@ def _show_access(line: DisclosureLine) -> None:
         f" ({escape(', '.join(line.categories))}){purpose}"
         f" [dim]({basis}{escape(line.channel)}; #{line.position:,})[/dim]"
     )
+    for what, text in (("документ / document", line.document), ("причина / reason", line.reason)):
+        if text is not None:
+            out.print(f"    {what}: {escape(text)}")

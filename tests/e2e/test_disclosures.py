@@ -218,7 +218,9 @@ def test_student_and_representative_record_nothing(served: Served, a_class: ACla
 
 def test_register_of_everybody_is_filtered_and_exported(served: Served, director: Api, a_class: AClass) -> None:
     person = new_id()
-    served.acts(Office.DIRECTOR, person=person).reads("/v1/students", group_id=a_class.group_id)
+    served.acts(Office.DIRECTOR, person=person).reads(
+        "/v1/students", group_id=a_class.group_id, min_position=a_class.position
+    )
     served.acts(Office.STUDENT, person=person, students=(new_id(),)).get(f"/v1/students/{a_class.students[0]}")
     with served.base.database.connect("owner") as connection:
         last = connection.execute(served.base.database.bind("SELECT max(position) FROM {schema}.events")).fetchone()

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.application.disclose.gate import open_access
 from ledger.application.standing import HistoryCollector, read_standing
-from ledger.errors import Forbidden, LedgerError, Refused
+from ledger.errors import Forbidden, LedgerError, NotFound, Refused
 from ledger.policy.reading import Resource
 from ledger.projections.runner import ProjectionRunner
 from ledger.projections.view import Rule
@@ -149,7 +149,7 @@ async def test_disclosures_are_counted_by_policy_and_channel_and_refusals_too(de
 
     await opens(reads(DIRECTOR), Resource.STUDENTS)
     await opens(reads(TEACHER), Resource.JOURNAL, course_id=desk.course)
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotFound):
         await opens(reads(TEACHER), Resource.HISTORY)
     by = {"channel": "api"}
     assert value(registry, "ledger_disclosures_total", policy="director", **by) == 3

@@ -30,6 +30,9 @@ COLUMNS = (
     "resource",
     "students",
     "categories",
+    "exceptional",
+    "document",
+    "reason",
     "access_id",
 )
 

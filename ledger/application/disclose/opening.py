@@ -144,6 +144,8 @@ async def open_accesses(
     """
     proven = await prove(ledger, receipt)
     proven.check(())
+    if not stored:
+        return []
     if not proven.discloses(RecordClass.DISCLOSURES) or any(row[0] not in disclosed for row in stored):
         raise UndisclosedAccess("An access was about to be opened that nobody disclosed.", help="Report this fault.")
     return await _open(ledger, store, stored, store.subjects(stored))

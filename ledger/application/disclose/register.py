@@ -120,7 +120,9 @@ async def read_register(
     filters = await _filters(ledger, query)
     found, position = await _find(ledger, filters, before, limit + 1, min_position)
     students = [row.disclosed[0] for row in found[:limit]]
-    receipt = await open_access(ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES)
+    receipt = await open_access(
+        ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES, named=False
+    )
     items = await _open(ledger, receipt, query, found[:limit])
     return RegisterPage(items, _following(found, limit), position, receipt.access_id)
 
@@ -147,7 +149,7 @@ async def _disclose(ledger: Ledger, reader: Reader, query: RegisterQuery, studen
     if query.student_id is not None:
         one = [query.student_id]
         return await open_access(ledger, reader, Resource.DISCLOSURES, students=one, categories=CATEGORIES)
-    return await open_access(ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES)
+    return await open_access(ledger, reader, Resource.REGISTER, students=students, categories=CATEGORIES, named=False)
 
 
 async def _batches(
@@ -249,6 +251,9 @@ def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureL
         body.resource,
         cast("int", students),
         cast("DisclosedBody", row.body).categories,
+        body.reason is not None,
+        body.document,
+        body.reason,
     )
 
 

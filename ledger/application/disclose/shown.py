@@ -270,7 +270,11 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class DisclosureLine:
-    """One access to a student's data (or a refused one); `position` is that of the disclosure in the history."""
+    """One access to a student's data (or a refused one); `position` is that of the disclosure in the history.
+
+    `document` asked for it. `exceptional` is access for which the office alone did not suffice, and `reason` why it was
+    needed, in the words of who had it.
+    """
 
     student_id: UUID
     position: int
@@ -288,6 +292,9 @@ class DisclosureLine:
     resource: str
     students: int
     categories: list[str]
+    exceptional: bool
+    document: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ TOKENS = ("purpose", "legal_basis", "channel", "recipient")
 
 
 class AccessBody(msgspec.Struct):
-    """What is sealed of an access: on whose behalf, for whom, why, by which route."""
+    """What is sealed of an access: on whose behalf, for whom, why, by which route, and on which grounds if it said any.
+
+    `document` asked for it; `reason` is why exceptional access was needed.
+    """
 
     on_behalf_of: UUID | None
     recipient: str | None
@@ -36,6 +39,8 @@ class AccessBody(msgspec.Struct):
     policy: str
     channel: str
     resource: str
+    document: str | None = None
+    reason: str | None = None
 
 
 class DisclosedBody(msgspec.Struct):
@@ -109,6 +114,15 @@ def _accessed(token: Callable[[str, str], bytes]) -> Rule:
     return Rule(apply)
 
 
+def _grounded(fact: Fact, rows: Rows) -> None:
+    event = cast("disclosures.AccessGrounded", fact.event)
+    key = (fact.entry.stream_id,)
+    row = rows.get("accesses", key)
+    if row is not None:  # one command records both, and they have one key
+        body = msgspec.structs.replace(cast("AccessBody", row.body), document=event.document, reason=event.reason)
+        rows.put("accesses", key, row._replace(body=body))
+
+
 def _disclosed(fact: Fact, rows: Rows) -> None:
     event = cast("disclosures.DataDisclosed | disclosures.DisclosureRefused", fact.event)
     entry = fact.entry
@@ -132,6 +146,7 @@ def disclosure_view(blind_index: Token) -> View:
         {
             disclosures.AccessOpened: _accessed(token),
             disclosures.AccessRefused: _accessed(token),
+            disclosures.AccessGrounded: Rule(_grounded, lambda fact: (("accesses", (fact.entry.stream_id,)),)),
             disclosures.DataDisclosed: Rule(_disclosed),
             disclosures.DisclosureRefused: Rule(_disclosed),
         },
