@@ -292,9 +292,9 @@ class DisclosureLine:
     resource: str
     students: int
     categories: list[str]
-    exceptional: bool
-    document: str | None
-    reason: str | None
+    exceptional: bool = False
+    document: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

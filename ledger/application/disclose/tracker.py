@@ -12,7 +12,7 @@ from ledger.application.disclose.register import VIEW, RegisterQuery, count_disc
 from ledger.application.disclose.school import read_school
 from ledger.application.disclose.telling import OFFICES, RESOURCES, purpose_of
 from ledger.errors import Forbidden, LedgerError, NotFound
-from ledger.policy.engine import Words
+from ledger.policy.engine import Purpose, Words
 from ledger.projections.disclosures import queries
 from ledger.projections.rosters import queries as rosters
 from ledger.projections.rosters.projection import foreign_id_token
@@ -84,6 +84,8 @@ async def find_usage(ledger: Ledger, reader: Reader, query: UsageQuery) -> Usage
     student_id = await _student(ledger, query.user_code)
     if student_id is None:
         return Usages(0, [])
+    if reader.recipient is not None:  # it goes to the person themself, who asked through another system
+        reader = replace(reader, purpose=Purpose.OWN_REQUEST)
     asked = RegisterQuery(
         granted=True, since=query.since, until=query.until + datetime.resolution if query.until else None
     )

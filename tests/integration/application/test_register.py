@@ -218,7 +218,7 @@ async def test_parent_reads_in_sentences_who_saw_it_and_not_the_own_views(desk: 
     first = await who_saw(desk.ledger, reads(parent), student, before=None, limit=3)
     rest = await who_saw(desk.ledger, reads(parent), student, before=int(first.next or 0), limit=50)
     assert first.items + rest.items == page.items
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotFound):
         await who_saw(desk.ledger, reads(TEACHER), student, before=None, limit=50)
 
 
