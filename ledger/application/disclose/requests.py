@@ -141,7 +141,9 @@ async def list_requests(
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     page = stored[:limit]
     students = list(dict.fromkeys(cast("UUID", row[0]) for row in page))
-    receipt = await open_access(ledger, reader, Resource.REQUESTS, students=students, categories=CATEGORIES)
+    receipt = await open_access(
+        ledger, reader, Resource.REQUESTS, students=students, categories=CATEGORIES, named=False
+    )
     items = [show_request(key, row, today) for key, row in await open_rows(ledger, receipt, store, page)]
     following = f"{page[-1][3]}_{page[-1][1]}" if len(stored) > limit else None
     return RequestPage(items, following, position, receipt.access_id)
