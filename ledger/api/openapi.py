@@ -34,7 +34,6 @@ from ledger.api.schemas import (
     students,
     webhooks,
 )
-from ledger.api.terms import PARAMETERS
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.consents import Consents
@@ -211,8 +210,6 @@ _RETRY: Mapping[str, Any] = {
 }
 _OF_RECORDING = ("400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "500", "503")
 _OF_READING = ("400", "401", "403", "404", "410", "422", "429", "500", "503")
-_PERSONAL = ("/v1/students", "/v1/journals", "/v1/events", "/v1/disclosures", "/v1/access")
-"""Addresses that go through the gate, so that terms of reading have a meaning."""
 _AMENDS, _TAGGED = "x-amends", "x-tagged"
 """Marks of an operation that say which further answers it has; they do not leave this module."""
 
@@ -461,8 +458,6 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path.startswith(("/v1/", "/log/tile/entries/")):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
-        if method == "get" and path.startswith(_PERSONAL):
-            operation["parameters"] = [*operation.get("parameters", ()), *map(dict, PARAMETERS)]
         if operation.pop(_AMENDS, False):
             codes = (*codes, "428")
         if operation.pop(_TAGGED, False):
