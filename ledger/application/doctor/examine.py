@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ledger.application.doctor import keys, log, progress, rights, server, standbys
+from ledger.application.doctor import disclosures, keys, log, progress, rights, server, standbys
 from ledger.application.doctor.findings import Finding, State, ok, problem, unknown
 from ledger.clock import utc_now
 from ledger.errors import LedgerError
@@ -57,6 +57,7 @@ def _examine(
         ("functions", lambda: rights.check_functions(connection, database)),
         ("clock", lambda: server.check_clock(connection, database, utc_now)),
         ("views", lambda: progress.check_views(connection, database, views)),
+        (disclosures.CHECK, lambda: disclosures.check_disclosures(connection, database)),
         ("seal", lambda: log.check_seal(connection, database)),
         ("log keys", lambda: log.check_keys(database, settings)),
         ("seal file", lambda: log.check_anchor(database, settings)),

@@ -1,0 +1,47 @@
+"""Whether what was opened has been compared with what was disclosed, and how that came out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ledger.application.doctor.findings import Finding, ok, problem, warning
+from ledger.application.reconciliation import coverage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from ledger.store.database import Database, Row
+
+CHECK = "disclosures"
+OVERDUE = timedelta(days=2)
+"""Comparing is daily work; a day may be missed."""
+
+_NEWEST = (
+    "SELECT clock_timestamp() - reconciled_at, covered, uncovered, unknown FROM {schema}.reconciliations"
+    " ORDER BY id DESC LIMIT 1"
+)
+_SINCE = "SELECT clock_timestamp() - min(ended_at) FROM {schema}.opening_intervals"
+_TODO = "Run `ledger reconcile` daily, from a timer."
+
+
+def check_disclosures(connection: psycopg.Connection[Row], database: Database) -> Iterator[Finding]:
+    """Yields how the newest comparison came out, or that there should have been one."""
+    row = connection.execute(database.bind(_NEWEST)).fetchone()
+    if row is None:
+        counted = connection.execute(database.bind(_SINCE)).fetchone()
+        if counted is not None and counted[0] is not None and counted[0] > OVERDUE:
+            yield warning(CHECK, "What was opened was never compared with what was disclosed.", _TODO)
+        else:
+            yield ok(CHECK, "nothing to compare yet")
+        return
+    age, covered, uncovered, unknown = row
+    if uncovered:
+        said = f"{uncovered:,} openings had no disclosure when that was compared last."
+        yield problem(CHECK, said, "`ledger reconcile --json` names student, person, process and time.")
+    elif age > OVERDUE:
+        yield warning(CHECK, f"What was opened was compared with what was disclosed {age.days} days ago.", _TODO)
+    else:
+        yield ok(CHECK, f"compared {age.days} days ago, coverage {coverage_of(covered, uncovered, unknown):.2%}")
