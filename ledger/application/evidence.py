@@ -72,9 +72,17 @@ covers.
 OF_LOG = {
     "option_ru": " --checkpoint СТАРАЯ_КОНТРОЛЬНАЯ_ТОЧКА",
     "older_ru": """`--checkpoint` — контрольная точка, которую вы сохранили раньше: так доказывается, что с тех пор
-история только дополнялась.""",
+история только дополнялась.
+
+Квитанция любой записи этого журнала (.tlog-proof), без базы данных и сети:
+
+    ledger evidence receipt ПАПКА ПОЗИЦИЯ --key "КЛЮЧ" --out ПОЗИЦИЯ.tlog-proof""",
     "option": " --checkpoint OLD_CHECKPOINT",
-    "older": "`--checkpoint` is one that you kept before: it proves that history was only added to since.",
+    "older": """`--checkpoint` is one that you kept before: it proves that history was only added to since.
+
+The receipt of any record of this log (.tlog-proof), without database and network:
+
+    ledger evidence receipt FOLDER POSITION --key "KEY" --out POSITION.tlog-proof""",
 }
 OF_STUDENT = {
     "option_ru": "",

@@ -14,11 +14,12 @@ from ledger.application.evidence import EvidenceExport
 from ledger.cli.console import LedgerGroup, bars, example, out, print_json
 from ledger.cli.options import ActorOption, JsonOption, OfficeOption, StudentName, reader_of
 from ledger.cli.session import opened, with_ledger
-from ledger.errors import SettingsError
+from ledger.errors import Conflict, SettingsError
 from ledger.policy.offices import Office
 from ledger.policy.reading import Resource
 from ledger.seal.note import VerifierKey
 from ledger.seal.pack import verify_pack
+from ledger.seal.pack_receipt import make_receipt
 from ledger.streams.record_classes import STUDENT_CLASSES
 
 if TYPE_CHECKING:
@@ -120,6 +121,45 @@ def verify(
     for told in report.not_checked:
         out.print(f"Не проверено / not checked: {told}")
     out.print("Всё сходится. / Everything holds.")
+
+
+@evidence_app.command("receipt", epilog=example("ledger evidence receipt pack-2026-01 42 --out 42.tlog-proof"))
+def receipt(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="DIR", help="The pack.")],
+    position: Annotated[int, typer.Argument(min=1, metavar="POSITION", help="The record's position.")],
+    key: KeyOption = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it there, not to the standard output.")
+    ] = None,
+) -> None:
+    """Make the receipt of a record from a pack, without database or network; it is verified first."""
+    made = make_receipt(folder, position, [VerifierKey.parse(text) for text in key or ()])
+    if file is None:
+        typer.echo(made.receipt, nl=False)
+    else:
+        write_new(file, made.receipt)
+    entry = made.entry
+    told = (
+        f"{entry.event_id}, {entry.topic}, {entry.recorded_at:%F %T} UTC" if entry else "запись не в папке / not here"
+    )
+    typer.echo(f"Позиция / position {position}: {told}", err=True)
+    if not key:
+        typer.echo("Не проверено / not checked: the verifier key is the pack's own (--key).", err=True)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a file that is not there yet.
+
+    Raises:
+        Conflict: it is. SettingsError: it cannot be written.
+    """
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists.", help="Name another file.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written ({error.strerror}).", help="Name another file.") from error
 
 
 def read_file(path: Path | None) -> bytes | None:

@@ -112,8 +112,8 @@ def verify_pack(
         WrongAt: with the first position concerned. NotProven: something else is not as it should be.
     """
     names = _check_sums(folder)
-    info = _info(folder)
-    keys = distinct(VerifierKey.parse(line) for line in _lines(folder, "keys"))
+    info = read_info(folder)
+    keys = distinct(VerifierKey.parse(line) for line in read_lines(folder, "keys"))
     if trusted and not set(trusted) & set(keys):
         raise NotProven("The pack's log has another verifier key than the one given.", help="Ask which one is right.")
     signed = open_signed((folder / "checkpoint").read_bytes(), distinct(trusted or keys), witnesses, quorum=quorum)
@@ -123,7 +123,7 @@ def verify_pack(
         raise NotProven("The pack says it is of another checkpoint than the one in it.", help=_TAKE)
     if not 1 <= info.since <= max(info.size, 1):
         raise NotProven("The pack's `since` is no position that its checkpoint covers.", help=_TAKE)
-    load = lru_cache(maxsize=64)(lambda tile: _read_tile(folder, tile))
+    load = lru_cache(maxsize=64)(lambda tile: read_tile(folder, tile))
     continues = student = None
     if old is not None:
         continues = _check_old(load, info, old, trusted or signers, checkpoint)
@@ -178,7 +178,7 @@ def _check_sums(folder: Path) -> list[str]:
     if SUMS not in names:
         raise NotProven("This folder is no evidence pack: it has no SHA256SUMS.", help="Name the folder of an export.")
     listed: dict[str, str] = {}
-    for line in _lines(folder, SUMS):
+    for line in read_lines(folder, SUMS):
         match = _SUM.fullmatch(line)
         if match is None or match[2] in listed:
             raise NotProven("SHA256SUMS of the pack cannot be read.", help=_TAKE)
@@ -195,7 +195,12 @@ def _check_sums(folder: Path) -> list[str]:
     return names
 
 
-def _lines(folder: Path, name: str) -> list[str]:
+def read_lines(folder: Path, name: str) -> list[str]:
+    """Returns the lines of a text file of a pack.
+
+    Raises:
+        NotProven: it cannot be read, or has other line ends.
+    """
     try:
         data = (folder / name).read_bytes()
         text = data.decode("ascii")
@@ -206,7 +211,12 @@ def _lines(folder: Path, name: str) -> list[str]:
     return text.removesuffix("\n").split("\n")  # str.splitlines would take other characters for line ends
 
 
-def _info(folder: Path) -> PackInfo:
+def read_info(folder: Path) -> PackInfo:
+    """Returns what a pack says it is.
+
+    Raises:
+        NotProven: it is no pack, or of another format.
+    """
     try:
         info = msgspec.json.decode((folder / "pack.json").read_bytes(), type=PackInfo)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -216,7 +226,12 @@ def _info(folder: Path) -> PackInfo:
     return info
 
 
-def _read_tile(folder: Path, tile: Tile) -> bytes:
+def read_tile(folder: Path, tile: Tile) -> bytes:
+    """Returns a tile or entry bundle of a pack, nothing verified.
+
+    Raises:
+        NotProven: it is missing.
+    """
     try:
         return (folder / tile.path).read_bytes()
     except OSError as error:
@@ -259,7 +274,7 @@ def _check_log(
     for bundle in bundles:
         first = bundle.number * WIDTH + 1
         try:
-            entries = read_bundle(_read_tile(folder, bundle), bundle)
+            entries = read_bundle(read_tile(folder, bundle), bundle)
         except NotProven as error:
             raise WrongAt(first, error.detail) from error
         for wrong in check_entries(load, first, entries, info.size):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from ledger.seal.entry import decode_entry
+from ledger.seal.note import VerifierKey
+from ledger.seal.proof import parse_receipt, verify_receipt
+from ledger.seal.tiles import ENTRIES, Tile, read_bundle
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,6 +33,17 @@ def test_pack_is_verified_without_database_and_what_was_not_checked_is_said(
     assert "Всё сходится" in told
     assert "continues the older checkpoint" in told
     assert "The verifier key is the pack's own" not in told
+    printed = cli.works("evidence", "receipt", str(pack), "2")
+    assert "the verifier key is the pack's own" in printed.err
+    written = cli.works("evidence", "receipt", str(pack), "2", "--key", key, "--out", str(tmp_path / "2.tlog-proof"))
+    assert (written.out, (tmp_path / "2.tlog-proof").read_text()) == ("", printed.out)
+    entries = read_bundle(
+        next((pack / "tile" / "entries" / "000.p").iterdir()).read_bytes(), Tile(ENTRIES, 0, report["size"])
+    )
+    verify_receipt(parse_receipt(printed.out.encode()), entries[1], VerifierKey.parse(key))
+    assert f"position 2: {decode_entry(entries[1]).event_id}, " in written.err
+    assert "exists" in cli.fails("evidence", "receipt", str(pack), "2", "--out", str(tmp_path / "2.tlog-proof")).error
+    assert "no position" in cli.fails("evidence", "receipt", str(pack), str(report["size"] + 1)).error
     assert not (cli.home / "postgres").exists()
 
 
