@@ -20,6 +20,7 @@ from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH
 from ledger.api.framing import NDJSON
 from ledger.api.identity import Me
 from ledger.api.lines import line_form
+from ledger.api.linking import add_links
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
 from ledger.api.schemas import (
@@ -444,6 +445,7 @@ def build(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
+    add_links(document)
     return document
 
 
