@@ -159,8 +159,7 @@ class _Asking:
         )
 
     def lesson(self) -> Wish:
-        course, work = self.place
-        known = self.book.students
+        (course, work), known = self.place, self.book.students
         some = [known[(self.errand.student + n) % len(known)] for n in range(1 + self.errand.number % 4)]
         entries = tuple(
             LessonEntry(one, (("5",), ("4", "3"), ())[n % 3], "н" if n % 3 == 2 else None, self.errand.text)
@@ -193,9 +192,6 @@ class _Asking:
     def tag(self, mark: UUID) -> str:
         """Returns the tag that the sender has seen: one of four is an old one."""
         return '"m1"' if self.errand.student % 4 == 0 else self.book.tags.get(mark, '"m2"')
-
-    def correct_if_match(self) -> Wish:
-        return self.correct(demanding=True)
 
     def void(self) -> Wish:
         student, course, mark = self.one_mark()
@@ -429,8 +425,7 @@ class _Asking:
         return Wish(RegisterWebhook(school=self.town.school, url="https://example.org/told"), DIRECTOR)
 
     def rotate_secret(self) -> Wish:
-        webhook = RotateWebhookSecret(school=self.town.school, webhook_id=self.webhook(), reason="По сроку")
-        return Wish(webhook, DIRECTOR)
+        return self.wants(DIRECTOR, RotateWebhookSecret, webhook_id=self.webhook(), reason="По сроку")
 
     def resume_webhook(self) -> Wish:
         return Wish(ResumeWebhook(school=self.town.school, webhook_id=self.webhook(), reason="Починили"), DIRECTOR)
@@ -443,7 +438,7 @@ _KINDS: dict[str, tuple[int, Callable[[_Asking], Wish]]] = {
     "mark": (12, _Asking.mark),
     "lesson": (6, _Asking.lesson),
     "correct": (4, _Asking.correct),
-    "correct_if_match": (8, _Asking.correct_if_match),
+    "correct_if_match": (8, lambda asking: asking.correct(demanding=True)),
     "void": (2, _Asking.void),
     "submit": (2, _Asking.submit),
     "result": (4, _Asking.result),
