@@ -38,6 +38,7 @@ TOGETHER = 1_000
 
 _LISTED = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at, verifier"
 _OF_KEYS = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE topic = ANY(%b::text[]) ORDER BY position"  # noqa: S608 - ours
+_HOW_MANY = "SELECT count(*) FROM {schema}.log_cosignatures"
 _COSIGNED = (
     "SELECT c.size, c.witness, c.line, k.root, k.note FROM {schema}.log_cosignatures c"
     " LEFT JOIN {schema}.log_checkpoints k ON k.size = c.size ORDER BY c.size, c.witness"
@@ -140,15 +141,27 @@ class BesideLog:
         else:
             self._leave(f"The listed key {text}: it was not given here, and no event says that it was added.")
 
-    def check_cosignatures(self, load: Callable[[Tile], bytes], newest: Checkpoint) -> None:
-        """Verifies each stored cosignature by its witness's key, and that the log continues what it is about."""
+    def check_cosignatures(
+        self, load: Callable[[Tile], bytes], newest: Checkpoint, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Verifies each stored cosignature by its witness's key, and that the log continues what it is about.
+
+        About a millisecond each, so that years of them take minutes.
+
+        Args:
+            progress: called with (cosignatures done, cosignatures in all).
+        """
+        row = self._connection.execute(self._database.bind(_HOW_MANY)).fetchone()
+        total = int(row[0]) if row else 0
         strangers: Counter[str] = Counter()
         vouched: tuple[int, int, str] | None = None
         texts: dict[int, str | None] = {}
         with self._connection.cursor("cosignatures", binary=True) as cursor:
             cursor.itersize = TOGETHER
             cursor.execute(self._database.bind(_COSIGNED))
-            for size, witness, line, root, note in cursor:
+            for done, (size, witness, line, root, note) in enumerate(cursor, 1):
+                if progress is not None and (done % TOGETHER == 0 or done == total):
+                    progress(done, total)
                 if size not in texts:  # they come by size
                     texts = {size: self._checkpoint_of(load, newest, size, root, note)}
                 text = texts[size]

@@ -121,11 +121,12 @@ class LogVerifier:
         self._known = KnownKeys(self._keys, self._retired, tuple(witnesses), complete)
         self._tiles: OrderedDict[Tile, bytes] = OrderedDict()
 
-    def verify(self, progress: Progress | None = None) -> LogReport:
+    def verify(self, progress: Progress | None = None, cosignatures: Progress | None = None) -> LogReport:
         """Verifies everything, in one snapshot of the database.
 
         Args:
             progress: called with (events done, events in all).
+            cosignatures: called with (cosignatures done, cosignatures in all).
 
         Raises:
             StoreUnavailable, SettingsError: the database cannot be read at all.
@@ -143,7 +144,7 @@ class LogVerifier:
                 if checkpoint is not None:
                     self._check_outside(connection, report, checkpoint, kept)
                     self._check_log(connection, report, checkpoint, progress)
-                    self._check_beside(connection, report, checkpoint)
+                    self._check_beside(connection, report, checkpoint, cosignatures)
                     if last > checkpoint.size:
                         report.not_checked.append(
                             f"{last - checkpoint.size} events after the last checkpoint are not sealed yet."
@@ -274,12 +275,14 @@ class LogVerifier:
             else:
                 report.add("events", where, "The stored event is not the one that was sealed.")
 
-    def _check_beside(self, connection: psycopg.Connection[Row], report: LogReport, checkpoint: Checkpoint) -> None:
+    def _check_beside(
+        self, connection: psycopg.Connection[Row], report: LogReport, checkpoint: Checkpoint, progress: Progress | None
+    ) -> None:
         beside = BesideLog(connection, self._database, self._reader, self._known, report.add, report.not_checked.append)
         stored = newest(connection, self._database)
         if stored is not None:
             beside.check_keys(checkpoint.origin, stored.size, stored.note)
-        beside.check_cosignatures(self._loader(connection), checkpoint)
+        beside.check_cosignatures(self._loader(connection), checkpoint, progress)
 
     # --- snapshots --------------------------------------------------------------------------------------------------
 

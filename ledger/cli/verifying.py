@@ -84,13 +84,19 @@ def run_verify(base: Foundation, checkpoints: list[Path], keys: list[str], witne
     if anchored is not None:
         outside.append(Outside("the sealer's file", anchored))
     retired = () if keys else source.retired()
-    vouching = [witness.key for witness in read_witnesses(base.settings.witness_file)]
-    vouching += [VerifierKey.parse(text) for text in witnesses]
+    vouching, unread = [VerifierKey.parse(text) for text in witnesses], ""
+    try:
+        vouching += [witness.key for witness in read_witnesses(base.settings.witness_file)]
+    except SettingsError as error:
+        unread = f"Which witnesses this host knows: {error.detail}"
     verifier = LogVerifier(
         base.database, base.mapper, base.keks, trusted, outside, retired, vouching, complete=not keys
     )
     with bars() as shown, uncollected():
-        return verifier.verify(shown.follow("журнал / log"))
+        report = verifier.verify(shown.follow("журнал / log"), shown.follow("подписи свидетелей / cosignatures"))
+    if unread:
+        report.not_checked.append(unread)
+    return report
 
 
 def _kept(path: Path) -> Outside:

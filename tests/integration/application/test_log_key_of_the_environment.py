@@ -26,6 +26,8 @@ from tests.support.desk import DIRECTOR
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ledger.bootstrap import Foundation
     from tests.support.desk import Desk
 
@@ -158,6 +160,14 @@ async def test_key_that_cannot_follow_is_not_announced(desk: Desk, vkey: str, wh
         await announce_log_key(desk.ledger, source(OLD), OPERATOR, str(OLD.verifier), WHY)
     with pytest.raises(NotFound, match="no key of this id"):
         await retire_given_key(desk.ledger, source(OLD), OPERATOR, "00000000", WHY)
+
+
+async def test_database_is_verified_where_the_list_of_witnesses_cannot_be_read(desk: Desk, tmp_path: Path) -> None:
+    base = begun(desk)
+    changed = base.settings.model_copy(update={"witness_file": tmp_path / "none"})
+    report = run_verify(replace(base, settings=changed), [], [])
+    assert report.sound
+    assert report.not_checked[-1].startswith("Which witnesses this host knows: The list of witnesses ")
 
 
 async def test_key_that_never_signed_the_log_is_an_alarm_in_the_environment_too(desk: Desk) -> None:

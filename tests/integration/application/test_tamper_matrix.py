@@ -355,8 +355,12 @@ def test_log_begun_anew_with_a_new_key_is_found_by_what_was_kept_elsewhere_alone
 
 
 def test_what_was_not_checked_is_said(ground: Ground) -> None:
-    [told] = ground.verify().not_checked
-    size = ground.verify().sealed
+    seen: list[tuple[int, int]] = []
+    base, kept, vouching = ground.base, [Outside("copy", ground.kept)], [WITNESS.verifier]
+    verifier = LogVerifier(base.database, base.mapper, base.keks, [SIGNER.verifier], kept, witnesses=vouching)
+    report = verifier.verify(cosignatures=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 2)]
+    [told], size = report.not_checked, report.sealed
     assert "the database alone says so. witness.example/w1 has signed that it saw" in told
     assert f"saw {size} events at 2026-01-01 00:0" in told
     assert "No checkpoint from outside" in ground.verify(outside=False).not_checked[-1]
