@@ -41,6 +41,7 @@ from ledger.application.disclose.consents import Consents
 from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
+from ledger.application.disclose.findings import Findings
 from ledger.application.disclose.representation import Representatives
 from ledger.application.disclose.requests import RequestPage
 from ledger.application.disclose.staff import StaffEntry
@@ -143,6 +144,7 @@ _ANSWERS: Mapping[str, Any] = {
     "RegisterPage": shown.RegisterPage,
     "DisclosureLine": shown.DisclosureLine,
     "WhoSaw": WhoSaw,
+    "Findings": Findings,
     "Usages": Usages,
     "UsagePeriod": UsagePeriod,
     "Heartbeat": Heartbeat,

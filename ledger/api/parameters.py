@@ -14,6 +14,7 @@ from ledger.application.disclose.feed import MAX_FEED
 from ledger.application.disclose.requests import STATUSES
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.policy.offices import Office
+from ledger.policy.watching import Kind
 
 LAST_POSITION = 2**63 - 1
 
@@ -92,6 +93,9 @@ LegalBasis = Annotated[str | None, Query(min_length=1, max_length=500, descripti
 Channel = Annotated[str | None, Query(min_length=1, max_length=100, description="Канал / By which way.")]
 WasGranted = Annotated[
     bool | None, Query(description="Разрешён (true) или отказано (false) / Granted, or refused; both without it.")
+]
+FindingKind = Annotated[
+    str | None, Query(pattern=f"^({'|'.join(Kind)})$", description="Какие / Findings of this kind only.")
 ]
 Own = Annotated[bool, Query(description="С собственными просмотрами / With what you looked at yourself.")]
 Since = Annotated[

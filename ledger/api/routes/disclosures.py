@@ -18,6 +18,7 @@ from ledger.api.openapi import a_router, reading
 from ledger.api.parameters import (
     Channel,
     Cursor,
+    FindingKind,
     InOffice,
     LegalBasis,
     Limit,
@@ -33,9 +34,11 @@ from ledger.api.parameters import (
     WasGranted,
 )
 from ledger.api.service import service_of, without_time_limit
+from ledger.application.disclose.findings import read_findings
 from ledger.application.disclose.register import RegisterQuery, export_register, read_disclosures, read_register
 from ledger.application.disclose.shown import MAX_PAGE
 from ledger.application.disclose.who_saw import who_saw
+from ledger.policy.watching import Kind
 
 router = a_router("disclosures")
 
@@ -153,6 +156,27 @@ async def get_who_saw(
             min_position=min_position,
             query=query,
         )
+    )
+
+
+@router.get(
+    "/v1/disclosures/findings", **reading("readFindings", "На что обратить внимание / What deserves a look", "Findings")
+)
+async def get_findings(
+    request: Request,
+    kind: FindingKind = None,
+    since: Since = None,
+    until: Until = None,
+    min_position: MinPosition = 0,
+) -> Response:
+    """Доступы, о которых стоит спросить / Accesses that are worth a question, newest first; of the last month.
+
+    Outside the own classes, at night, in bursts, exceptional ones, after leaving the office; each with its events.
+    """
+    call = ask(request)
+    wanted = Kind(kind) if kind is not None else None
+    return show(
+        await read_findings(call.ledger, call.reader, since=since, until=until, kind=wanted, min_position=min_position)
     )
 
 
