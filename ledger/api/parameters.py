@@ -94,6 +94,9 @@ Channel = Annotated[str | None, Query(min_length=1, max_length=100, description=
 WasGranted = Annotated[
     bool | None, Query(description="Разрешён (true) или отказано (false) / Granted, or refused; both without it.")
 ]
+Exceptional = Annotated[
+    bool | None, Query(description="Исключительный доступ / Exceptional access only, or all other; both without it.")
+]
 FindingKind = Annotated[
     str | None, Query(pattern=f"^({'|'.join(Kind)})$", description="Какие / Findings of this kind only.")
 ]

@@ -106,6 +106,7 @@ def export(
     granted: Annotated[
         bool | None, typer.Option("--granted/--refused", help="Only granted ones, or only refused ones.")
     ] = None,
+    exceptional: Annotated[bool, typer.Option("--exceptional", help="Only exceptional access.")] = False,
     since: Annotated[
         When | None, typer.Option("--from", parser=When, metavar="WHEN", help="From this day or time on.")
     ] = None,
@@ -117,7 +118,9 @@ def export(
     actor: ActorOption = None,
 ) -> None:
     """Write the register, or what the filters leave of it, to stdout; as one access, which is recorded."""
-    query = RegisterQuery(None, person, in_office, recipient, purpose, legal_basis, channel, granted)
+    query = RegisterQuery(
+        None, person, in_office, recipient, purpose, legal_basis, channel, granted, exceptional or None
+    )
     with opened() as base, bars() as shown:
         catch_up(base)
         query = replace(query, since=_begin(base, since), until=_end(base, until))

@@ -230,7 +230,7 @@ def _sentence(ru: str, en: str) -> Callable[[Finding], Words]:
 
 
 _SENTENCES: dict[Kind, Callable[[Finding], Words]] = {
-    Kind.EXCEPTIONAL: _sentence("Экстренный доступ", "Exceptional access"),
+    Kind.EXCEPTIONAL: _sentence("Исключительный доступ", "Exceptional access"),
     Kind.OUTSIDE_CLASSES: _sentence("Не ученики своих классов", "Students outside the own classes"),
     Kind.LEFT_OFFICE: _sentence("Доступ после оставления должности", "Access after leaving the office"),
     Kind.BURST: _sentence(

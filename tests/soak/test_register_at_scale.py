@@ -102,7 +102,7 @@ class Filling:
             texts = {"purpose": purpose, "legal_basis": basis, "channel": channel, "recipient": recipient}
             tokens = [search_token(self._token, name, text) if text else None for name, text in texts.items()]
             person = rng.choice(self._people)
-            clear = (at, granted, person, office, len(who), *tokens)
+            clear = (at, granted, False, person, office, len(who), *tokens)
             body = AccessBody(None, recipient, purpose, basis, office, channel, resource)
             self._put("accesses", (access,), ViewRow(person, "disclosures", self.position, clear, body))
             lean = DisclosedBody(granted, ["personal_file"])

@@ -33,6 +33,9 @@ LINE = DisclosureLine(
     "portfolio",
     1,
     ["achievements"],
+    False,  # noqa: FBT003 - exceptional
+    None,
+    None,
 )
 
 
@@ -63,6 +66,8 @@ def test_sentence_says_when_who_what_why_and_on_which_basis() -> None:
         ({"students": 25}, "вместе с другими учениками: 24", "with 24 others"),
         ({"recipient": "Комиссия"}, "для: Комиссия", "for: Комиссия"),
         ({"channel": "letter"}, "письмом", "by letter"),
+        ({"document": "Запрос суда № 7"}, "по документу: Запрос суда № 7.", "asked for by: Запрос суда № 7."),
+        ({"exceptional": True, "reason": "Приступ."}, "в исключительном порядке директор", "Reason: Приступ."),
         ({"resource": "later"}, "later", "later"),
     ],
 )

@@ -18,6 +18,7 @@ from ledger.api.openapi import a_router, reading
 from ledger.api.parameters import (
     Channel,
     Cursor,
+    Exceptional,
     FindingKind,
     InOffice,
     LegalBasis,
@@ -52,6 +53,7 @@ def _query(
     legal_basis: str | None,
     channel: str | None,
     granted: bool | None,  # noqa: FBT001 - as the query has it
+    exceptional: bool | None,  # noqa: FBT001 - likewise
     since: datetime | None,
     until: datetime | None,
 ) -> RegisterQuery:
@@ -64,6 +66,7 @@ def _query(
         legal_basis,
         channel,
         granted,
+        exceptional,
         since,
         until,
     )
@@ -83,6 +86,7 @@ async def get_disclosures(
     legal_basis: LegalBasis = None,
     channel: Channel = None,
     granted: WasGranted = None,
+    exceptional: Exceptional = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = MAX_PAGE,
@@ -91,7 +95,9 @@ async def get_disclosures(
 ) -> Response:
     """Кто, когда и зачем видел данные ученика / Who saw a student's data, newest first, and who was refused."""
     call = ask(request)
-    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    query = _query(
+        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
+    )
     before = cursor_position(cursor)
     return show(
         await read_disclosures(
@@ -111,6 +117,7 @@ async def get_register(
     legal_basis: LegalBasis = None,
     channel: Channel = None,
     granted: WasGranted = None,
+    exceptional: Exceptional = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = MAX_PAGE,
@@ -119,7 +126,9 @@ async def get_register(
 ) -> Response:
     """Кто видел чьи данные / Who saw whose data, newest first: for inspectors, auditors and the director."""
     call = ask(request)
-    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    query = _query(
+        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
+    )
     before = cursor_position(cursor)
     return show(
         await read_register(call.ledger, call.reader, query, before=before, limit=limit, min_position=min_position)
@@ -209,6 +218,7 @@ async def get_export(
     legal_basis: LegalBasis = None,
     channel: Channel = None,
     granted: WasGranted = None,
+    exceptional: Exceptional = None,
     since: Since = None,
     until: Until = None,
     min_position: MinPosition = 0,
@@ -221,7 +231,9 @@ async def get_export(
     media = CSV if accepted(request, (JSON_LINES, "text/csv")) == "text/csv" else JSON_LINES
     streams = service_of(request).streams
     streams.check()
-    query = _query(student_id, actor, office, recipient, purpose, legal_basis, channel, granted, since, until)
+    query = _query(
+        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
+    )
     export = await export_register(call.ledger, call.reader, query, min_position=min_position)
     without_time_limit(request)
     return ExportStream(streams, export, media)

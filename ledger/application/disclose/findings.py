@@ -136,8 +136,8 @@ async def _seen(ledger: Ledger, low: int, high: int, progress: Callable[[int, in
         async with snapshot(ledger, (VIEW,)) as connection:
             rows = await queries.accesses_between(connection, accesses, disclosed, after, high, BATCH)
         seen += [
-            Seen(position, at, access_id, actor, office, granted, False, tuple(students))  # noqa: FBT003 - not yet known
-            for access_id, position, at, granted, actor, office, students in rows
+            Seen(position, at, access_id, actor, office, granted, exceptional, tuple(students))
+            for access_id, position, at, granted, exceptional, actor, office, students in rows
         ]
         if len(seen) > MOST:
             raise InvalidInput(f"The period has more than {MOST:,} accesses.", help="Ask for a shorter one.")

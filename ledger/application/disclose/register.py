@@ -57,6 +57,7 @@ class RegisterQuery:
     legal_basis: str | None = None
     channel: str | None = None
     granted: bool | None = None
+    exceptional: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
     not_actors: tuple[UUID, ...] = ()
@@ -187,6 +188,7 @@ async def _filters(ledger: Ledger, query: RegisterQuery) -> Filters:
         query.actor,
         query.office,
         query.granted,
+        query.exceptional,
         after,
         until,
         queries.tokens_of(ledger.hasher.blind_index, sealed),
@@ -232,7 +234,7 @@ async def _open(
 
 
 def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureLine:
-    recorded_at, granted, actor, office, students = access.clear[:5]
+    recorded_at, granted, exceptional, actor, office, students = access.clear[:6]
     body = cast("AccessBody", access.body)
     return DisclosureLine(
         student_id,
@@ -251,7 +253,7 @@ def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureL
         body.resource,
         cast("int", students),
         cast("DisclosedBody", row.body).categories,
-        body.reason is not None,
+        cast("bool", exceptional),
         body.document,
         body.reason,
     )

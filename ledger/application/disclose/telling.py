@@ -66,6 +66,8 @@ def tell(line: DisclosureLine, zone: str) -> Words:
         zone: the time zone of the school's calendar.
     """
     office = OFFICES.get(line.office, Words(line.office, line.office))
+    if line.exceptional:
+        office = Words(f"в исключительном порядке {office.ru}", f"in exceptional access {office.en}")
     resource = RESOURCES.get(line.resource, Words(line.resource, line.resource))
     at = line.recorded_at.astimezone(ZoneInfo(zone))
     when_ru, when_en = _day(at), f"{at:%Y-%m-%d} at {at:%H:%M}"
@@ -82,9 +84,14 @@ def tell(line: DisclosureLine, zone: str) -> Words:
     if line.channel in CHANNELS and line.channel != "api":
         ru, en = f"{ru} {CHANNELS[line.channel].ru}", f"{en} {CHANNELS[line.channel].en}"
     purpose = purpose_of(line)
+    why_ru = why_en = f"({line.legal_basis})"
+    if line.document:
+        why_ru, why_en = f"{why_ru}, по документу: {line.document}", f"{why_en}, asked for by: {line.document}"
+    if line.reason:
+        why_ru, why_en = f"{why_ru}. Причина: {line.reason.rstrip('.')}", f"{why_en}. Reason: {line.reason.rstrip('.')}"
     return Words(
-        f"{ru}. Цель: {purpose.ru[:1].lower()}{purpose.ru[1:]} ({line.legal_basis}).",
-        f"{en}. Purpose: {purpose.en[:1].lower()}{purpose.en[1:]} ({line.legal_basis}).",
+        f"{ru}. Цель: {purpose.ru[:1].lower()}{purpose.ru[1:]} {why_ru}.",
+        f"{en}. Purpose: {purpose.en[:1].lower()}{purpose.en[1:]} {why_en}.",
     )
 
 

@@ -38,6 +38,7 @@ class Sighting:
     recorded_at: datetime
     access_id: UUID
     granted: bool
+    exceptional: bool
     actor: UUID
     office: str
     text: str
@@ -93,6 +94,7 @@ def _sighting(line: DisclosureLine, zone: str) -> Sighting:
         line.recorded_at,
         line.access_id,
         line.granted,
+        line.exceptional,
         line.actor,
         line.office,
         told.ru,

@@ -57,6 +57,7 @@ TABLES = (
         (
             Column("recorded_at", "timestamptz"),
             Column("granted", "boolean"),
+            Column("exceptional", "boolean"),
             Column("actor", "uuid"),
             Column("office", "text"),
             Column("students", "integer"),
@@ -100,6 +101,7 @@ def _accessed(token: Callable[[str, str], bytes]) -> Rule:
         clear = (
             entry.recorded_at,
             isinstance(event, disclosures.AccessOpened),
+            False,
             decode_header(entry.header).actor,
             event.office,
             event.students,
@@ -120,7 +122,9 @@ def _grounded(fact: Fact, rows: Rows) -> None:
     row = rows.get("accesses", key)
     if row is not None:  # one command records both, and they have one key
         body = msgspec.structs.replace(cast("AccessBody", row.body), document=event.document, reason=event.reason)
-        rows.put("accesses", key, row._replace(body=body))
+        recorded_at, granted, _, *rest = row.clear
+        clear = (recorded_at, granted, event.reason is not None, *rest)
+        rows.put("accesses", key, row._replace(clear=clear, body=body))
 
 
 def _disclosed(fact: Fact, rows: Rows) -> None:

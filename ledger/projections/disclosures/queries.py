@@ -40,6 +40,7 @@ class Filters:
     actor: UUID | None = None
     office: str | None = None
     granted: bool | None = None
+    exceptional: bool | None = None
     after: int = 0
     until: int = NEWEST
     tokens: Mapping[str, bytes] = field(default_factory=dict)
@@ -61,6 +62,8 @@ class Filters:
             found.append(self.office)
         if self.granted is not None:
             parts.append("a.granted" if self.granted else "NOT a.granted")
+        if self.exceptional is not None:
+            parts.append("a.exceptional" if self.exceptional else "NOT a.exceptional")
         for name in TOKENS:
             if (token := self.tokens.get(name)) is not None:
                 parts.append(f"a.{name} = %s")
@@ -171,10 +174,10 @@ async def accesses_between(
 ) -> list[Stored]:
     """Returns accesses in order, each with whom it concerned: clear columns only, nothing that would be opened.
 
-    They are access_id, position, recorded_at, granted, actor, office and the ids of the students.
+    They are access_id, position, recorded_at, granted, exceptional, actor, office and the ids of the students.
     """
     query = (
-        "SELECT a.access_id, a.position, a.recorded_at, a.granted, a.actor, a.office,"  # noqa: S608 - names of ours
+        "SELECT a.access_id, a.position, a.recorded_at, a.granted, a.exceptional, a.actor, a.office,"  # noqa: S608 - names of ours
         f" ARRAY(SELECT d.student_id FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
         f" AND d.disclosed_at <= a.position + a.students + {BESIDE} AND d.access_id = a.access_id)"
         f" FROM {accesses.qualified} a WHERE a.position > %s AND a.position <= %s ORDER BY a.position LIMIT %s"

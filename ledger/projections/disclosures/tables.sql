@@ -1,9 +1,10 @@
--- Opaque ids, times, offices and whether it was granted stand in clear, as in the headers of the events. What an access
+-- Opaque ids, times, offices, whether it was granted and whether exceptional stand in clear, as with the events. What an access
 -- was for stands here as keyed tokens, which say nothing but that two are equal: each filter of the register is an index.
 CREATE TABLE accesses (
     access_id uuid PRIMARY KEY,
     recorded_at timestamptz NOT NULL,
     granted boolean NOT NULL,
+    exceptional boolean NOT NULL,
     actor uuid NOT NULL,
     office text NOT NULL,
     students integer NOT NULL,
@@ -21,6 +22,7 @@ CREATE INDEX accesses_legal_basis ON accesses (legal_basis, position);
 CREATE INDEX accesses_channel ON accesses (channel, position);
 CREATE INDEX accesses_recipient ON accesses (recipient, position) WHERE recipient IS NOT NULL;
 CREATE INDEX accesses_refused ON accesses (position) WHERE NOT granted;
+CREATE INDEX accesses_exceptional ON accesses (position) WHERE exceptional;
 -- The lean rows of an access follow it without a gap: those of its students are found by position, without an index more.
 CREATE TABLE disclosed (
     student_id uuid NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,17 +11,20 @@ import pytest
 
 from ledger.application.disclose import findings
 from ledger.application.disclose.findings import read_findings
-from ledger.application.disclose.gate import open_access
+from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.portfolios import read_portfolio
+from ledger.application.disclose.register import RegisterQuery, read_register
+from ledger.application.disclose.who_saw import who_saw
 from ledger.application.record.courses import AppointClassTeacher
 from ledger.application.record.staff import AssumeOffice
 from ledger.clock import utc_now
-from ledger.errors import Forbidden, InvalidInput
+from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.policy.offices import Actor, Office
 from ledger.policy.reading import Resource
 from ledger.policy.watching import Kind
 from tests.support.desk import CLASS_TEACHER, DIRECTOR, TEACHER, Desk, reads
+from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     import psycopg
@@ -39,7 +43,7 @@ async def test_teachers_who_ask_for_others_classes_are_found_and_those_of_the_cl
     await read_portfolio(desk.ledger, reads(CLASS_TEACHER), students[0], after=None, limit=50)
     stranger = Actor(uuid4(), Office.TEACHER)
     for student in students[:2]:
-        with pytest.raises(Forbidden):
+        with pytest.raises(NotFound):  # to them there is no such student
             await read_portfolio(desk.ledger, reads(stranger), student, after=None, limit=50)
     await desk.catches_up()
     found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.OUTSIDE_CLASSES)
@@ -55,14 +59,13 @@ async def test_teachers_who_ask_for_others_classes_are_found_and_those_of_the_cl
 async def test_former_class_teacher_is_found_after_another_was_appointed(desk: Desk) -> None:
     student, *_ = await desk.enrols(1)
     another = uuid4()
-    yesterday = utc_now().date() - timedelta(days=1)
     await desk.does(
-        AppointClassTeacher(school=desk.school, group_id=desk.group, class_teacher=another, effective_on=yesterday)
+        AppointClassTeacher(school=desk.school, group_id=desk.group, class_teacher=another, effective_on=TODAY)
     )
     for actor in (CLASS_TEACHER, Actor(another, Office.CLASS_TEACHER)):
         try:
             await open_access(desk.ledger, reads(actor), Resource.PORTFOLIO, students=[student], categories=("awards",))
-        except Forbidden:
+        except NotFound:
             assert actor is CLASS_TEACHER
     await desk.catches_up()
     found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.OUTSIDE_CLASSES)
@@ -109,3 +112,24 @@ async def test_access_in_an_office_that_was_left_is_found_and_in_one_that_is_hel
     await desk.catches_up()
     found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.LEFT_OFFICE)
     assert [(one.actor, one.office, one.accesses) for one in found.items] == [(former.id, "secretary", 1)]
+
+
+async def test_exceptional_access_stands_out_in_register_findings_and_what_parents_read(desk: Desk) -> None:
+    student, *_ = await desk.enrols(1)
+    stranger = Actor(uuid4(), Office.TEACHER)
+    reader = Reader(stranger, "api", reason="Приступ на уроке, нужен телефон родителей")
+    await open_access(desk.ledger, reader, Resource.STUDENT, students=[student], categories=("personal_file",))
+    await open_access(desk.ledger, reads(), Resource.STUDENT, students=[student], categories=("personal_file",))
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.EXCEPTIONAL)
+    assert [(one.actor, one.accesses, one.students) for one in found.items] == [(stranger.id, 1, 1)]
+    query = RegisterQuery(exceptional=True)
+    page = await read_register(desk.ledger, reads(AUDITOR), query, before=None, limit=50)
+    assert [(line.actor, line.exceptional, line.reason) for line in page.items] == [(stranger.id, True, reader.reason)]
+    others = replace(query, exceptional=False)
+    rest = await read_register(desk.ledger, reads(AUDITOR), others, before=None, limit=50)
+    assert stranger.id not in {line.actor for line in rest.items}
+    told = await who_saw(desk.ledger, reads(), student, before=None, limit=50)
+    assert [one.exceptional for one in told.items] == [True]
+    assert "в исключительном порядке учитель смотрел личную карточку" in told.items[0].text
+    assert "Причина: Приступ на уроке" in told.items[0].text

@@ -153,10 +153,10 @@ def test_access_is_one_row_and_one_lean_row_for_each_student() -> None:
     )
     rows = replay(DISCLOSURES, facts_of(school))
     found = the(rows, "accesses", access)
-    assert (found.subject_id, found.clear[:5]) == (TEACHER, (school.now, True, TEACHER, "teacher", 2))
+    assert (found.subject_id, found.clear[:6]) == (TEACHER, (school.now, True, False, TEACHER, "teacher", 2))
     sealed = {"purpose": "trajectory", "legal_basis": "закон", "channel": "api", "recipient": "Комиссия"}
     tokens = [search_token(Hasher(bytes(32)).blind_index, field, value) for field, value in sealed.items()]
-    assert list(found.clear[5:]) == tokens
+    assert list(found.clear[6:]) == tokens
     assert len(set(tokens)) == 4
     assert {field: getattr(found.body, field) for field in sealed} == sealed
     for number, student in enumerate(students):
