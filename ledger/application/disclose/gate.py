@@ -19,6 +19,7 @@ from uuid import UUID
 
 from ledger.aggregates.disclosures import AccessOpened, AccessRefused, Grounds, disclose
 from ledger.aggregates.student import record_lane
+from ledger.aggregates.student.consents import PROCESSING_PURPOSES, Consented, allows
 from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.acting import guard_of
 from ledger.application.disclose.minting import mint
@@ -112,7 +113,9 @@ class OpenAccess(RecordingCommand):
         """
         records = self._records(lanes)
         absent = any(record is None for record in records)
-        relation = self._relation(lanes, context, [record for record in records if record is not None], absent=absent)
+        there = [record for record in records if record is not None]
+        relation = self._relation(lanes, context, there, absent=absent)
+        relation = replace(relation, consented=not absent and self._consented(there, context))
         decision = decide_reading(self.reader.actor, self.resource, relation, self.reader.asking(self.categories))
         self.said.append(decision)
         denied = isinstance(decision, Denied)
@@ -140,6 +143,22 @@ class OpenAccess(RecordingCommand):
             students=() if absent else self.students,
             categories=self.categories,
             grounds=Grounds(self.reader.document, self.reader.reason),
+        )
+
+    def _consented(self, records: Sequence[StudentRecord], context: Context) -> bool:
+        """Tells whether consents in force, each to one purpose, allow to hand this out to the recipient."""
+        recipient = self.reader.recipient
+        if recipient is None or not records:
+            return False
+        return all(
+            any(
+                isinstance(
+                    allows(record, purpose=one, categories=self.categories, recipient=recipient, day=context.today),
+                    Consented,
+                )
+                for one in PROCESSING_PURPOSES
+            )
+            for record in records
         )
 
     def _records(self, lanes: Lanes) -> list[StudentRecord | None]:
