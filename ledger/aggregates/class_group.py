@@ -29,9 +29,10 @@ class Appointment(msgspec.Struct):
 
 
 class ClassGroupState(State):
-    """Year of the group; its class teachers, those appointed last at the end."""
+    """Year and level of the group; its class teachers, those appointed last at the end."""
 
     year: str = ""
+    level: str = ""
     class_teachers: list[Appointment] = msgspec.field(default_factory=list)
 
 
@@ -39,7 +40,7 @@ class ClassGroup(Lane):
     """The group's lane."""
 
     KIND = "class_group"
-    SHAPE: ClassVar[int] = 2
+    SHAPE: ClassVar[int] = 3
     STATE: ClassVar[type[State]] = ClassGroupState
 
     @property
@@ -70,7 +71,7 @@ class ClassGroupFormed(OpeningEvent):
 
     def apply(self, aggregate: ClassGroup) -> None:
         """Fills the state."""
-        aggregate.state.year = self.year
+        aggregate.state.year, aggregate.state.level = self.year, self.level
         aggregate.state.class_teachers.append(Appointment(self.class_teacher, date.min))
 
 

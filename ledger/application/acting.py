@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.staff import StaffRegister, staff_ref
+from ledger.application.reach import Reach, reach_of
 from ledger.errors import Forbidden
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
@@ -159,11 +160,16 @@ class LookAtRegister:
 
 
 @dataclass(frozen=True, slots=True)
-class _Nothing:
-    """Decides nothing: what is asked is whether the guard passes."""
+class _LookAtReach:
+    """Looks how far an actor's office reaches; nothing is recorded."""
 
-    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:  # noqa: ARG002 - as a command's
-        """Returns nothing."""
+    school: UUID
+    actor: Actor
+    found: list[Reach] = field(default_factory=list, compare=False, repr=False)
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Returns nothing; the last of `found` is the answer."""
+        self.found.append(reach_of(lanes, self.school, self.actor, context.today))
         return ()
 
     def cites(self, lanes: Lanes, context: Context) -> str | None:  # noqa: ARG002 - as a command's
@@ -182,15 +188,20 @@ async def look_at_register(ledger: Ledger, caller: Caller) -> Known:
     return look.found[-1]
 
 
-async def confirm(ledger: Ledger, actor: Actor) -> None:
-    """Passes if an actor holds their office still: for what goes on after a request was let in, such as a stream.
+async def confirm(ledger: Ledger, actor: Actor) -> bool:
+    """Returns whether an actor's office reaches everything, if they hold it still.
+
+    For what goes on after a request was let in, such as a stream, and is decided on no lane of its own.
 
     Raises:
-        Forbidden: they do not. StoreUnavailable: the database does not answer.
+        Forbidden: they do not hold it any more. StoreUnavailable: the database does not answer.
     """
     guard = guard_of(actor, ledger.id)
-    if guard is not None:
-        await ledger.executor.execute(_looking(ledger, _Nothing(), actor.id, guard))
+    if guard is None:
+        return True
+    look = _LookAtReach(ledger.id, actor)
+    await ledger.executor.execute(_looking(ledger, look, actor.id, guard))
+    return look.found[-1].everything
 
 
 def _looking(ledger: Ledger, command: Command, who: UUID, guard: Acting | None) -> Envelope:

@@ -166,8 +166,9 @@ async def admit(ledger: Ledger, reader: Reader) -> None:
     Raises:
         Forbidden: it may not (the refusal is recorded), or it is theirs no more.
     """
-    await confirm(ledger, reader.actor)
-    if isinstance(decide_reading(reader.actor, Resource.FEED, Relation()), Denied):
+    whole = await confirm(ledger, reader.actor)
+    relation = Relation(within_office=whole, within_mandate=whole)
+    if isinstance(decide_reading(reader.actor, Resource.FEED, relation), Denied):
         await open_access(ledger, reader, Resource.FEED, students=(), categories=())
 
 

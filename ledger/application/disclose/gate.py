@@ -23,6 +23,7 @@ from ledger.aggregates.student.consents import PROCESSING_PURPOSES, Consented, a
 from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.acting import guard_of
 from ledger.application.disclose.minting import mint
+from ledger.application.reach import reach_of
 from ledger.application.record.command import RecordingCommand, existing, no_such
 from ledger.errors import Forbidden, NotFound, UndisclosedAccess
 from ledger.ids import new_id
@@ -114,7 +115,7 @@ class OpenAccess(RecordingCommand):
         records = self._records(lanes)
         absent = any(record is None for record in records)
         there = [record for record in records if record is not None]
-        relation = self._relation(lanes, context, there, absent=absent)
+        relation = self._within(lanes, context, self._relation(lanes, context, there, absent=absent))
         relation = replace(relation, consented=not absent and self._consented(there, context))
         decision = decide_reading(self.reader.actor, self.resource, relation, self.reader.asking(self.categories))
         self.said.append(decision)
@@ -191,6 +192,16 @@ class OpenAccess(RecordingCommand):
             teachers = [group.class_teacher_on(context.today) for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
         return replace(known, class_teacher=leads)
+
+    def _within(self, lanes: Lanes, context: Context, relation: Relation) -> Relation:
+        """Returns the relation with whether office and mandate reach what is asked for."""
+        reach = reach_of(lanes, self.school, self.reader.actor, context.today)
+        reached = reach.covers_students(lanes, self.students)
+        if not reached and self.course_id is not None:
+            reached = reach.covers_course(lanes, self.course_id)
+        elif not reached and self.group_id is not None:
+            reached = reach.covers_group(lanes, self.group_id)
+        return relation if reached else replace(relation, within_office=False, within_mandate=False)
 
     def _own(self, lanes: Lanes, context: Context) -> Relation:
         """Returns the relation of the students themselves, and of who speaks for all of them today.

@@ -12,10 +12,13 @@ import pytest
 
 from ledger.application.acting import Caller, confirm, look_at_register
 from ledger.application.disclose.feed import FeedQuery, read_feed
+from ledger.application.disclose.history import read_history
+from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.students import read_student
-from ledger.application.record.staff import LeaveOffice, LinkLogin, UnlinkLogin
+from ledger.application.record.staff import AssumeOffice, LeaveOffice, LinkLogin, RecordMandate, UnlinkLogin
+from ledger.application.record.students import MoveToGroup
 from ledger.bootstrap import open_ledger
-from ledger.errors import Forbidden
+from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import reads
@@ -116,3 +119,96 @@ async def test_same_subject_of_another_provider_is_another_login(base: Foundatio
     assert len(logins) == 4
     assert hasher.login("https://a.example", "1") in logins
     assert {login.version for login in logins} == {8}
+
+
+# --- how far an office reaches ----------------------------------------------------------------------------------------
+
+
+async def comes(desk: Desk, subject: str, capacity: str = "staff") -> tuple[UUID, UUID]:
+    """Links a login to a new person and returns both."""
+    person, login = new_id(), desk.base.hasher.login("https://id.school.example", subject)
+    await desk.does(LinkLogin(school=desk.school, login_id=login, person_id=person, capacities=(capacity,)))
+    return person, login
+
+
+async def mandated(desk: Desk, kind: Office, scope: str, *named: UUID) -> Actor:
+    """Returns somebody from outside with a mandate."""
+    person, login = await comes(desk, f"{kind}-{new_id()}", "external")
+    mandate = RecordMandate(
+        school=desk.school,
+        person_id=person,
+        kind=kind.value,
+        document="Распоряжение 5",
+        scope=scope,
+        named=named,
+        starts_on=TODAY,
+        ends_on=TODAY,
+    )
+    await desk.does(mandate)
+    return Actor(person, kind, login=login)
+
+
+async def two_classes(desk: Desk) -> tuple[UUID, UUID, UUID]:
+    """Returns a student of the desk's class, another class group, and a student of that."""
+    other = new_id()
+    await desk.forms("6А", other)
+    [inside] = await desk.enrols(1)
+    [outside] = await desk.enrols(1, into=other, family="Чужой")
+    await desk.catches_up()
+    return inside, other, outside
+
+
+async def reads_it(desk: Desk, actor: Actor, student: UUID) -> bool:
+    """Tells whether somebody may read a student's history; a refusal must have been recorded."""
+    try:
+        await read_history(desk.ledger, reads(actor), student, after=0, limit=5)
+    except (Forbidden, NotFound):  # who may not know of a student is told that there is none
+        return False
+    return True
+
+
+@pytest.mark.parametrize("scope", ["students", "class_groups", "everything"])
+async def test_mandate_reaches_what_it_names_and_no_further(desk: Desk, scope: str) -> None:
+    inside, _, outside = await two_classes(desk)
+    named = {"students": (inside,), "class_groups": (desk.group,), "everything": ()}[scope]
+    actor = await mandated(desk, Office.AUDITOR, scope, *named)
+    assert await reads_it(desk, actor, inside)
+    assert await reads_it(desk, actor, outside) == (scope == "everything")
+    for who, student in ((actor, inside), (Actor(new_id(), Office.AUDITOR), outside)):
+        assert await reads_it(desk, who, student)
+    if scope == "everything":
+        await read_feed(desk.ledger, reads(actor), FeedQuery(limit=1))
+    else:
+        with pytest.raises(Forbidden, match="mandate"):
+            await read_feed(desk.ledger, reads(actor), FeedQuery(limit=1))
+
+
+async def test_mandate_for_a_class_reaches_its_journal_and_who_was_in_it(desk: Desk) -> None:
+    inside, other, _ = await two_classes(desk)
+    await desk.marks(inside)
+    await desk.catches_up()
+    mine = await mandated(desk, Office.AUDITOR, "class_groups", desk.group)
+    others = await mandated(desk, Office.AUDITOR, "class_groups", other)
+    assert (await read_journal(desk.ledger, reads(mine), desk.course, after=None, limit=50)).lines
+    with pytest.raises(Forbidden, match="mandate"):
+        await read_journal(desk.ledger, reads(others), desk.course, after=None, limit=50)
+    await desk.does(MoveToGroup(school=desk.school, student_id=inside, group_id=other, effective_on=TODAY))
+    assert await reads_it(desk, mine, inside)
+
+
+async def test_deputy_head_of_a_level_reads_of_that_level(desk: Desk) -> None:
+    inside, *_ = await two_classes(desk)
+    for level, reaches in (("basic", True), ("primary", False)):
+        person, login = await comes(desk, f"deputy-{level}")
+        await desk.does(
+            AssumeOffice(
+                school=desk.school,
+                person_id=person,
+                office="deputy_head",
+                level=level,
+                starts_on=TODAY,
+                document="Приказ 9-к",
+            )
+        )
+        actor = Actor(person, Office.DEPUTY_HEAD, login=login)
+        assert await reads_it(desk, actor, inside) == reaches

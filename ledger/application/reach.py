@@ -1,0 +1,91 @@
+"""How far an office reaches: a deputy head's levels of education, a mandate's class groups and students.
+
+Looked at on the lanes of the decision, like the office itself. Offices that development tokens claim reach everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.aggregates.class_group import ClassGroup
+from ledger.aggregates.course import Course
+from ledger.aggregates.staff import MANDATES, staff_ref
+from ledger.aggregates.student import record_lane
+from ledger.policy.offices import Office
+from ledger.streams.base import LaneRef
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+    from ledger.policy.offices import Actor
+    from ledger.streams.base import Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What is within an office on a day: everything, or what is named.
+
+    A class group is named, or is of a level that is. A student is named, belongs on the day to a class group of such a
+    level, or belongs or has belonged to a class group that is named (which is one of a year).
+    """
+
+    school: UUID
+    day: date
+    everything: bool = True
+    levels: frozenset[str] = frozenset()
+    groups: frozenset[UUID] = frozenset()
+    students: frozenset[UUID] = frozenset()
+
+    def covers_group(self, lanes: Lanes, group_id: UUID) -> bool:
+        """Tells whether a class group is within reach."""
+        if self.everything or group_id in self.groups:
+            return True
+        group = lanes.get(LaneRef(group_id, self.school, ClassGroup)) if self.levels else None
+        return group is not None and group.state.level in self.levels
+
+    def covers_course(self, lanes: Lanes, course_id: UUID) -> bool:
+        """Tells whether a course's class group is within reach."""
+        if self.everything:
+            return True
+        course = lanes.get(LaneRef(course_id, self.school, Course))
+        return course is not None and self.covers_group(lanes, course.state.group_id)
+
+    def covers_students(self, lanes: Lanes, students: Collection[UUID]) -> bool:
+        """Tells whether all of these students are within reach; of nobody, only everything is."""
+        if self.everything:
+            return True
+        lanes.need(*(record_lane(student_id) for student_id in students))
+        return bool(students) and all(self._covers_student(lanes, student_id) for student_id in students)
+
+    def _covers_student(self, lanes: Lanes, student_id: UUID) -> bool:
+        if student_id in self.students:
+            return True
+        record = lanes.get(record_lane(student_id))
+        entries = record.state.memberships if record is not None else []
+        if any(entry.group_id in self.groups for entry in entries):
+            return True
+        return any(self.covers_group(lanes, entry.group_id) for entry in entries if entry.covers(self.day))
+
+
+def reach_of(lanes: Lanes, school: UUID, actor: Actor, day: date) -> Reach:
+    """Returns how far an actor's office reaches on `day`."""
+    office = actor.office
+    if actor.login is None or (office is not Office.DEPUTY_HEAD and office not in MANDATES):
+        return Reach(school, day)
+    register = lanes.get(staff_ref(school))
+    if register is None:
+        return Reach(school, day, everything=False)
+    if office is Office.DEPUTY_HEAD:
+        held = {tenure.level for tenure in register.tenures_of(actor.id, day) if tenure.office == office}
+        levels = frozenset(level for level in held if level is not None)
+        return Reach(school, day, None in held, levels)
+    mandates = [mandate for mandate in register.mandates_of(actor.id, day) if mandate.kind == office]
+    named = {
+        scope: frozenset(one for mandate in mandates if mandate.scope == scope for one in mandate.named)
+        for scope in ("class_groups", "students")
+    }
+    whole = any(mandate.scope == "everything" for mandate in mandates)
+    return Reach(school, day, whole, groups=named["class_groups"], students=named["students"])
