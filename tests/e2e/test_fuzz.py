@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from ledger.ids import new_id
 from ledger.policy.offices import Office
 from tests.support.api import (
     BEGIN,
@@ -107,13 +108,22 @@ def a_target(served: Served, director: Api) -> Target:
     teacher = served.acts(Office.TEACHER, person=made.teacher)
     marks = [teacher.records("/v1/marks", made.mark(student))["id"] for student in made.students]
     first, second = made.students
+    mother, day = new_id(), YESTERDAY.isoformat()
+    where, proof = f"/v1/students/{first}", {"document": "I-АБ 000000", "document_on": day}
+    named = {"person": str(mother), "kind": "parent", "document_kind": "birth_certificate", **proof}
+    representation = director.records(f"{where}/representatives", {**named, "effective_on": BEGIN.isoformat()})["id"]
+    agreed = {"kind": "processing", "purpose": "contests", "categories": ["awards", "marks"], "form": "written"}
+    consent = director.records(
+        f"{where}/consents", {**agreed, "by": str(mother), "document": "Согласие", "effective_on": day}
+    )["id"]
+    asked = director.records(f"{where}/requests", {"by": str(mother), "kind": "copies", "text": "Копии"})["id"]
     tokens = {
         "director": served.token(),
         "secretary": served.token(Office.SECRETARY),
         "auditor": served.token(Office.AUDITOR),
         "teacher": served.token(Office.TEACHER, person=made.teacher),
         "another teacher": served.token(Office.TEACHER),
-        "family": served.token(Office.REPRESENTATIVE, students=(UUID(first),)),
+        "family": served.token(Office.REPRESENTATIVE, person=mother, students=(UUID(first),)),
         "another family": served.token(Office.REPRESENTATIVE, students=(UUID(second),)),
     }
     known = {
@@ -121,11 +131,23 @@ def a_target(served: Served, director: Api) -> Target:
         "work_id": [made.work_id], "year": [YEAR], "period": [PERIOD], "scale": ["five"], "journal": ["class"],
         "teacher": [str(made.teacher)], "class_teacher": [str(made.class_teacher)], "subject": made.students,
         "value": ["5", "4", "2"], "act": ["assessment"], "level": ["basic", "school"], "basis": made.students,
+        "representation_id": [representation], "consent_id": [consent], "request_id": [asked],
+        "person": [str(mother)], "by": [str(mother), first],
         "starts_on": [BEGIN.isoformat()], "ends_on": [END.isoformat()], "until": [END.isoformat()],
     }  # fmt: skip
     days = [YESTERDAY.isoformat(), (YESTERDAY - timedelta(days=30)).isoformat()]
     known |= dict.fromkeys(
-        ("effective_on", "held_on", "achieved_on", "granted_on", "enrolled_on", "in_force_from"), days
+        (
+            "effective_on",
+            "received_on",
+            "document_on",
+            "held_on",
+            "achieved_on",
+            "granted_on",
+            "enrolled_on",
+            "in_force_from",
+        ),
+        days,
     )
     return Target(served, tokens, known, {"family": first, "another family": second})
 
