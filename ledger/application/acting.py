@@ -134,6 +134,22 @@ class Acting:
         """Passes if they hold it (see `check_acting`)."""
         check_acting(lanes, self.school, self.actor, context.today)
 
+    def allow(self, lanes: Lanes, context: Context, proposals: Sequence[Proposal]) -> None:
+        """Passes if their office or mandate reaches whatever is written; accesses were judged by the gate.
+
+        Raises:
+            Forbidden: it does not.
+        """
+        reach = reach_of(lanes, self.school, self.actor, context.today)
+        if reach.everything:
+            return
+        written = {proposal.lane for proposal in proposals if proposal.lane.kind.LOADED}
+        if not all(reach.may_write(lanes, lane) for lane in written):
+            raise Forbidden(
+                f"This is beyond what your office of {self.actor.office} reaches.",
+                help="The director sets its level, or the scope of your mandate: GET /v1/staff?person_id=<your id>.",
+            )
+
 
 def guard_of(actor: Actor, school: UUID) -> Acting | None:
     """Returns what guards an actor's commands; None for the operator and for development tokens."""

@@ -6,7 +6,7 @@ Looked at on the lanes of the decision, like the office itself. Offices that dev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ledger.aggregates.class_group import ClassGroup
@@ -59,6 +59,25 @@ class Reach:
             return True
         lanes.need(*(record_lane(student_id) for student_id in students))
         return bool(students) and all(self._covers_student(lanes, student_id) for student_id in students)
+
+    def may_write(self, lanes: Lanes, ref: LaneRef[Any]) -> bool:
+        """Tells whether something may be recorded on a lane.
+
+        A mandate must cover it. A deputy head of a level is kept from students and courses of other levels, and from
+        nothing that is of none: the school's own affairs, and who belongs to no class group yet.
+        """
+        if self.everything:
+            return True
+        if ref.subject_id != self.school:
+            return self._may_write_student(lanes, ref.subject_id)
+        if ref.kind is Course and lanes.get(ref) is not None:
+            return self.covers_course(lanes, ref.stream_id)
+        return bool(self.levels) or (ref.kind is ClassGroup and self.covers_group(lanes, ref.stream_id))
+
+    def _may_write_student(self, lanes: Lanes, student_id: UUID) -> bool:
+        record = lanes.get(record_lane(student_id))
+        belongs = record is not None and any(entry.covers(self.day) for entry in record.state.memberships)
+        return self._covers_student(lanes, student_id) or (bool(self.levels) and not belongs)
 
     def _covers_student(self, lanes: Lanes, student_id: UUID) -> bool:
         if student_id in self.students:

@@ -27,10 +27,17 @@ class Command(Protocol):
 
 
 class Guard(Protocol):
-    """Who may decide at all, at this moment; asked before the rules."""
+    """Whether its sender may do this at all, at this moment; asked before the rules, and of what they allow."""
 
     def check(self, lanes: Lanes, context: Context) -> None:
         """Passes if they may.
+
+        Raises:
+            LedgerError: they may not; nothing is recorded.
+        """
+
+    def allow(self, lanes: Lanes, context: Context, proposals: Sequence[Proposal]) -> None:
+        """Passes if they may record what was decided.
 
         Raises:
             LedgerError: they may not; nothing is recorded.
@@ -121,6 +128,8 @@ class Envelope:
             if self.condition is not None:
                 self.condition.check(lanes, refused=True)
             raise
+        if self.guard is not None:
+            self.guard.allow(lanes, self.context, proposals)
         if self.condition is not None:
             self.condition.check(lanes, refused=False)
         return proposals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,8 +15,10 @@ from ledger.application.disclose.feed import FeedQuery, read_feed
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.students import read_student
+from ledger.application.record.courses import AddWork
+from ledger.application.record.school import DefineMarkScale
 from ledger.application.record.staff import AssumeOffice, LeaveOffice, LinkLogin, RecordMandate, UnlinkLogin
-from ledger.application.record.students import MoveToGroup
+from ledger.application.record.students import EnrolStudent, MoveToGroup
 from ledger.bootstrap import open_ledger
 from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
@@ -212,3 +214,53 @@ async def test_deputy_head_of_a_level_reads_of_that_level(desk: Desk) -> None:
         )
         actor = Actor(person, Office.DEPUTY_HEAD, login=login)
         assert await reads_it(desk, actor, inside) == reaches
+
+
+async def may_mark(desk: Desk, actor: Actor, course: UUID, work: UUID, student: UUID) -> bool:
+    command = replace(desk.mark(student), course_id=course, work_id=work)
+    try:
+        await desk.does(command, actor)
+    except Forbidden:
+        return False
+    return True
+
+
+async def test_program_records_within_its_mandate_and_nowhere_else(desk: Desk) -> None:
+    inside, other, outside = await two_classes(desk)
+    course = new_id()
+    work = await desk.opens(course, other)
+    here, there = (desk.course, desk.work, inside), (course, work, outside)
+    limited = await mandated(desk, Office.SYSTEM, "class_groups", desk.group)
+    named = await mandated(desk, Office.SYSTEM, "students", inside)
+    whole = await mandated(desk, Office.SYSTEM, "everything")
+    for actor, far in ((limited, False), (named, False), (whole, True)):
+        assert await may_mark(desk, actor, *here)
+        assert await may_mark(desk, actor, *there) == far
+    add = AddWork(school=desk.school, course_id=desk.course, title="Диктант", kind="test")
+    await desk.does(add, limited)
+    for refused in (replace(add, course_id=course), a_scale(desk.school)):
+        with pytest.raises(Forbidden, match="beyond"):
+            await desk.does(refused, limited)
+    with pytest.raises(Forbidden, match="beyond"):
+        await desk.does(add, named)
+
+
+def a_scale(school: UUID) -> DefineMarkScale:
+    """Returns a command about the school as a whole."""
+    return DefineMarkScale(school=school, scale="letters", title="Буквы", symbols=("A", "B"), passing=("A",))
+
+
+async def test_deputy_head_of_a_level_records_for_that_level_and_for_the_school(desk: Desk) -> None:
+    inside, *_ = await two_classes(desk)
+    for level, reaches in (("basic", True), ("primary", False)):
+        person, login = await comes(desk, f"records-{level}")
+        office = AssumeOffice(
+            school=desk.school, person_id=person, office="deputy_head", level=level, starts_on=TODAY, document="Приказ"
+        )
+        await desk.does(office)
+        actor = Actor(person, Office.DEPUTY_HEAD, login=login)
+        assert await may_mark(desk, actor, desk.course, desk.work, inside) == reaches
+        await desk.does(replace(a_scale(desk.school), scale=f"letters-{level}"), actor)
+        await desk.does(
+            EnrolStudent(school=desk.school, family_name="Новый", given_name="Ученик", enrolled_on=TODAY), actor
+        )
