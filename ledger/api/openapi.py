@@ -35,11 +35,13 @@ from ledger.api.schemas import (
     students,
     webhooks,
 )
+from ledger.api.terms import PARAMETERS
 from ledger.application.disclose import shown
 from ledger.application.disclose.cloudevents import CloudEvent
 from ledger.application.disclose.consents import Consents
 from ledger.application.disclose.differences import Difference
 from ledger.application.disclose.event import EventShown
+from ledger.application.disclose.explaining import Explained
 from ledger.application.disclose.feed import EventHeader, EventOpened, FeedPage
 from ledger.application.disclose.findings import Findings
 from ledger.application.disclose.representation import Representatives
@@ -141,6 +143,7 @@ _ANSWERS: Mapping[str, Any] = {
     "Portfolio": shown.Portfolio,
     "Retention": shown.Retention,
     "DisclosureRegister": shown.DisclosureRegister,
+    "Explained": Explained,
     "RegisterPage": shown.RegisterPage,
     "DisclosureLine": shown.DisclosureLine,
     "WhoSaw": WhoSaw,
@@ -180,6 +183,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("retention", "Сроки хранения / Retention"),
     ("disclosures", "Кто видел данные / Who saw the data"),
     ("data-tracker", "Протокол Data Tracker / The protocol of Estonia's Data Tracker"),
+    ("access", "Почему можно или нельзя читать / Why a reading is allowed or refused"),
     ("history", "История записей об ученике / A student's history"),
     ("feed", "Лента событий / The feed of events"),
     ("webhooks", "Вебхуки / Webhooks"),
@@ -213,6 +217,8 @@ _RETRY: Mapping[str, Any] = {
 }
 _OF_RECORDING = ("400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "500", "503")
 _OF_READING = ("400", "401", "403", "404", "410", "422", "429", "500", "503")
+_PERSONAL = ("/v1/students", "/v1/journals", "/v1/events", "/v1/disclosures", "/v1/access")
+"""Addresses that go through the gate, so that terms of reading have a meaning."""
 _AMENDS, _TAGGED = "x-amends", "x-tagged"
 """Marks of an operation that say which further answers it has; they do not leave this module."""
 
@@ -462,6 +468,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path.startswith(("/v1/", "/log/tile/entries/")):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
+        if method == "get" and path.startswith(_PERSONAL):
+            operation["parameters"] = [*operation.get("parameters", ()), *map(dict, PARAMETERS)]
         if operation.pop(_AMENDS, False):
             codes = (*codes, "428")
         if operation.pop(_TAGGED, False):

@@ -55,6 +55,9 @@ GROUPS: Mapping[str, frozenset[Office]] = {
 }
 """Offices by the groups that policies name; `registry` hands papers out."""
 
+EXPLAINING = frozenset({Office.DIRECTOR, Office.AUDITOR, Office.INSPECTOR})
+"""Offices that may ask what others may read, and why."""
+
 RECORDING: Mapping[str, frozenset[Office]] = {
     "found_school": frozenset({Office.DIRECTOR, Office.SYSTEM}),
     "school": _LEADERS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ledger.api.routes import (
+    access,
     achievements,
     bulk,
     class_groups,
@@ -55,6 +56,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         portfolios,
         retention,
         disclosures,
+        access,
         tracker,
         history,
         feed,

@@ -168,7 +168,7 @@ async def admit(ledger: Ledger, reader: Reader) -> None:
     """
     whole = await confirm(ledger, reader.actor)
     relation = Relation(within_office=whole, within_mandate=whole)
-    if isinstance(decide_reading(reader.actor, Resource.FEED, relation), Denied):
+    if isinstance(decide_reading(reader.actor, Resource.FEED, relation, reader.asking(())), Denied):
         await open_access(ledger, reader, Resource.FEED, students=(), categories=())
 
 

@@ -112,12 +112,7 @@ class OpenAccess(RecordingCommand):
             NotFound: the course, group or named student does not exist; nothing is recorded of nothing, but for those
                 who may not know whether there is such a student.
         """
-        records = self._records(lanes)
-        absent = any(record is None for record in records)
-        there = [record for record in records if record is not None]
-        relation = self._within(lanes, context, self._relation(lanes, context, there, absent=absent))
-        relation = replace(relation, consented=not absent and self._consented(there, context))
-        decision = decide_reading(self.reader.actor, self.resource, relation, self.reader.asking(self.categories))
+        _, decision, absent = self.judge(lanes, context)
         self.said.append(decision)
         denied = isinstance(decision, Denied)
         if absent and not (isinstance(decision, Denied) and decision.hidden):
@@ -161,6 +156,20 @@ class OpenAccess(RecordingCommand):
             )
             for record in records
         )
+
+    def judge(self, lanes: Lanes, context: Context) -> tuple[Relation, Decision, bool]:
+        """Returns the relation that holds today, what policy says, and whether a named student does not exist.
+
+        Raises:
+            NotFound: the course or group does not exist.
+        """
+        records = self._records(lanes)
+        absent = any(record is None for record in records)
+        there = [record for record in records if record is not None]
+        relation = self._within(lanes, context, self._relation(lanes, context, there, absent=absent))
+        relation = replace(relation, consented=not absent and self._consented(there, context))
+        asking = self.reader.asking(self.categories)
+        return relation, decide_reading(self.reader.actor, self.resource, relation, asking), absent
 
     def _records(self, lanes: Lanes) -> list[StudentRecord | None]:
         """Returns the record lanes of students who were named; a page's are known from the views."""
@@ -267,7 +276,7 @@ async def open_access(
     )
     if recorded.events[0].topic == AccessRefused.TOPIC and isinstance(decision, Denied):
         if command.named and decision.hidden:
-            await _keep_pace(began)
+            await keep_pace(began)
             raise no_such("student")
         raise Forbidden(
             decision.reason, help="The refusal was recorded. Ask the director if you need access by your office."
@@ -287,7 +296,7 @@ async def refuse_unknown(ledger: Ledger, reader: Reader, resource: Resource) -> 
             await open_access(ledger, reader, resource, students=(), categories=(), named=True)
 
 
-async def _keep_pace(began: float) -> None:
+async def keep_pace(began: float) -> None:
     """Returns at the next multiple of PACE_S after `began` (loop's clock): how long it took shall tell nothing."""
     passed = asyncio.get_running_loop().time() - began
     await asyncio.sleep(ceil(passed / PACE_S) * PACE_S - passed)
