@@ -19,7 +19,7 @@ from ledger.policy.reading import Resource
 
 router = a_router("access")
 
-Asked = Annotated[Resource, Query(description="Что читать / What is to be read.")]
+Asked = Annotated[str, Query(pattern=f"^({'|'.join(Resource)})$", description="Что читать / What is to be read.")]
 OfStudent = Annotated[UUID | None, Query(description="Об ученике / Of this student.")]
 OfCourse = Annotated[UUID | None, Query(description="О курсе / Of this course.")]
 OfGroup = Annotated[UUID | None, Query(description="О классе / Of this class group.")]
@@ -28,8 +28,11 @@ Categories = Annotated[
     Query(max_length=20, description="Классы записей, если важно / Record classes, where it matters: `health`."),
 ]
 ForOffice = Annotated[
-    Office | None,
-    Query(description="За другую должность (директор, аудитор, инспектор) / For another office, if you may ask that."),
+    str | None,
+    Query(
+        pattern=f"^({'|'.join(Office)})$",
+        description="За другую должность (директор, аудитор, инспектор) / For another office, if you may ask that.",
+    ),
 ]
 ForPerson = Annotated[UUID | None, Query(description="За другого человека / For another person.")]
 
@@ -53,5 +56,6 @@ async def get_explanation(
     """
     del min_position
     call = ask(request)
-    question = Question(resource, student, course, group, tuple(category or ()), office, actor)
+    other = Office(office) if office is not None else None
+    question = Question(Resource(resource), student, course, group, tuple(category or ()), other, actor)
     return show(await explain_access(call.ledger, call.reader, question))
