@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 from uuid import UUID
 
 import cedarpy
@@ -259,3 +261,20 @@ def test_students_and_representatives_are_told_apart() -> None:
     for actor in (student, parent):
         assert personal(actor, [OTHER]) == personal(actor, [STUDENT, OTHER]) == personal(actor, []) == Relation()
     assert personal(Actor(PERSON, Office.TEACHER, frozenset({STUDENT})), [STUDENT]) == Relation()
+
+
+# --- one way to personal data -----------------------------------------------------------------------------------------
+
+
+def test_only_the_opening_opens_anything_for_reading() -> None:
+    """Keys and mapper are asked for by no use case of reading but the one that proves receipts first."""
+    rooms = Path(engine.__file__).parents[1] / "application"
+    using = {
+        path.relative_to(rooms).as_posix()
+        for path in rooms.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("keyring", "mapper")
+        and "ledger" in ast.unparse(node.value)
+    }
+    assert using == {"disclose/opening.py", "disclose/proving.py", "webhooks/shown.py"}  # webhooks are about nobody
