@@ -28,9 +28,30 @@ COMMANDS = {
     name: text.replace("events", "commands").replace("topic = 'altered'", "count = 1") for name, text in CHANGES.items()
 }
 FORBIDDEN_TO_READ = {
-    "reader": ("webhook_secrets", "events", "stored_events", "commands", "data_keys", "secrets", "snapshots"),
+    "reader": (
+        "openings",
+        "opening_intervals",
+        "webhook_secrets",
+        "events",
+        "stored_events",
+        "commands",
+        "data_keys",
+        "secrets",
+        "snapshots",
+    ),
     "projector": ("stored_events", "commands", "snapshots"),
-    "eraser": ("webhooks", "webhook_secrets", "events", "stored_events", "commands", "secrets"),
+    "eraser": (
+        "openings",
+        "opening_intervals",
+        "reconciliations",
+        "webhooks",
+        "webhook_secrets",
+        "events",
+        "stored_events",
+        "commands",
+        "secrets",
+    ),
+    "writer": ("openings", "opening_intervals", "reconciliations"),
 }
 
 
