@@ -181,11 +181,13 @@ async def test_first_page_comes_within_its_goal(
             }  # fmt: skip
             worst = max(worst, statistics.median(took), took[0])
         began = time.perf_counter()
-        made = await export_register(desk.ledger, reads(), RegisterQuery(students[0]))
+        made = await export_register(desk.ledger, reads(), RegisterQuery(since=utc_now() - timedelta(days=90)))
         told["export_disclosed_s"] = round(time.perf_counter() - began, 2)
         lines = 0
         async for batch in made.batches:
             lines += len(batch)
+        assert lines == made.lines
+        told["export_lines"] = lines
         told["export_lines_per_s"] = round(lines / (time.perf_counter() - began))
         print(json.dumps(told, ensure_ascii=False))  # noqa: T201 - what it is for
         assert worst <= GOAL_MS
