@@ -209,6 +209,20 @@ def test_student_reads_their_own_and_nobody_elses(school: School, a_class: AClas
     assert client.get(f"/v1/students/{other}").status_code in {403, 404}
 
 
+def test_representative_reads_of_whom_the_school_has_recorded(school: School, a_class: AClass) -> None:
+    child, other = a_class.students
+    person = school.links("parent", "representative")
+    parent = school.client("parent")
+    assert parent.get(f"/v1/students/{child}").status_code in {403, 404}
+    naming = {
+        "person": person, "kind": "parent", "document_kind": "birth_certificate", "document": "I-АБ № 000000",
+        "document_on": BEGIN.isoformat(), "effective_on": BEGIN.isoformat(),
+    }  # fmt: skip
+    school.director.records(f"/v1/students/{child}/representatives", naming)
+    assert parent.reads(f"/v1/students/{child}")["student_id"] == child
+    assert parent.get(f"/v1/students/{other}").status_code in {403, 404}
+
+
 def test_inspector_needs_a_claim_and_a_mandate_that_is_in_force(school: School, a_class: AClass) -> None:
     person = school.links("inspector", "external")
     register = f"/v1/students/{a_class.students[0]}/disclosures"

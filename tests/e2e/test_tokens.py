@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.api import Served
 
+Json = dict[str, Any]
 NOW = int(utc_now().timestamp())
 
 
@@ -140,18 +141,25 @@ def test_request_without_one_bearer_token_is_refused(served: Served, headers: li
     assert answer.headers["www-authenticate"].startswith('Bearer realm="ledger"')
 
 
+def needed(operation: Json, where: str) -> dict[str, str]:
+    """Returns values for the parameters that an operation cannot do without."""
+    found = [one for one in operation.get("parameters", []) if one["in"] == where and one.get("required")]
+    words = {one["name"]: re.search(r"\^\((\w+)\|", one["schema"].get("pattern", "")) for one in found}
+    return {name: word[1] if word is not None else str(uuid4()) for name, word in words.items()}
+
+
 def test_nothing_under_v1_answers_without_a_token(served: Served) -> None:
     client = served.anonymous()
-    nobody = uuid4()
-    paths: dict[str, dict[str, object]] = client.get("/openapi.json").json()["paths"]
+    paths: dict[str, dict[str, Json]] = client.get("/openapi.json").json()["paths"]
     asked = 0
     for path, operations in paths.items():
         if path.startswith("/v1/"):
-            address = path
-            for name in re.findall(r"{(\w+_id|key)}", path):
-                address = address.replace("{" + name + "}", str(nobody))
-            address = address.replace("{position}", "1")
-            for method in operations:
+            address = path.replace("{position}", "1")
+            for name in re.findall(r"{(\w+)}", address):
+                address = address.replace("{" + name + "}", str(uuid4()))
+            for method, operation in operations.items():
                 asked += 1
-                assert client.request(method, address).status_code == 401, (method, path)
+                query, headers = needed(operation, "query"), needed(operation, "header")
+                answer = client.request(method, address, params=query, headers=headers)
+                assert answer.status_code == 401, (method, path)
     assert asked > 35
