@@ -201,8 +201,8 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
             base.telemetry.metrics.pools.watch(name, watched.get_stats)
         openings = Openings(base.id)
         log = OpeningsLog(database, keys, openings)
-        await log.start()
         await executor.start()
+        await log.start()
         tail, sealed = Tail(database), watch_seal(database, settings)
         try:
             yield Ledger(
