@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from ledger.application.disclose import past
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.moment import AsOf, find_moment
 from ledger.application.disclose.portfolios import read_portfolio
@@ -20,7 +21,6 @@ from ledger.application.record.students import LeaveSchool, MoveToGroup
 from ledger.errors import Busy, InvalidInput, NotFound
 from ledger.ids import new_id
 from ledger.store.keyring import Keyring
-from ledger.store.mapper import EventMapper
 from tests.support.api import projecting
 from tests.support.desk import TEACHER, reads
 from tests.support.school import YEAR_BEGINS
@@ -212,7 +212,7 @@ async def test_page_of_now_is_read_from_the_views_where_nothing_moves(
     (student,) = await desk.enrols()
     await desk.marks(student)
     last = await desk.catches_up()
-    monkeypatch.setattr(EventMapper, "open", lambda *_: pytest.fail("An event was opened."))
+    monkeypatch.setattr(past, "open_events", lambda *_: pytest.fail("An event was opened."))
     for _ in range(2):  # its own disclosure, which the views have not reached, is no change
         shown = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50)
         assert (shown.position, len(shown.lines[0].cells)) == (last, 1)
