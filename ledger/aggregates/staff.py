@@ -103,6 +103,19 @@ class StaffRegister(Lane):
         """Returns the mandates of a person that are in force on `day`."""
         return [mandate for mandate in self.state.mandates.get(str(person), ()) if mandate.covers(day)]
 
+    def holds(self, person: UUID, office: str, day: date) -> bool:
+        """Tells whether a person may act in an office on `day`, by any of their logins.
+
+        Of who has no login the register knows the offices of the school and the mandates alone; whom somebody teaches,
+        leads or speaks for stands elsewhere, and nothing here is against it.
+        """
+        logins = [login for login in self.state.logins.values() if login.person == person]
+        if logins:
+            return any(office in self.offices_of(login, day) for login in logins)
+        if office in OFFICES:
+            return any(tenure.office == office for tenure in self.tenures_of(person, day))
+        return office not in MANDATES or any(mandate.kind == office for mandate in self.mandates_of(person, day))
+
     def offices_of(self, login: Login, day: date) -> list[str]:
         """Returns the offices in which somebody may act on `day`, logged in so; those that have most rights first.
 

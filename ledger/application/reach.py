@@ -91,8 +91,13 @@ class Reach:
 
 def reach_of(lanes: Lanes, school: UUID, actor: Actor, day: date) -> Reach:
     """Returns how far an actor's office reaches on `day`."""
+    return Reach(school, day) if actor.login is None else registered_reach(lanes, school, actor, day)
+
+
+def registered_reach(lanes: Lanes, school: UUID, actor: Actor, day: date) -> Reach:
+    """Returns how far an actor's office reaches on `day` by the register, however they come."""
     office = actor.office
-    if actor.login is None or (office is not Office.DEPUTY_HEAD and office not in MANDATES):
+    if office is not Office.DEPUTY_HEAD and office not in MANDATES:
         return Reach(school, day)
     register = lanes.get(staff_ref(school))
     if register is None:

@@ -52,6 +52,7 @@ ACTIONS = (
     "read_representatives",
     "read_consents",
     "read_requests",
+    "read_access",
     KNOW_OF,
 )
 """What the schema declares; a test compares."""

@@ -36,6 +36,8 @@ class Resource(StrEnum):
     REPRESENTATIVES = "representatives"
     CONSENTS = "consents"
     REQUESTS = "requests"
+    ACCESS = "access"
+    """Who may see it and why: what somebody is to the student, and what was agreed to."""
 
 
 @dataclass(frozen=True, slots=True)

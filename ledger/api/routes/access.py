@@ -1,4 +1,4 @@
-"""Access: which policy allows or refuses a reading, and why, without reading anything."""
+"""Access: which policy allows or refuses a reading, and why, without reading it."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ async def get_explanation(
 ) -> Response:
     """Какая политика разрешает или запрещает чтение и почему / Which policy allows or refuses a reading, and why.
 
-    Nothing is read and nothing recorded. The terms of reading count as they would for the reading itself. It is decided
-    from the record itself, which is never behind: `min_position` has no effect.
+    Nothing is read. Nothing is recorded of what you may read yourself; what somebody else may, or a consent allows, of
+    a student whom you name is recorded like any access. The terms of reading count as they would for the reading
+    itself. It is decided from the record itself, which is never behind: `min_position` has no effect.
     """
     del min_position
     call = ask(request)

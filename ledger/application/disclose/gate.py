@@ -23,7 +23,7 @@ from ledger.aggregates.student.consents import PROCESSING_PURPOSES, Consented, a
 from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.acting import guard_of
 from ledger.application.disclose.minting import mint
-from ledger.application.reach import reach_of
+from ledger.application.reach import Reach, reach_of
 from ledger.application.record.command import RecordingCommand, existing, no_such
 from ledger.errors import Forbidden, NotFound, UndisclosedAccess
 from ledger.ids import new_id
@@ -204,13 +204,17 @@ class OpenAccess(RecordingCommand):
 
     def _within(self, lanes: Lanes, context: Context, relation: Relation) -> Relation:
         """Returns the relation with whether office and mandate reach what is asked for."""
-        reach = reach_of(lanes, self.school, self.reader.actor, context.today)
+        reach = self._reach(lanes, context)
         reached = reach.covers_students(lanes, self.students)
         if not reached and self.course_id is not None:
             reached = reach.covers_course(lanes, self.course_id)
         elif not reached and self.group_id is not None:
             reached = reach.covers_group(lanes, self.group_id)
         return relation if reached else replace(relation, within_office=False, within_mandate=False)
+
+    def _reach(self, lanes: Lanes, context: Context) -> Reach:
+        """Returns how far the office of who asks reaches."""
+        return reach_of(lanes, self.school, self.reader.actor, context.today)
 
     def _own(self, lanes: Lanes, context: Context) -> Relation:
         """Returns the relation of the students themselves, and of who speaks for all of them today.

@@ -38,6 +38,7 @@ RESOURCES: Mapping[str, Words] = {
     "representatives": Words("сведения о представителях", "who represents the student"),
     "consents": Words("согласия", "the consents"),
     "requests": Words("обращения", "the requests"),
+    "access": Words("сведения о том, кому доступны данные", "who may see the data"),
     "history": Words("историю записей", "the history of records"),
     "state": Words("все сведения на дату", "everything as of a date"),
     "feed": Words("ленту событий", "the feed of events"),
