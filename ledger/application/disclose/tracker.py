@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.application.disclose.gate import refuse_unknown
 from ledger.application.disclose.opening import snapshot, table
 from ledger.application.disclose.register import VIEW, RegisterQuery, count_disclosures, read_disclosures
 from ledger.application.disclose.school import read_school
 from ledger.application.disclose.telling import OFFICES, RESOURCES, purpose_of
 from ledger.errors import Forbidden, LedgerError, NotFound
 from ledger.policy.engine import Purpose, Words
+from ledger.policy.reading import Resource
 from ledger.projections.disclosures import queries
 from ledger.projections.rosters import queries as rosters
 from ledger.projections.rosters.projection import foreign_id_token
@@ -81,11 +83,12 @@ async def find_usage(ledger: Ledger, reader: Reader, query: UsageQuery) -> Usage
 
     A code must not tell strangers whether somebody is at the school; the refusal is recorded.
     """
-    student_id = await _student(ledger, query.user_code)
-    if student_id is None:
-        return Usages(0, [])
     if reader.recipient is not None:  # it goes to the person themself, who asked through another system
         reader = replace(reader, purpose=Purpose.OWN_REQUEST)
+    student_id = await _student(ledger, query.user_code)
+    if student_id is None:
+        await refuse_unknown(ledger, reader, Resource.DISCLOSURES)
+        return Usages(0, [])
     asked = RegisterQuery(
         granted=True, since=query.since, until=query.until + datetime.resolution if query.until else None
     )

@@ -13,11 +13,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from ledger.application.disclose import register
+from ledger.application.disclose import gate, register
 from ledger.application.disclose.exporting import COLUMNS, csv_header, csv_lines, json_lines
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.register import EVERYTHING, RegisterQuery, export_register, read_register
-from ledger.application.disclose.tracker import UsageQuery, find_usage, heartbeat, usage_period
+from ledger.application.disclose.tracker import UsageQuery, Usages, find_usage, heartbeat, usage_period
 from ledger.application.disclose.who_saw import who_saw
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.engine import Purpose
@@ -250,6 +250,31 @@ async def test_data_tracker_finds_a_student_by_the_code_of_another_system(desk: 
     system = reads(Actor(uuid4(), Office.SYSTEM))
     told = await find_usage(desk.ledger, system, UsageQuery(f"register:Синтетический-{student}"))
     assert told.totalUsages > 0
+
+
+async def test_data_tracker_tells_strangers_nothing_of_who_is_there(
+    desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an id or by the code of another system: the same answer, a record of the refusal, on the same beat."""
+    [student] = await desk.enrols(1)
+    await desk.catches_up()
+    beats: list[float] = []
+    keep_pace = gate.keep_pace
+
+    async def counted(began: float) -> None:
+        beats.append(began)
+        await keep_pace(began)
+
+    monkeypatch.setattr(gate, "keep_pace", counted)
+    stranger = Reader(Actor(uuid4(), Office.TEACHER), "api", recipient="EE12345678901")
+    codes = (str(student), f"register:Синтетический-{student}", str(uuid4()), "register:nobody", "no code at all")
+    for code in codes:
+        assert await find_usage(desk.ledger, stranger, UsageQuery(code)) == Usages(0, [])
+    refused = owner.execute(
+        "SELECT count(*) FROM events WHERE topic = 'access.refused' AND subject_id = %s", (stranger.actor.id,)
+    ).fetchone()
+    assert refused == (len(codes),)
+    assert len(beats) == len(codes)
 
 
 async def test_heartbeat_says_fail_while_the_register_is_not_made(desk: Desk) -> None:
