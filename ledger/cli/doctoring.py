@@ -105,6 +105,10 @@ def _identity(settings: Settings) -> Iterator[Finding]:
         keys = asyncio.run(fetch_keys(settings.oidc_issuer, settings.oidc_jwks))
     except LedgerError as error:
         yield problem("identity", error.detail, error.help)
+        return
+    if not keys:
+        help_ = "Nobody can log in. Look at what its jwks_uri answers: named Ed25519, P-256, or RSA from 2048 bits."
+        yield problem("identity", "the provider's key set has no usable key", help_)
     else:
         besides = "" if settings.production else "; development tokens as well"
         yield ok("identity", f"the provider answers with {len(keys)} keys{besides}")

@@ -1,8 +1,9 @@
 """An OpenID Connect provider's keys: fetched from it, or read from a file; kept while it cannot be reached.
 
 A token that names a key which we do not have makes us look again, at most every so many seconds however many such
-tokens come. Keys that the provider has taken back are gone with the next look that succeeds. What it answers is bounded
-in size and time, no redirect is followed, and only `https` is spoken, but to this machine.
+tokens come. Keys that the provider has taken back are gone with the next look that succeeds, all of them
+where its set has none left. What it answers is bounded in size and time, no redirect is followed, and only `https` is
+spoken, but to this machine.
 """
 
 from __future__ import annotations
@@ -117,13 +118,22 @@ class Provider:
             logger.warning("The provider's keys could not be fetched.", why=error.detail, held=len(self._keys))
         else:
             self._failed = False
-            prints = {kid: key.thumbprint for kid, key in keys.items()}
-            if prints != {kid: key.thumbprint for kid, key in self._keys.items()}:
+            if not keys:
+                logger.error(
+                    "The provider's key set has no usable key: nobody can log in.",
+                    forgotten=len(self._keys),
+                    usable="named Ed25519, P-256, or RSA from 2048 bits",
+                )
+            if _what_they_verify(keys) != _what_they_verify(self._keys):
                 self._keys = keys
                 self.generation += 1
                 logger.info("The provider's keys were fetched.", keys=len(keys))
         finally:
             self._looked = monotonic()
+
+
+def _what_they_verify(keys: Mapping[str, SigningKey]) -> dict[str, tuple[str, frozenset[str]]]:
+    return {kid: (key.thumbprint, key.algorithms) for kid, key in keys.items()}
 
 
 async def fetch_keys(issuer: str, where: str | None) -> dict[str, SigningKey]:

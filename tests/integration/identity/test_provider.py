@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from joserfc.jwk import RSAKey
 
 from ledger.identity import provider as module
 from ledger.identity.provider import DISCOVERY, Provider, ProviderAway, fetch_keys
-from tests.support.provider import Issuer, published
+from tests.support.provider import Issuer, jwk, published
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -92,7 +93,7 @@ async def test_key_that_is_there_waits_for_nobody_and_is_looked_up_anew_in_time(
 
 BROKEN = {
     "no answer": (500, {}, b""),
-    "an empty set": (200, {}, b'{"keys": []}'),
+    "no list": (200, {}, b'{"keys": {}}'),
     "no JSON": (200, {}, b"<html>"),
     "a redirect": (302, {"Location": "/other"}, b""),
     "a redirect elsewhere": (302, {"Location": "http://127.0.0.2:1/keys"}, b""),
@@ -113,6 +114,33 @@ async def test_keys_that_we_have_stay_while_the_provider_cannot_be_used(issuer: 
         issuer.rotate("two")
         await provider.look()
         assert (set(provider.keys), provider.failing) == ({"two"}, False)
+
+
+async def test_provider_that_takes_all_keys_back_leaves_none(issuer: Issuer) -> None:
+    async with looking(issuer) as provider:
+        await provider.look()
+        for taken_back in (b'{"keys": []}', b'{"keys": [{"kty": "oct", "kid": "one"}]}'):
+            before = provider.generation
+            issuer.answers["/keys"] = (200, {}, taken_back)
+            await provider.look()
+            assert (dict(provider.keys), provider.failing, provider.generation) == ({}, False, before + 1)
+            issuer.answers.clear()
+            await provider.look()
+            assert set(provider.keys) == {"one"}
+
+
+async def test_algorithm_that_a_key_may_not_serve_any_more_is_gone(issuer: Issuer) -> None:
+    key = RSAKey.generate_key(2048)
+    issuer.keys = {"one": (key, "RS256")}
+    async with looking(issuer) as provider:
+        await provider.look()
+        before = provider.generation
+        issuer.answers["/keys"] = (200, {}, json.dumps({"keys": [jwk(key, "one", alg="PS256")]}).encode())
+        await provider.look()
+        assert provider.keys["one"].algorithms == {"PS256"}
+        assert provider.generation == before + 1
+        await provider.look()
+        assert provider.generation == before + 1
 
 
 async def test_provider_that_is_away_at_the_start_is_asked_again(issuer: Issuer) -> None:

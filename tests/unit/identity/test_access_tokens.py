@@ -502,13 +502,17 @@ def test_both_names_of_ed25519_mean_the_same_key(name: str) -> None:
     assert TOKENS.read(a_token("Ed25519"), keys, NOW).kid == "ed"
 
 
+@pytest.mark.parametrize("taken_back", [b'{"keys": []}', b'{"keys": [1]}', a_set({"kty": "oct", "kid": "x"})])
+def test_set_without_usable_keys_is_one(taken_back: bytes) -> None:
+    """What a provider answers that took its keys back: no reason to go on with the old ones."""
+    assert read_keys(taken_back) == {}
+
+
 DOCUMENTS: dict[str, bytes] = {
     "nothing": b"",
     "a list": b"[]",
     "no keys": b"{}",
     "keys that are no list": b'{"keys": {}}',
-    "no key": b'{"keys": []}',
-    "a number": b'{"keys": [1]}',
     "two lists": b'{"keys":[],"keys":[]}',
     "not UTF-8": b"\xff",
     "too deep": b"[" * 9999,
