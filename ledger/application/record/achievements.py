@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates.student import achievements, record_lane
-from ledger.application.record.command import RecordingCommand, check_pupil, existing, founded, student
+from ledger.application.record.command import RecordingCommand, existing, founded, pupil, student
 from ledger.errors import Refused, Violation
 from ledger.streams.base import Context, Lanes, Proposal
 
@@ -31,10 +31,9 @@ class RecordAchievement(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it, if the student is the teacher's own."""
-        check_pupil(self, lanes, student(lanes, self.student_id), context, self.course_id)
         return achievements.record_achievement(
             record_lane(self.student_id),
-            student(lanes, self.student_id),
+            pupil(self, lanes, self.student_id, context, self.course_id),
             kind=self.kind,
             level=self.level,
             outcome=self.outcome,
@@ -60,10 +59,9 @@ class GrantAward(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Grants it, if the student is of the class teacher's own class."""
-        check_pupil(self, lanes, student(lanes, self.student_id), context)
         return achievements.grant_award(
             record_lane(self.student_id),
-            student(lanes, self.student_id),
+            pupil(self, lanes, self.student_id, context),
             form=self.form,
             sphere=self.sphere,
             title=self.title,

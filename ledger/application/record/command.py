@@ -238,16 +238,21 @@ def check_entering(course: Course, school: School, context: Context, day: date |
         )
 
 
-def check_pupil(
-    command: RecordingCommand, lanes: Lanes, record: StudentRecord, context: Context, course_id: UUID | None = None
-) -> None:
-    """Passes if the student is the actor's today: of their own class, or of the course that they name and teach.
+def pupil(
+    command: RecordingCommand, lanes: Lanes, student_id: UUID, context: Context, course_id: UUID | None = None
+) -> StudentRecord:
+    """Returns a student's record lane, for teachers if the student is theirs today.
+
+    That is: of their own class, or of the course that they name and teach.
 
     Raises:
-        Forbidden: neither.
+        NotFound: there is no such student, or neither holds: whose student it is not may not know that there is one.
     """
     if context.office not in COURSE_BOUND:
-        return
+        return student(lanes, student_id)
+    record = lanes.get(record_lane(student_id))
+    if record is None:
+        raise no_such_pupil()
     today, actor = context.today, context.actor
     groups = [command.group_ref(entry.group_id) for entry in record.state.memberships if entry.covers(today)]
     courses = [command.course_ref(course_id)] if course_id is not None else []
@@ -259,10 +264,17 @@ def check_pupil(
         if course is not None
     )
     if not (led or taught):
-        raise Forbidden(
-            "A class teacher records this of the own class, a teacher of those whom they teach.",
-            help="Name the course in which you teach the student today (`course_id`), or ask the class teacher.",
-        )
+        raise no_such_pupil()
+    return record
+
+
+def no_such_pupil() -> NotFound:
+    """Returns what a teacher is told of a student who does not exist, and of one who is nothing to them."""
+    return NotFound(
+        "There is no such student.",
+        help="Check the id. A class teacher records of the own class, a teacher of those whom they teach today: name "
+        "the course in which (`course_id`), or ask the class teacher.",
+    )
 
 
 def check_teaching(course: Course, context: Context, day: date) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
-from ledger.aggregates.student import StudentMarks, deciding_lanes, marking, marks_lane, results
+from ledger.aggregates.student import StudentMarks, StudentRecord, deciding_lanes, marking, marks_lane, results
 from ledger.aggregates.student.marking import Place
 from ledger.aggregates.student.marks import result_key
 from ledger.application.record.command import (
@@ -17,11 +17,13 @@ from ledger.application.record.command import (
     check_entering,
     existing,
     founded,
+    no_such_pupil,
     opened_once,
     student,
 )
 from ledger.application.tags import Thing, strong
 from ledger.errors import Refused, Violation
+from ledger.policy.offices import COURSE_BOUND
 from ledger.streams.base import Context, Lanes, Proposal
 
 MAX_LESSON = 200
@@ -49,7 +51,10 @@ class CourseCommand(RecordingCommand):
         record, ref = deciding_lanes(student_id, course.state.year)
         lanes.need(record, ref)
         school = founded(lanes, self.school_ref)
-        return Place(ref, lanes.get(ref), student(lanes, student_id), self.course_id, course, school, context)
+        found = student(lanes, student_id) if context.office not in COURSE_BOUND else lanes.get(record)
+        if found is None or not _may_know(found, course, context):
+            raise no_such_pupil()
+        return Place(ref, lanes.get(ref), found, self.course_id, course, school, context)
 
     def marks(self, lanes: Lanes, student_id: UUID) -> StudentMarks | None:
         """Returns the student's marks of the course's year, if they have been begun."""
@@ -84,6 +89,14 @@ class RecordMark(CourseCommand):
             permit_id=self.permit_id,
         )
         return marking.record_mark(place, at, value=self.value, comment=self.comment)
+
+
+def _may_know(record: StudentRecord, course: Course, context: Context) -> bool:
+    """Tells whether who records may know of a student: a teacher of those who belong or belonged to the class group."""
+    if context.office not in COURSE_BOUND:
+        return True
+    group = course.state.group_id.int  # comparing UUIDs runs in Python
+    return any(entry.group_id.int == group for entry in record.state.memberships)
 
 
 class LessonEntry(NamedTuple):
@@ -126,7 +139,7 @@ class RecordLesson(CourseCommand):
         proposals: list[Proposal] = []
         for entry, (record_ref, marks_ref) in zip(self.entries, refs, strict=True):
             record = lanes.get(record_ref)
-            if record is None:
+            if record is None or not _may_know(record, course, context):
                 text = "There is no such student."
                 violations.append(Violation("student_unknown", text, str(entry.student_id)))
                 continue
