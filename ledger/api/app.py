@@ -15,10 +15,11 @@ from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
 from ledger.api.finding import Finder
 from ledger.api.heads import HeadAsGet
-from ledger.api.identity import Identify, Identity
+from ledger.api.identity import Identity
 from ledger.api.limits import Limits
 from ledger.api.openapi import build
 from ledger.api.routes import all_routers
+from ledger.api.security import admit
 from ledger.api.service import Service
 from ledger.api.tokens import verifier_of
 from ledger.application.readiness import Readiness
@@ -80,9 +81,8 @@ def create_app(base: Foundation) -> FastAPI:
         found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
-    problems.install(app, methods_of)
+    problems.install(app, methods_of, admit)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(Identify)
     app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
     _describe(app)
     return app

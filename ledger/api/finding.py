@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Match
 
+from ledger.api.identity import identify
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -40,7 +42,8 @@ class Finder(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gives the request to the route that was found."""
+        """Gives the request to the route that was found, once it is known who it is by."""
+        await identify(scope)
         await scope["route"].handle(scope, receive, send)
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from starlette.datastructures import Headers
 
+from ledger.api.limits import network_of
 from ledger.api.problems import BadRequest
 from ledger.application.acting import Caller, Known, look_at_register
 from ledger.clock import utc_now
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Scope
 
     from ledger.api.limits import Limits
     from ledger.api.service import Service
@@ -115,14 +116,19 @@ class Identity:
             Remembered(),
         )
 
-    async def identify(self, headers: Headers, state: MutableMapping[str, Any]) -> Known | LedgerError | None:
-        """Returns who a request is by, what is wrong with it, or None where its token is none of the provider's."""
+    async def identify(
+        self, headers: Headers, address: str, state: MutableMapping[str, Any]
+    ) -> Known | LedgerError | None:
+        """Returns who a request is by, what is wrong with it, or None where its token is none of the provider's.
+
+        A signature is checked only while the address from which it comes has not sent too many that were wrong.
+        """
         token = bearer_token(headers)
         if token is None or not (self.alone or _names_a_key(token)):
             return None
         try:
             wanted = wanted_office(headers)
-            bearer = await self._verify(token)
+            bearer = await self._verify(token, address)
             login = self.ledger.hasher.login(bearer.issuer, bearer.subject)
             state["standing"] = self.limits.clients.spend(login)
             claimed = Office(bearer.office) if bearer.office in set(Office) else None
@@ -130,7 +136,7 @@ class Identity:
         except LedgerError as error:
             return error
 
-    async def _verify(self, token: str) -> Bearer:
+    async def _verify(self, token: str, address: str) -> Bearer:
         now = self.clock().timestamp()
         if self._generation != self.provider.generation:
             self._remembered.clear()
@@ -139,6 +145,7 @@ class Identity:
         if bearer is not None:
             await self.provider.key_for(bearer.kid)
             return bearer
+        self.limits.strangers.check(address)
         try:
             try:
                 bearer = self.tokens.read(token, self.provider.keys, now)
@@ -170,17 +177,18 @@ def _names_a_key(token: str) -> bool:
         return False
 
 
-class Identify:
-    """Finds out who each request is by before a route sees it, where the settings name a provider."""
+def needs_token(path: str) -> bool:
+    """Tells whether what lies under an address is for those alone who say who they are."""
+    return path.startswith(("/v1/", "/log/tile/entries/"))
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on with `identified` in its state."""
-        if scope["type"] == "http":
-            service: Service = scope["app"].state.service
-            if service.identity is not None:
-                state = scope.setdefault("state", {})
-                state["identified"] = await service.identity.identify(Headers(scope=scope), state)
-        await self._app(scope, receive, send)
+async def identify(scope: Scope) -> None:
+    """Finds out who a request is by, where its address needs that and the settings name a provider.
+
+    What was found stands in the request's state as `identified`.
+    """
+    service: Service = scope["app"].state.service
+    if service.identity is not None and needs_token(scope["path"]):
+        state, client = scope.setdefault("state", {}), scope.get("client")
+        address = network_of(client[0] if client else "")
+        state["identified"] = await service.identity.identify(Headers(scope=scope), address, state)

@@ -100,9 +100,20 @@ class Limit:
             return None
         bucket = self._bucket(whose)
         if bucket.tokens < 1 - _ROUNDING:
-            raise TooManyRequests(self._standing(bucket), max(1, math.ceil((1 - bucket.tokens) / self._rate)))
+            raise self._refusal(bucket)
         bucket.tokens -= 1
         return self._standing(bucket)
+
+    def check(self, whose: Hashable) -> None:
+        """Passes if a request's token is there, and takes none.
+
+        Raises:
+            TooManyRequests: there is none.
+        """
+        if self._rate:
+            bucket = self._bucket(whose)
+            if bucket.tokens < 1 - _ROUNDING:
+                raise self._refusal(bucket)
 
     def owe(self, whose: Hashable, tokens: float) -> None:
         """Takes tokens that are paid later, if there are not enough."""
@@ -121,6 +132,9 @@ class Limit:
             bucket.tokens = min(self._full, bucket.tokens + (now - bucket.at) * self._rate)
             bucket.at = now
         return bucket
+
+    def _refusal(self, bucket: _Bucket) -> TooManyRequests:
+        return TooManyRequests(self._standing(bucket), max(1, math.ceil((1 - bucket.tokens) / self._rate)))
 
     def _standing(self, bucket: _Bucket) -> Standing:
         missing = (self._full - bucket.tokens) / self._rate

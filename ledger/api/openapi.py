@@ -18,7 +18,7 @@ from ledger.api.calls import KEY
 from ledger.api.components import REF, answer_schemas, form_schemas
 from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH
 from ledger.api.framing import NDJSON
-from ledger.api.identity import Me
+from ledger.api.identity import Me, needs_token
 from ledger.api.lines import line_form
 from ledger.api.linking import add_links
 from ledger.api.problems import MEDIA_TYPE, Problem
@@ -465,7 +465,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     codes: Iterable[str] = ("500", "503") if path == "/readyz" else ("500",)
     if path.startswith("/log/"):
         codes = ("404", "429", "500", "503") if "{" not in path else ("404", "422", "429", "500", "503")
-    if path.startswith(("/v1/", "/log/tile/entries/")):
+    if needs_token(path):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
         if method == "get" and path.startswith(_PERSONAL):

@@ -294,12 +294,13 @@ def field_error(found: Mapping[str, Any]) -> FieldError:
     return FieldError(".".join(str(part) for part in place) or "body", code, message)
 
 
-def install(app: FastAPI, methods_of: Callable[[str], Sequence[str]]) -> None:
+def install(app: FastAPI, methods_of: Callable[[str], Sequence[str]], admit: Callable[[Request], None]) -> None:
     """Makes the application answer every error with a problem.
 
     Args:
         app: the application.
         methods_of: tells which methods a path has, for the `Allow` header of a 405.
+        admit: raises what is wrong with a request's token, where it needs one: nobody without is told what else is.
     """
 
     async def on_ledger_error(request: Request, error: Exception) -> Response:
@@ -310,7 +311,12 @@ def install(app: FastAPI, methods_of: Callable[[str], Sequence[str]]) -> None:
     async def on_invalid(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
             raise error
-        return answer_error(request, InvalidFields([field_error(found) for found in error.errors()]))
+        told: LedgerError = InvalidFields([field_error(found) for found in error.errors()])
+        try:
+            admit(request)
+        except LedgerError as refused:
+            told = refused
+        return answer_error(request, told)
 
     async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

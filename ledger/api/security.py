@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.api.identity import OFFICE, Me, bearer_token, wanted_office
+from ledger.api.identity import OFFICE, Me, bearer_token, needs_token, wanted_office
 from ledger.api.limits import network_of
 from ledger.api.service import service_of
 from ledger.application.acting import Known
@@ -49,6 +49,12 @@ def authenticate(request: Request) -> Actor:
         )
     acting.set(actor.id)
     return actor
+
+
+def admit(request: Request) -> None:
+    """Passes if the request's address needs no token, or it has a valid one (see `authenticate`)."""
+    if needs_token(request.url.path):
+        authenticate(request)
 
 
 def who(request: Request) -> Me:

@@ -10,9 +10,11 @@ from uuid import UUID
 import httpx
 import pytest
 
+from ledger.api.limits import Limit
 from ledger.application.record.command import Request, record
 from ledger.application.record.staff import AppointDirector
 from ledger.bootstrap import open_ledger
+from ledger.identity.access_token import AccessTokens
 from ledger.identity.provider import DISCOVERY
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
@@ -36,6 +38,8 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ledger.identity.access_token import Bearer
 
 DIRECTOR = "director-of-the-school"
 
@@ -312,6 +316,33 @@ def test_token_that_is_not_for_us_is_refused_and_not_told_why(school: School, ch
     refused(answer, 401)
     assert answer.json()["detail"] == "The token is not valid here, or no longer."
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_signatures_are_checked_where_a_token_is_needed_and_within_the_limit_of_the_address(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, checked = school.served.service, []
+    assert service.identity is not None
+    read = service.identity.tokens.read
+    school.director.reads("/v1/school")
+
+    def counted(_: AccessTokens, token: str, *rest: Any) -> Bearer:  # noqa: ANN401 - passed on
+        checked.append(token)
+        return read(token, *rest)
+
+    monkeypatch.setattr(AccessTokens, "read", counted)
+    monkeypatch.setattr(service.limits, "strangers", Limit("address", 0.3, clock=lambda: 0.0))
+    known = school.director
+    known.reads("/v1/school")
+    checked.clear()
+    stranger = school.client(DIRECTOR, aud="payroll")
+    for path in ("/log/checkpoint", "/livez", "/v1/nothing-here", "/docs"):
+        stranger.get(path)
+    assert checked == []
+    statuses = [stranger.get("/v1/school").status_code for _ in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert len(checked) == 3
+    known.reads("/v1/school")
 
 
 def test_development_token_serves_beside_a_provider_and_keeps_its_office(school: School) -> None:

@@ -162,4 +162,7 @@ def test_nothing_under_v1_answers_without_a_token(served: Served) -> None:
                 query, headers = needed(operation, "query"), needed(operation, "header")
                 answer = client.request(method, address, params=query, headers=headers)
                 assert answer.status_code == 401, (method, path)
+                if query or headers or "{" in path:
+                    nonsense = re.sub("{.*?}", "nonsense", path)
+                    assert client.request(method, nonsense).status_code == 401, (method, path)
     assert asked > 35
