@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Literal
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Header, Path, Query
 from pydantic import AwareDatetime
 
-from ledger.api.schemas.base import FIRST_DAY, LAST_DAY
+from ledger.api.schemas.base import FIRST_DAY, FIRST_TIME, LAST_DAY, LAST_TIME
 from ledger.application.disclose.feed import MAX_FEED
 from ledger.application.disclose.requests import STATUSES
 from ledger.application.disclose.shown import MAX_PAGE
@@ -17,6 +17,12 @@ from ledger.policy.offices import Office
 from ledger.policy.watching import Kind
 
 LAST_POSITION = 2**63 - 1
+
+
+def a_time(alias: str, description: str) -> Any:  # noqa: ANN401 - as Query itself
+    """Returns a query's time, within the years that days have, so that one may count from it in both directions."""
+    return Query(alias=alias, ge=FIRST_TIME, le=LAST_TIME, description=description)
+
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Сколько на странице / Items on a page.")]
 Cursor = Annotated[
@@ -101,10 +107,10 @@ FindingKind = Annotated[
     str | None, Query(pattern=f"^({'|'.join(Kind)})$", description="Какие / Findings of this kind only.")
 ]
 Own = Annotated[bool, Query(description="С собственными просмотрами / With what you looked at yourself.")]
-Since = Annotated[
-    AwareDatetime | None, Query(alias="from", description="С этого времени / Recorded at this time or later.")
-]
-Until = Annotated[AwareDatetime | None, Query(alias="to", description="До этого времени / Recorded before this time.")]
+Since = Annotated[AwareDatetime | None, a_time("from", "С этого времени / Recorded at this time or later.")]
+Until = Annotated[AwareDatetime | None, a_time("to", "До этого времени / Recorded before this time.")]
+PeriodStart = Annotated[datetime | None, a_time("periodStart", "С / From this time on; UTC without zone.")]
+PeriodEnd = Annotated[datetime | None, a_time("periodEnd", "По / Up to this time; UTC without zone.")]
 
 GroupId = Annotated[UUID, Path(description="Класс / The class group.")]
 CourseId = Annotated[UUID, Path(description="Курс / The course.")]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from ledger.api.schemas.base import FIRST_DAY, LAST_DAY
 from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.states import arranged
 
@@ -37,6 +38,10 @@ class When:
                 self.time = datetime.fromisoformat(text)
         except ValueError:
             self.time = None
+        day = self.day or self.time
+        if day is not None and not FIRST_DAY.year <= day.year <= LAST_DAY.year:
+            message = f"give a day or a time from {FIRST_DAY} to {LAST_DAY}"
+            raise typer.BadParameter(message)
         if self.position is None and self.day is None and (self.time is None or self.time.tzinfo is None):
             message = "give a position, a day such as 2025-09-01, or a time such as 2025-09-01T08:00:00+03:00"
             raise typer.BadParameter(message)

@@ -153,6 +153,33 @@ def test_bad_axes_of_a_history_are_a_problem(director: Api, a_class: AClass, que
     check_problem(director.get(f"/v1/students/{a_class.students[0]}/history", **query), 422, "invalid-input")
 
 
+PERIODS = (
+    ("/v1/disclosures", "from", "to"),
+    ("/v1/disclosures/export", "from", "to"),
+    ("/v1/disclosures/findings", "from", "to"),
+    ("/v1/data-tracker/findUsage", "periodStart", "periodEnd"),
+)
+
+
+@pytest.mark.parametrize(("path", "begin", "end"), PERIODS)
+def test_time_beside_which_there_is_none_is_a_problem_that_says_the_bounds(
+    director: Api, a_class: AClass, path: str, begin: str, end: str
+) -> None:
+    director.http.headers["X-Road-UserId"] = "EE1"
+    whose = {"userCode": a_class.students[0]} if "tracker" in path else {}
+    for name in (begin, end):
+        for time, bound in (
+            ("0001-01-01T00:00:00Z", "1900-01-01"),
+            ("9999-12-31T23:59:59.999999Z", "2199-12-31"),
+            ("9999-12-31T23:59:59-14:00", "2199-12-31"),
+        ):
+            answer = director.get(path, **whose, **{name: time})
+            check_problem(answer, 422, "invalid-input")
+            assert bound in answer.text
+    edges = {begin: "1900-01-01T00:00:00Z", end: "2199-12-31T23:59:59.999999Z"}
+    assert director.get(path, **whose, **edges).status_code == 200
+
+
 @pytest.mark.parametrize(
     "cursor", ["", CANARY, "12345", "00000000-0000-0000-0000-00000000000G", "{00000000-0000-0000-0000-000000000001}"]
 )

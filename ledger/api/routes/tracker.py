@@ -13,6 +13,7 @@ from starlette.responses import Response
 from ledger.api.answers import show
 from ledger.api.calls import ask
 from ledger.api.openapi import a_router, reading
+from ledger.api.parameters import PeriodEnd, PeriodStart
 from ledger.application.disclose.tracker import MAX_USAGES, UsageQuery, find_usage, heartbeat, usage_period
 
 router = a_router("data-tracker")
@@ -35,10 +36,6 @@ UserCode = Annotated[
         description="О ком / About whom: an id of this ledger, or `<system>:<id there>`.",
     ),
 ]
-PeriodStart = Annotated[
-    datetime | None, Query(alias="periodStart", description="С / From this time on; UTC without zone.")
-]
-PeriodEnd = Annotated[datetime | None, Query(alias="periodEnd", description="По / Up to this time; UTC without zone.")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="Сколько пропустить / Entries to pass over.")]
 UsageLimit = Annotated[int, Query(ge=1, le=MAX_USAGES, description="Сколько показать / Entries at most.")]
 

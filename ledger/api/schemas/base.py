@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_TEXT = 2000
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+FIRST_TIME, LAST_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+"""What is asked of a period lies between them: beyond, a calendar ends, and the instant beside it is no time."""
 CODE = r"^[0-9A-Za-z][0-9A-Za-z._/-]{0,39}$"
 
 

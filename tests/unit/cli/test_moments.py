@@ -52,3 +52,11 @@ def test_nothing_asked_is_now() -> None:
     assert NOW.is_now
     assert not AsOf(0).is_now
     assert not AsOf(effective_on=date(2025, 9, 1)).is_now
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "1899-12-31", "9999-12-31", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+)
+def test_moment_at_the_edge_of_the_calendar_is_refused_with_what_to_give(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="from 1900-01-01 to 2199-12-31"):
+        When(text)
