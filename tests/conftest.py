@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from ledger.aggregates.registry import EVENTS
 from ledger.store.executor import CommandExecutor, ExecutorSettings
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
     from ledger.store.database import Database, Row
     from ledger.store.secrets import Hasher
+
+
+# A property is false or it is not; how long an example took says how busy the machine was.
+settings.register_profile("ledger", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ledger")
 
 
 class MakeExecutor(Protocol):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import HistoryAlarm, OutcomeUnknown, StoreUnavailable
@@ -70,6 +70,11 @@ def told_once(seed: int, commands: int = 40) -> tuple[History, Log]:
 @given(st.integers(0, 2**32))
 def test_what_a_faultless_ledger_leaves_behind_passes(seed: int) -> None:
     assert contradictions(*told_once(seed)) == []
+
+
+def test_example_that_a_busy_machine_makes_slowly_is_no_lie() -> None:
+    assert settings().deadline is None
+    assert HealthCheck.too_slow in settings().suppress_health_check
 
 
 def an_acknowledged(history: History, *, repeated: bool = False) -> tuple[int, Call, Told]:
