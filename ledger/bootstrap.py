@@ -200,6 +200,7 @@ async def open_ledger(base: Foundation) -> AsyncIterator[Ledger]:
         for name, watched in (("reader", pool), ("writer", keys)):
             base.telemetry.metrics.pools.watch(name, watched.get_stats)
         openings = Openings(base.id)
+        base.telemetry.metrics.openings.unstored.set_function(openings.unstored_s)
         log = OpeningsLog(database, keys, openings)
         await executor.start()
         await log.start()

@@ -232,12 +232,12 @@ class Auditor:
         self._erased.update(
             pair
             for pair in {(entry.subject_id, entry.record_class) for entry in entries}
-            if self._keyring.find(*pair) is None and pair not in self._broken
+            if not self._keyring.holds(*pair) and pair not in self._broken
         )
 
     def _unreadable(self, report: AuditReport, entry: Entry, error: Unreadable) -> None:
         report.erased -= 1
-        if self._keyring.find(entry.subject_id, entry.record_class) is None:
+        if not self._keyring.holds(entry.subject_id, entry.record_class):
             self._broken.add((entry.subject_id, entry.record_class))
         report.add("events", _name(entry), f"{error.detail}")
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
-    from ledger.store.keyring import KeyEncryptionKeys, Keyring
+    from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.mapper import EventMapper
+    from ledger.store.openings import CountedKeyring
     from ledger.store.secrets import Hasher
     from ledger.store.tail import Tail
     from ledger.telemetry.parts import Telemetry
@@ -43,7 +44,7 @@ class Ledger:
     id: UUID
     settings: Settings
     database: Database
-    keyring: Keyring
+    keyring: CountedKeyring
     mapper: EventMapper
     hasher: Hasher
     views: Sequence[View]

@@ -1,9 +1,12 @@
 """What was opened against what was disclosed: two accounts of the same, kept by parts that know nothing of each other.
 
 The gate records who is shown whose data. The keyring counts whose records it opened for whom (`store/openings.py`).
-Each opening must have a disclosure of that student and record class to that person, committed before it and not older
-than a receipt lives. An opening without one is a difference: somebody got around the gate. What a killed process had
-not stored is unknown, and counted as such by the disclosures of that time which no process has counted an opening of.
+Each opening must have a disclosure of that student and record class to that person, recorded within the interval that
+the opening is counted in, or before it by no more than a receipt lives. Which of the two came first within an interval
+(half a minute) is not told: that no opening precedes its disclosure is the gate's part. An opening without one is a
+difference: somebody got around the gate. What a killed process had not stored is unknown, and counted as such by the
+disclosures of that time which no process has counted an opening of. That time is over when the process's lease is: it
+opens nothing that long after it has stored what it opened.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.keyring import Keyring
 from ledger.store.lanes import ENTRY_COLUMNS
-from ledger.store.openings import FLUSH_S
+from ledger.store.openings import LEASE_S
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -36,12 +39,14 @@ if TYPE_CHECKING:
     from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.mapper import EventMapper
 
-SETTLE = timedelta(seconds=2 * FLUSH_S)
-"""The newest openings, which are not looked at while a process lives: it has counted what is older."""
-LOST = timedelta(seconds=2 * FLUSH_S)
-"""After the newest count of a killed process: for as long it may have opened what nobody counted."""
 SLACK = timedelta(seconds=5)
 """By which the clock of the database may have been set back between a disclosure and a count."""
+LOST = timedelta(seconds=LEASE_S) + SLACK
+"""After the newest count of a killed process: for as long it may have opened what nobody counted, and no longer."""
+SETTLE = LOST
+"""The newest openings, which are not looked at while a process lives: it has counted what is older."""
+LATE = timedelta(hours=1)
+"""How long a process may have kept counts that it could not store, for the next comparison to see them."""
 STEP = timedelta(hours=1)
 """Looked at together, so that a year needs no more memory than a day."""
 BATCH = 5_000
@@ -62,6 +67,7 @@ _OPENINGS = (
 )
 _BOUNDS = (
     "SELECT clock_timestamp(), (SELECT min(ended_at) FROM {schema}.opening_intervals),"
+    " (SELECT until FROM {schema}.reconciliations ORDER BY id DESC LIMIT 1),"
     " EXISTS (SELECT FROM {schema}.opening_intervals i WHERE NOT last AND ended_at > clock_timestamp() - %s AND NOT"
     " EXISTS (SELECT FROM {schema}.opening_intervals n WHERE n.process = i.process AND n.number = i.number + 1))"
 )
@@ -203,6 +209,11 @@ def _window(interval: Interval) -> tuple[datetime, datetime]:
     return interval.began_at - LIFETIME - SLACK, interval.ended_at + SLACK
 
 
+def gap_after(killed: Interval) -> tuple[datetime, datetime]:
+    """Returns of which time's disclosures a killed process may have opened something after its newest count."""
+    return killed.ended_at - LIFETIME - SLACK, killed.ended_at + LOST
+
+
 def compare(
     openings: Sequence[Opened],
     disclosed: Sequence[Disclosed],
@@ -215,7 +226,7 @@ def compare(
     Args:
         openings: of the stretch, and of intervals that end soon after it: these are counted with the next one.
         disclosed: of the stretch, and of a receipt's lifetime before its intervals began.
-        gaps: when a killed process may have opened what nobody counted.
+        gaps: of which disclosures a killed process may have opened something that nobody counted.
         report: its `since` and `until` bound the disclosures that are counted.
         looked: tells whether somebody is a person whose accesses stand in the register: a register names them.
     """
@@ -275,18 +286,20 @@ class Reconciler:
     def reconcile(
         self, since: datetime | None = None, progress: Callable[[int, int], None] | None = None
     ) -> Reconciliation:
-        """Compares everything since a time (a day ago without one), and keeps the result.
+        """Compares everything since a time, and keeps the result.
 
         Args:
+            since: without one a day ago, or where the newest comparison ended; an hour more, for counts stored late.
             progress: called with (seconds done, seconds in all) of the time that is looked at.
 
         Raises:
             StoreUnavailable, SettingsError: the database cannot be read. Unreadable: a disclosure was altered.
         """
         with translated(), self._database.connect("projector") as connection:
-            now, first, living = self._row(connection, _BOUNDS, (LOST,))
+            now, first, compared, living = self._row(connection, _BOUNDS, (LOST,))
             until = now - self._settle if living else now
-            begin = max(since or now - timedelta(days=1), (first or until) - timedelta.resolution)
+            usual = min(now - timedelta(days=1), compared or now) - LATE
+            begin = max(since or usual, (first or until) - timedelta.resolution)
             whole = Reconciliation(min(begin, until), until)
             total = max(round((until - whole.since).total_seconds()), 1)
             at = whole.since
@@ -313,7 +326,7 @@ class Reconciler:
         begin = min((one.began_at for one in here.values()), default=step.since)
         disclosed = list(self._disclosed(connection, min(begin - LIFETIME, step.since) - SLACK, step.until + SLACK))
         killed = [one for one in intervals if one.newest and not one.last and one.ended_at <= whole.until]
-        gaps = [(one.ended_at, one.ended_at + LOST) for one in killed]
+        gaps = [gap_after(one) for one in killed]
         lost.update(one.process for one in killed if step.since < one.ended_at <= step.until)
         compare(openings, disclosed, gaps, step, lambda person: self._has_looked(connection, person))
         for name in ("covered", "uncovered", "disclosures", "unopened", "unknown"):
@@ -322,14 +335,14 @@ class Reconciler:
 
     def _intervals(self, connection: psycopg.Connection[Row], step: Reconciliation) -> list[Interval]:
         """Returns the intervals that end in a step, those after which a process was killed, and the next ones."""
-        around = (step.since - LOST, step.until + self._settle)
+        around = (step.since - LOST, step.until + LOST)
         rows = connection.execute(self._database.bind(_INTERVALS), around).fetchall()
         return [Interval._make(row) for row in rows]
 
     def _openings(
         self, connection: psycopg.Connection[Row], step: Reconciliation, intervals: Mapping[tuple[UUID, int], Interval]
     ) -> Iterator[Opened]:
-        rows = connection.execute(self._database.bind(_OPENINGS), (step.since, step.until + self._settle)).fetchall()
+        rows = connection.execute(self._database.bind(_OPENINGS), (step.since, step.until + LOST)).fetchall()
         for process, number, actor, record_class, subjects, counts in rows:
             for subject, count in zip(subjects, counts, strict=True):
                 yield Opened(intervals[process, number], actor, subject, record_class, count)

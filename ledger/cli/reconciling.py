@@ -24,7 +24,10 @@ SHOWN = 50
 
 def reconcile(
     since: Annotated[
-        When | None, typer.Option(parser=When, metavar="WHEN", help="From this day or time on; a day ago without it.")
+        When | None,
+        typer.Option(
+            parser=When, metavar="WHEN", help="From then on; without it a day ago, or where the newest run ended."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -62,7 +62,7 @@ class EventReader:
         self, connection: psycopg.Connection[Row], wanted: set[tuple[UUID, str]]
     ) -> dict[tuple[UUID, str], Unreadable]:
         """Admits data keys as `load_keys` does, and returns those that do not open with the reason."""
-        subjects = {subject for subject, record_class in wanted if self._keyring.find(subject, record_class) is None}
+        subjects = {subject for subject, record_class in wanted if not self._keyring.holds(subject, record_class)}
         broken: dict[tuple[UUID, str], Unreadable] = {}
         if subjects:
             cursor = connection.execute(self._select_keys, (list(subjects),), prepare=True, binary=True)

@@ -201,6 +201,10 @@ class Keyring:
             self._keys.move_to_end(name)
         return key
 
+    def holds(self, subject_id: UUID, record_class: str) -> bool:
+        """Tells whether the key is in memory, so that it stays there for whoever gets it next."""
+        return Keyring.find(self, subject_id, record_class) is not None
+
     def get(self, subject_id: UUID, record_class: str) -> DataKey:
         """Returns the key; its rows must have been admitted before.
 

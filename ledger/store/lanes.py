@@ -299,8 +299,8 @@ class LaneLoader:
         rows = await cursor.fetchall()
         # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
         # So are the keys of classes that another process has begun since.
-        unknown = {row[4] for row in rows if row[5] != _SNAPSHOT and self._keyring.find(row[4], row[7]) is None}
-        unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and self._keyring.find(row[4], _SNAPSHOTS) is None}
+        unknown = {row[4] for row in rows if row[5] != _SNAPSHOT and not self._keyring.holds(row[4], row[7])}
+        unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and not self._keyring.holds(row[4], _SNAPSHOTS)}
         self._keyring.forget(unknown)
         await self.load_keys(connection, unknown)
         lanes: dict[UUID, Lane | None] = dict.fromkeys(wanted)

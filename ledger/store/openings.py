@@ -3,7 +3,8 @@
 The gate records a disclosure before anything is opened. This counter knows nothing of the gate: it counts each opening
 by who acts, as the edge authenticated them, whose record it is, and its class. `ledger reconcile` compares the two, so
 that a way around the gate, made by mistake, shows within a day. The counts stand in memory and are added to a table at
-intervals and at the end of the process; what a killed process had counted since is lost, and is told as unknown.
+intervals and at the end of the process; what a killed process had counted since is lost, and is told as unknown. How
+long that was is bounded by a lease: a process that could not store its counts for so long opens nothing more.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import psycopg
 
-from ledger.errors import LedgerError, trace
+from ledger.errors import LedgerError, StoreUnavailable, trace
 from ledger.ids import new_id
 from ledger.store.arrays import int4s, uuids
 from ledger.store.database import translated
@@ -35,13 +37,20 @@ acting: ContextVar[UUID | None] = ContextVar("acting", default=None)
 """Who is authenticated in this task: set at the edge, by the API and by the command line."""
 
 FLUSH_S = 30.0
-"""Seconds between two flushes: as much as a kill can lose."""
+"""Seconds between two flushes: as much as a kill loses while the database answers."""
+LEASE_S = 120.0
+"""Seconds after which nothing is opened if no flush came through meanwhile: as much as a kill can lose at most."""
+RETRY_S = 5.0
+"""Seconds until a flush that failed is tried again."""
 CROWDED = 50_000
 """Counts (person, student, class) beyond which a flush does not wait for its time: some 10 MB."""
 
 _INTERVAL = (
-    "INSERT INTO {schema}.opening_intervals (process, number, last, name) VALUES (%b::uuid, %b::integer, %b, %b)"
+    "INSERT INTO {schema}.opening_intervals (process, number, ended_at, last, name) VALUES"
+    " (%b::uuid, %b::integer, clock_timestamp() - make_interval(secs => %b::double precision), %b, %b)"
+    " ON CONFLICT DO NOTHING"
 )
+"""It ended when the counts were taken, however long ago; and where its number is stored, so are its counts."""
 _OPENINGS = (
     "INSERT INTO {schema}.openings (process, number, actor, record_class, subject_ids, counts)"
     " VALUES (%b::uuid, %b::integer, %b::uuid, %b, %b::uuid[], %b::integer[])"
@@ -49,6 +58,14 @@ _OPENINGS = (
 
 Counts = dict[tuple[UUID | None, str], dict[UUID, int]]
 """By who acts and record class: how often each subject's records were opened."""
+
+
+class Taken(NamedTuple):
+    """What an interval has counted, and when it ended by the process's own clock."""
+
+    counts: Counts
+    at: float
+    last: bool
 
 
 class Openings:
@@ -61,14 +78,34 @@ class Openings:
     def __init__(self, school: UUID) -> None:
         self._school = school.int
         self._counts: dict[tuple[UUID | None, str], dict[int, int]] = {}
+        self._vouched = time.monotonic()
+        self._good_until = self._vouched - 1.0
         self.pairs = 0
         """How many different (person, student, class) are counted."""
 
+    def vouch(self, counted_until: float) -> None:
+        """Says that what was opened up to a time (of `time.monotonic`) is stored: the lease begins anew."""
+        self._vouched = counted_until
+        self._good_until = counted_until + LEASE_S
+
+    def unstored_s(self) -> float:
+        """Returns for how many seconds nothing has been stored."""
+        return time.monotonic() - self._vouched
+
     def count(self, subject_id: UUID, record_class: str) -> None:
-        """Counts one opening."""
+        """Counts one opening.
+
+        Raises:
+            StoreUnavailable: the counts were not stored for so long that nobody could account for one more.
+        """
         subject = subject_id.int  # hashing UUID objects runs in Python
         if subject == self._school:
             return
+        if time.monotonic() > self._good_until:
+            raise StoreUnavailable(
+                "Nothing is shown now: what is opened could not be accounted for.",
+                help="The log says why counts cannot be stored (table `opening_intervals`); try again after that.",
+            )
         name = (acting.get(), record_class)
         counts = self._counts.get(name)
         if counts is None:
@@ -81,18 +118,11 @@ class Openings:
         """Returns for whom records of which classes were opened since the last flush."""
         return list(self._counts)
 
-    def take(self) -> Counts:
-        """Returns what was counted, and begins anew."""
+    def take(self, *, last: bool = False) -> Taken:
+        """Returns what was counted up to now, and begins anew."""
         taken, self._counts, self.pairs = self._counts, {}, 0
-        return {name: {UUID(int=one): count for one, count in counts.items()} for name, counts in taken.items()}
-
-    def give_back(self, counts: Counts) -> None:
-        """Adds what could not be stored."""
-        for name, subjects in counts.items():
-            mine = self._counts.setdefault(name, {})
-            for subject, count in subjects.items():
-                self.pairs += subject.int not in mine
-                mine[subject.int] = mine.get(subject.int, 0) + count
+        counts = {name: {UUID(int=one): count for one, count in counts.items()} for name, counts in taken.items()}
+        return Taken(counts, time.monotonic(), last)
 
 
 class CountedKeyring(Keyring):
@@ -106,10 +136,21 @@ class CountedKeyring(Keyring):
         """Returns the key, and counts that a record is opened with it.
 
         Raises:
-            Erased: there is none: the class was erased for this subject.
+            Erased: there is none: the class was erased for this subject. StoreUnavailable: as `Openings.count` says.
         """
         key = super().get(subject_id, record_class)
         self.openings.count(subject_id, record_class)
+        return key
+
+    def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
+        """Returns the key if it is in memory, and counts it: whoever only asks whether it is there, asks `holds`.
+
+        Raises:
+            StoreUnavailable: as `Openings.count` says.
+        """
+        key = super().find(subject_id, record_class)
+        if key is not None:
+            self.openings.count(subject_id, record_class)
         return key
 
 
@@ -126,6 +167,8 @@ class OpeningsLog:
         self._process = new_id()
         self._name = f"{socket.gethostname()}, pid {os.getpid()}"
         self._number = 0
+        self._unsure: Taken | None = None
+        """What was taken and perhaps stored, by a connection that did not live to say so."""
         self._task: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
 
@@ -147,44 +190,47 @@ class OpeningsLog:
     async def flush(self, *, last: bool = False) -> None:
         """Stores what was counted, and that up to now everything is.
 
+        What could not be stored for certain is stored under the same number the next time, unless it stands there.
+
         Raises:
             LedgerError, psycopg.Error: it could not be stored; it is kept for the next time.
         """
         async with self._flushing:
-            counts = self._counted.take()
-            try:
-                await self._store(counts, last=last)
-            except BaseException:
-                self._counted.give_back(counts)
-                raise
-            self._number += 1
+            if self._unsure is not None:
+                await self._store(self._unsure)
+            self._unsure = self._counted.take(last=last)
+            await self._store(self._unsure)
 
-    async def _store(self, counts: Counts, *, last: bool) -> None:
+    async def _store(self, taken: Taken) -> None:
         number = self._number + 1
         with translated():
             async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-                await cursor.execute(self._interval, (self._process, number, last, self._name))
-                if counts:
+                age = time.monotonic() - taken.at
+                await cursor.execute(self._interval, (self._process, number, age, taken.last, self._name))
+                if taken.counts and cursor.rowcount:
                     await cursor.executemany(
                         self._openings,
                         [
                             (self._process, number, actor, name, uuids(list(one)), int4s(list(one.values())))
-                            for (actor, name), one in counts.items()
+                            for (actor, name), one in taken.counts.items()
                         ],
                     )
+        self._number, self._unsure = number, None
+        self._counted.vouch(taken.at)
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop()
-        due = clock.time() + FLUSH_S
+        due = clock.time() + (FLUSH_S if self._number else RETRY_S)
         while True:
             await asyncio.sleep(1.0)
             if clock.time() < due and self._counted.pairs < CROWDED:
                 continue
-            await self._try()
-            due = clock.time() + FLUSH_S
+            due = clock.time() + (FLUSH_S if await self._try() else RETRY_S)
 
-    async def _try(self) -> None:
+    async def _try(self) -> bool:
         try:
             await self.flush()
         except (LedgerError, psycopg.Error) as error:
             logger.warning("What was opened cannot be stored now; it is kept.", exception=trace(error))
+            return False
+        return True

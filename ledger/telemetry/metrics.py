@@ -217,6 +217,15 @@ class PoolMetrics:
         self._waiting.labels(pool).set_function(read("requests_waiting"))
 
 
+class OpeningsMetrics:
+    """How far what a process opens for reading is accounted for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.unstored = Gauge(
+            "ledger_openings_unstored_seconds", "Since when counts of openings have not been stored.", registry=registry
+        )
+
+
 class SupervisorMetrics:
     """The processes of the service, as the supervisor sees them."""
 
@@ -254,6 +263,11 @@ class Metrics:
     def keyring(self) -> KeyringMetrics:
         """Of the data keys."""
         return KeyringMetrics(self.registry)
+
+    @cached_property
+    def openings(self) -> OpeningsMetrics:
+        """Of the counts of what was opened."""
+        return OpeningsMetrics(self.registry)
 
     @cached_property
     def views(self) -> ViewMetrics:

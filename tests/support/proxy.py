@@ -30,7 +30,7 @@ class Proxy:
 
     An append is told from what is asked before it by its size: at least LONG bytes, if the test records as much.
     `cut_long` breaks a connection that sends so much, before it gets to the server; `swallow_long` lets it through and
-    keeps the answer, and all later ones, until the next cut.
+    keeps the answer, and all later ones, until the next cut. `swallow_commit` does so to what says COMMIT.
     """
 
     def __init__(self, database: Database) -> None:
@@ -41,6 +41,7 @@ class Proxy:
         self.database = Database(make_conninfo(database.url, host=str(self._folder)), database.schema)
         self.cut_long = False
         self.swallow_long = False
+        self.swallow_commit = False
         self.connections = 0
         self._answers = True
         self._server: asyncio.Server | None = None
@@ -109,6 +110,8 @@ class Proxy:
                         return
                     if self.swallow_long:
                         self.swallow_long, self._answers = False, False
+                if requests and self.swallow_commit and b"COMMIT" in data:
+                    self.swallow_commit, self._answers = False, False
                 if requests or self._answers:
                     writer.write(data)
                     await writer.drain()

@@ -111,7 +111,7 @@ async def _not_served(ledger: Ledger, views: Sequence[View]) -> Busy:
 
 async def load_keys(ledger: Ledger, wanted: Iterable[tuple[UUID, str]]) -> None:
     """Admits the data keys of (subject, class) pairs that are not in memory."""
-    subjects = {subject for subject, name in wanted if ledger.keyring.find(subject, name) is None}
+    subjects = {subject for subject, name in wanted if not ledger.keyring.holds(subject, name)}
     if subjects:
         with translated():
             async with ledger.keys.connection() as connection:

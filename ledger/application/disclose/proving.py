@@ -87,7 +87,7 @@ async def _look_up(ledger: Ledger, receipt: Disclosure) -> Proven:
             rows = await cursor.fetchall()
             entries = [Entry._make(row[:-1]) for row in rows]
             missing = [
-                entry.subject_id for entry in entries[1:] if keyring.find(entry.subject_id, entry.record_class) is None
+                entry.subject_id for entry in entries[1:] if not keyring.holds(entry.subject_id, entry.record_class)
             ]
             if missing:
                 cursor = await connection.execute(bind(SELECT_KEYS), (missing,), prepare=True, binary=True)

@@ -1,4 +1,4 @@
-"""Whether what was opened has been compared with what was disclosed, and how that came out."""
+"""Whether what was opened is counted and has been compared with what was disclosed, and how that came out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ledger.application.doctor.findings import Finding, ok, problem, warning
-from ledger.application.reconciliation import coverage_of
+from ledger.application.reconciliation import LOST, coverage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 CHECK = "disclosures"
 OVERDUE = timedelta(days=2)
 """Comparing is daily work; a day may be missed."""
+LATELY = timedelta(days=1)
+"""What happened longer ago is told by `ledger reconcile` alone."""
 
 _NEWEST = (
     "SELECT clock_timestamp() - reconciled_at, covered, uncovered, unknown FROM {schema}.reconciliations"
     " ORDER BY id DESC LIMIT 1"
 )
 _SINCE = "SELECT clock_timestamp() - min(ended_at) FROM {schema}.opening_intervals"
+_UNTOLD = (
+    "SELECT count(*), max(ended_at) FROM {schema}.opening_intervals i WHERE NOT last"
+    " AND ended_at BETWEEN clock_timestamp() - %s AND clock_timestamp() - %s AND NOT EXISTS"
+    " (SELECT FROM {schema}.opening_intervals n WHERE n.process = i.process AND n.number = i.number + 1)"
+)
 _TODO = "Run `ledger reconcile` daily, from a timer."
 
 
@@ -43,5 +50,9 @@ def check_disclosures(connection: psycopg.Connection[Row], database: Database) -
         yield problem(CHECK, said, "`ledger reconcile --json` names student, person, process and time.")
     elif age > OVERDUE:
         yield warning(CHECK, f"What was opened was compared with what was disclosed {age.days} days ago.", _TODO)
+    elif (untold := connection.execute(database.bind(_UNTOLD), (LATELY, LOST)).fetchone()) and untold[0]:
+        number, newest = untold
+        said = f"Processes that told nothing more of what they opened: {number:,}, the newest at {newest:%H:%M:%S} UTC."
+        yield warning(CHECK, said, "They were killed, or cannot store their counts: the log of that time says which.")
     else:
         yield ok(CHECK, f"compared {age.days} days ago, coverage {coverage_of(covered, uncovered, unknown):.2%}")

@@ -93,7 +93,7 @@ class Registry:
             parameters = (self._school, self.position, last)
             cursor = await connection.execute(self._select, parameters, prepare=True, binary=True)
             entries = [Entry._make(found) for found in await cursor.fetchall()]
-            if any(self._keyring.find(entry.subject_id, entry.record_class) is None for entry in entries):
+            if any(not self._keyring.holds(entry.subject_id, entry.record_class) for entry in entries):
                 cursor = await connection.execute(self._select_keys, ([self._school],), prepare=True, binary=True)
                 self._keyring.admit([self._school], await cursor.fetchall())
         for entry in entries:

@@ -46,3 +46,20 @@ def test_doctor_misses_a_comparison_that_was_never_made(ledger_db: Database, tmp
     )
     (found,) = examined(ledger_db, tmp_path)["disclosures"]
     assert found.state is State.WARNING
+
+
+def test_doctor_names_a_process_that_told_nothing_more_of_what_it_opened(ledger_db: Database, tmp_path: Path) -> None:
+    counted = (
+        "INSERT INTO {schema}.opening_intervals SELECT gen_random_uuid(), 1, now() - interval '%s', %s, 'host, pid 1'"
+    )
+    compared = (
+        "INSERT INTO {schema}.reconciliations (covered, uncovered, unknown, since, until, disclosures)"
+        " SELECT 9, 0, 0, now(), now(), 9"
+    )
+    run(ledger_db, compared, counted % ("1 minute", False), counted % ("10 minutes", True), counted % ("9 days", False))
+    (found,) = examined(ledger_db, tmp_path)["disclosures"]
+    assert found.state is State.OK
+    run(ledger_db, counted % ("10 minutes", False))
+    (found,) = examined(ledger_db, tmp_path)["disclosures"]
+    assert found.state is State.WARNING
+    assert found.what.startswith("Processes that told nothing more of what they opened: 1,")

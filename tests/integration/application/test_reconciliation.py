@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from ledger.application.disclose.history import read_history
@@ -16,15 +18,17 @@ from ledger.application.disclose.register import EVERYTHING, export_register, re
 from ledger.application.disclose.students import read_student
 from ledger.application.reconciliation import Reconciler, Reconciliation
 from ledger.bootstrap import open_ledger
+from ledger.clock import utc_now
+from ledger.errors import StoreUnavailable
 from ledger.projections.query import select_rows
 from ledger.store import openings
 from ledger.store.openings import acting
 from tests.support.desk import DIRECTOR, TEACHER, Desk, reads
+from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    import psycopg
 
     from ledger.bootstrap import Foundation
     from ledger.store.database import Row
@@ -137,7 +141,6 @@ async def test_counts_that_cannot_be_stored_are_kept_for_the_next_time(
         acting.set(DIRECTOR.id)
         owner.execute("ALTER TABLE openings RENAME TO away")
         await read_student(ledger, reads(), student)
-        assert isinstance(ledger.keyring, openings.CountedKeyring)
         log = openings.OpeningsLog(base.database, ledger.keys, ledger.keyring.openings)
         with pytest.raises(Exception, match="openings"):
             await log.flush()
@@ -145,6 +148,111 @@ async def test_counts_that_cannot_be_stored_are_kept_for_the_next_time(
         await log.flush(last=True)
     (row,) = owner.execute("SELECT actor, record_class, subject_ids, counts FROM openings").fetchall()
     assert row == (DIRECTOR.id, "personal_file", [student], [1])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_flush_whose_commit_was_not_heard_of_is_stored_once_and_the_next_ones_too(
+    base: Foundation, owner: psycopg.Connection[Row], *, committed: bool
+) -> None:
+    student, counter = uuid4(), openings.Openings(base.id)
+    query = "SELECT i.number, i.last, o.counts FROM opening_intervals i LEFT JOIN openings o USING (process, number)"
+
+    def stored() -> list[tuple[int, bool, list[int] | None]]:
+        return owner.execute(query + " ORDER BY i.number").fetchall()
+
+    async with Proxy(base.database) as wire, wire.database.pool("writer", 1) as pool:
+        log = openings.OpeningsLog(wire.database, pool, counter)
+        await log.flush()
+        counter.count(student, "marks")
+        if committed:
+            wire.swallow_commit = True
+            flushing = asyncio.create_task(log.flush())
+            await until(lambda: len(stored()) == 2)
+            wire.cut()
+        else:
+            await wire.refuse()
+            flushing = asyncio.create_task(log.flush())
+        with pytest.raises(StoreUnavailable):
+            await flushing
+        counter.count(student, "marks")
+        counter.count(student, "marks")
+        if not committed:
+            await wire.accept()
+        await log.flush()
+        counter.count(student, "marks")
+        await log.flush(last=True)
+    assert stored() == [(1, False, None), (2, False, [1]), (3, False, [2]), (4, True, [1])]
+
+
+async def test_interval_that_is_stored_late_ended_when_it_was_counted(
+    base: Foundation, owner: psycopg.Connection[Row]
+) -> None:
+    counter = openings.Openings(base.id)
+    async with base.database.pool("writer", 1) as pool:
+        log = openings.OpeningsLog(base.database, pool, counter)
+        await log.flush()
+        counter.count(uuid4(), "marks")
+        owner.execute("ALTER TABLE openings RENAME TO away")
+        with pytest.raises(psycopg.Error):
+            await log.flush()
+        (failed_at,) = owner.execute("SELECT clock_timestamp()").fetchone() or (None,)
+        owner.execute("ALTER TABLE away RENAME TO openings")
+        await log.flush()
+    ended = [row[0] for row in owner.execute("SELECT ended_at FROM opening_intervals ORDER BY number").fetchall()]
+    assert ended == sorted(ended)
+    assert failed_at is not None
+    assert ended[1] < failed_at < ended[2]
+
+
+async def test_process_that_cannot_store_what_it_opens_opens_nothing_after_its_lease(
+    base: Foundation,
+) -> None:
+    async with open_ledger(base) as ledger:
+        desk = Desk(base, ledger)
+        await desk.founds()
+        student, _ = await a_class(desk)
+        acting.set(DIRECTOR.id)
+        await read_student(ledger, reads(), student)
+        ledger.keyring.openings.vouch(time.monotonic() - openings.LEASE_S - 1)
+        with pytest.raises(StoreUnavailable, match="accounted for"):
+            await read_student(ledger, reads(), student)
+        with pytest.raises(StoreUnavailable, match="accounted for"):
+            ledger.keyring.find(student, "personal_file")
+        ledger.keyring.openings.vouch(time.monotonic())
+        await read_student(ledger, reads(), student)
+
+
+def test_process_that_never_said_that_it_counts_opens_nothing(base: Foundation) -> None:
+    counter = openings.Openings(base.id)
+    with pytest.raises(StoreUnavailable):
+        counter.count(uuid4(), "marks")
+    counter.count(base.id, "school")  # about no student
+
+
+async def test_key_that_is_handed_out_is_counted_however_it_is_asked_for(base: Foundation) -> None:
+    async with open_ledger(base) as ledger:
+        desk = Desk(base, ledger)
+        await desk.founds()
+        student, _ = await a_class(desk)
+        await load_keys(ledger, [(student, "personal_file")])
+        assert ledger.keyring.holds(student, "personal_file")
+        assert not ledger.keyring.openings.counted()
+        assert ledger.keyring.find(student, "personal_file") is not None
+        assert ledger.keyring.openings.counted() == [(acting.get(), "personal_file")]
+        assert ledger.keyring.find(uuid4(), "personal_file") is None
+
+
+def test_comparison_goes_on_where_the_newest_one_ended(base: Foundation, owner: psycopg.Connection[Row]) -> None:
+    process = uuid4()
+    owner.execute(
+        "INSERT INTO opening_intervals SELECT %s, 1, now() - interval '9 days', true, 'host, pid 1'", (process,)
+    )
+    assert (utc_now() - reconciled(base).since) < timedelta(days=1, hours=1, minutes=1)
+    owner.execute(
+        "INSERT INTO reconciliations (covered, uncovered, unknown, since, until, disclosures)"
+        " SELECT 0, 0, 0, now() - interval '5 days', now() - interval '4 days', 0"
+    )
+    assert (utc_now() - reconciled(base).since) > timedelta(days=4)
 
 
 @pytest.mark.parametrize("role", ["writer", "reader", "projector", "sealer", "eraser"])
