@@ -21,7 +21,8 @@ LAST_POSITION = 2**63 - 1
 
 def a_time(alias: str, description: str) -> Any:  # noqa: ANN401 - as Query itself
     """Returns a query's time, within the years that days have, so that one may count from it in both directions."""
-    return Query(alias=alias, ge=FIRST_TIME, le=LAST_TIME, description=description)
+    bounds: dict[str, Any] = {"ge": FIRST_TIME, "le": LAST_TIME}  # FastAPI's types know bounds of numbers only
+    return Query(alias=alias, description=description, **bounds)
 
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Сколько на странице / Items on a page.")]

@@ -14,6 +14,7 @@ from ledger.application.record.marks import CorrectMark, SetPeriodMark, VoidMark
 from ledger.application.record.students import LeaveSchool
 from ledger.errors import InvalidInput, NotFound
 from ledger.store.keyring import Keyring
+from ledger.store.openings import CountedKeyring
 from tests.support.desk import CLASS_TEACHER, TEACHER, reads
 from tests.support.tampering import erase
 from tests.support.world import TODAY
@@ -168,7 +169,8 @@ async def test_erased_class_is_named_and_the_rest_is_shown(desk: Desk) -> None:
     last = await find_last(desk, gone)
     for record_class, erased in (("marks", ["marks"]), ("personal_file", ["personal_file", "marks"])):
         erase(desk.base.database, gone, record_class)
-        desk.ledger.keyring = Keyring(desk.base.keks)  # a process that has not read the key before
+        # As a process that has not read the key before.
+        desk.ledger.keyring = CountedKeyring(Keyring(desk.base.keks), desk.ledger.keyring.openings)
         state = await read_state(desk.ledger, reads(), gone, as_of=AsOf(last))
         assert (state.erased, state.courses, len(state.portfolio)) == (erased, [], 1)
         assert (state.card is None) == ("personal_file" in erased)

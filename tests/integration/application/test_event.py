@@ -13,6 +13,7 @@ from ledger.policy import reading
 from ledger.policy.engine import read_book
 from ledger.policy.offices import Actor, Office
 from ledger.store.keyring import Keyring
+from ledger.store.openings import CountedKeyring
 from tests.support.desk import DIRECTOR, TEACHER, reads
 from tests.support.tampering import erase
 
@@ -91,6 +92,7 @@ async def test_position_without_an_event_and_an_erased_class_are_told_apart(desk
     with pytest.raises(NotFound, match="at this position"):
         await read_event(desk.ledger, reads(DIRECTOR), marked.position + 1)
     erase(desk.base.database, student, "marks")
-    desk.ledger.keyring = Keyring(desk.base.keks)  # a process that has not read the key before
+    # As a process that has not read the key before.
+    desk.ledger.keyring = CountedKeyring(Keyring(desk.base.keks), desk.ledger.keyring.openings)
     event = await read_event(desk.ledger, reads(DIRECTOR), marked.position)
     assert (event.payload, event.state) == ("erased", None)

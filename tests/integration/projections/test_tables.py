@@ -20,6 +20,7 @@ from ledger.ids import new_id
 from ledger.projections.tables import TableStore
 from ledger.projections.views import all_views
 from ledger.store.keyring import Keyring
+from ledger.store.openings import CountedKeyring
 from tests.support.desk import TEACHER, reads
 from tests.support.tampering import FLIPPED, erase, in_view, schema_of_view
 from tests.support.world import TODAY
@@ -183,7 +184,8 @@ async def test_no_canary_stands_in_clear_in_any_table(desk: Desk, owner: psycopg
 async def test_erased_class_is_left_out_everywhere_and_nothing_else(desk: Desk) -> None:
     gone, stays = await a_full_desk(desk)
     erase(desk.base.database, gone, "marks")
-    desk.ledger.keyring = Keyring(desk.base.keks)  # a process that has not read the key before
+    # As a process that has not read the key before.
+    desk.ledger.keyring = CountedKeyring(Keyring(desk.base.keks), desk.ledger.keyring.openings)
     for rebuilding in (False, True):
         if rebuilding:
             await asyncio.to_thread(desk.base.runner().rebuild, desk.base.views)
@@ -207,7 +209,7 @@ async def test_erased_class_is_left_out_everywhere_and_nothing_else(desk: Desk) 
 async def test_erased_personal_file_leaves_neither_name_nor_card(desk: Desk) -> None:
     gone, stays = await a_full_desk(desk)
     erase(desk.base.database, gone, "personal_file")
-    desk.ledger.keyring = Keyring(desk.base.keks)
+    desk.ledger.keyring = CountedKeyring(Keyring(desk.base.keks), desk.ledger.keyring.openings)
     for rebuilding in (False, True):
         if rebuilding:
             await asyncio.to_thread(
