@@ -14,6 +14,7 @@ from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.policy.engine import Purpose
 from ledger.policy.offices import Actor, Office
 from ledger.policy.reading import Resource
+from tests.integration.application.test_consents import COMMITTEE, agrees
 from tests.integration.application.test_representation import named
 from tests.support.desk import CLASS_TEACHER, DIRECTOR, TEACHER, reads
 from tests.support.people import MOTHER, SEPTEMBER
@@ -108,11 +109,20 @@ async def test_that_consents_are_looked_at_is_recorded_or_they_do_not_count(
     desk: Desk, owner: psycopg.Connection[Row], office: Office
 ) -> None:
     [student] = await desk.enrols(1)
-    reader = replace(reads(Actor(uuid4(), office)), purpose=Purpose.CONSENT, recipient="Лагерь")
-    told = await explain_access(desk.ledger, reader, Question(Resource.PORTFOLIO, student))
-    assert told.answer == 403
+    await named(desk, student, MOTHER)
+    await agrees(desk, student, "achievements")
+    told = []
+    for recipient in (COMMITTEE, "Лагерь"):
+        reader = replace(reads(Actor(uuid4(), office)), purpose=Purpose.CONSENT, recipient=recipient)
+        question = Question(Resource.PORTFOLIO, student, categories=("achievements",))
+        told.append(await explain_access(desk.ledger, reader, question))
+    if office is Office.INSPECTOR:
+        assert told[0] == told[1]
+    else:
+        assert [one.answer for one in told] == [200, 403]
+        assert ["consented" in one.facts for one in told] == [True, False]
     noted = [topic for topic, _ in readings(owner)]
-    assert noted == ([] if office is Office.INSPECTOR else ["access.opened", "disclosure.made"])
+    assert noted == ([] if office is Office.INSPECTOR else ["access.opened", "disclosure.made"] * 2)
 
 
 async def test_course_tells_nobody_who_there_is_and_nothing_is_recorded_of_asking_for_oneself(
