@@ -74,6 +74,11 @@ class Course(Lane):
         """Tells whether the person teaches the course on `day`, as its teacher or as a substitute."""
         return any(entry.teacher == person and entry.covers(day) for entry in self.state.teachers)
 
+    def substituted_by(self, person: UUID, day: date) -> bool:
+        """Tells whether the person teaches the course on `day` in place of somebody else, and not as its teacher."""
+        found = [entry.substitute for entry in self.state.teachers if entry.teacher == person and entry.covers(day)]
+        return bool(found) and all(found)
+
     def entered_by(self, person: UUID, day: date, today: date, window_days: int | None) -> bool:
         """Tells whether the person may enter or correct, `today`, what belongs to the lesson of `day`.
 

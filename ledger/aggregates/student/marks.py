@@ -60,6 +60,12 @@ class StudentMarks(Lane):
         state: MarksState = self._state
         return state
 
+    def has_of(self, course_id: UUID) -> bool:
+        """Tells whether anything was marked in a course this year: a work, or a period."""
+        if any(key.startswith(f"{course_id}|") for key in self.state.results):
+            return True
+        return any(mark.course_id == course_id for mark in self.state.marks.values())
+
 
 def result_key(course_id: UUID, period: str, kind: str) -> str:
     """Returns the name under which the mark of a period stands in the state: one per course, period and kind."""

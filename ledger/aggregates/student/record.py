@@ -82,6 +82,10 @@ class StudentRecord(Lane):
                 return True
         return False
 
+    def was_in_group(self, group_id: UUID) -> bool:
+        """Tells whether the student belongs to the group or belonged to it, on whatever day."""
+        return any(entry.group_id == group_id for entry in self.state.memberships)
+
     def is_enrolled(self, day: date) -> bool:
         """Tells whether the student is at the school on `day`."""
         left = self.state.left_on

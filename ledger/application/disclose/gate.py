@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from ledger.aggregates.disclosures import AccessOpened, AccessRefused, Grounds, disclose
-from ledger.aggregates.student import record_lane
+from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.consents import PROCESSING_PURPOSES, Consented, allows
 from ledger.aggregates.student.standing import INFORMATION
 from ledger.application.acting import guard_of
@@ -45,6 +45,7 @@ from ledger.store.header import Header
 from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
+    from ledger.aggregates.course import Course
     from ledger.aggregates.student import StudentRecord
     from ledger.application.ledger import Ledger
     from ledger.receipt import Disclosure
@@ -184,11 +185,17 @@ class OpenAccess(RecordingCommand):
         known = self._own(lanes, context)
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
+            if absent or not all(self._stands_in(lanes, record, course) for record in records):
+                return known
             group = lanes.get(self.group_ref(course.state.group_id))
             leads = group is not None and group.class_teacher_on(context.today) == actor.id
-            return replace(known, teaches=course.taught_by(actor.id, context.today), class_teacher=leads)
+            substitutes = course.substituted_by(actor.id, context.today)
+            teaches = course.taught_by(actor.id, context.today) and not substitutes
+            return replace(known, teaches=teaches, substitutes=substitutes, class_teacher=leads)
         if self.group_id is not None:
             group = existing(lanes, self.group_ref(self.group_id), "class group")
+            if absent or not all(record.was_in_group(self.group_id) for record in records):
+                return known
             return replace(known, class_teacher=group.class_teacher_on(context.today) == actor.id)
         if absent or actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
             return known
@@ -201,6 +208,13 @@ class OpenAccess(RecordingCommand):
             teachers = [group.class_teacher_on(context.today) for group in map(lanes.get, groups) if group is not None]
             leads = leads and actor.id in teachers
         return replace(known, class_teacher=leads)
+
+    def _stands_in(self, lanes: Lanes, record: StudentRecord, course: Course) -> bool:
+        """Tells whether a student stands in a course's journal: by the class group, now or once, or by a mark."""
+        if record.was_in_group(course.state.group_id):
+            return True
+        marks = lanes.get(marks_lane(record.id, course.state.year))
+        return marks is not None and marks.has_of(course.id)
 
     def _within(self, lanes: Lanes, context: Context, relation: Relation) -> Relation:
         """Returns the relation with whether office and mandate reach what is asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,8 @@ from ledger.application.disclose.register import read_disclosures
 from ledger.application.disclose.retention import read_retention
 from ledger.application.disclose.states import read_state
 from ledger.application.disclose.students import find_student, list_students, read_student
+from ledger.application.record.courses import AssignTeacher
+from ledger.application.record.students import LeaveGroup
 from ledger.errors import Forbidden, InvalidInput, NotFound, Unreadable
 from ledger.policy.offices import Actor, Office
 from ledger.projections.tables import TableStore
@@ -175,7 +178,7 @@ async def test_what_does_not_exist_is_not_found_and_nothing_is_recorded(
         await find_student(desk.ledger, reads(), "register", "nobody")
     for nobody in (uuid4(), desk.ledger.id, desk.group):
         with pytest.raises(NotFound):
-            await read_period_marks(desk.ledger, reads(TEACHER), nobody, desk.course)
+            await read_period_marks(desk.ledger, reads(), nobody, desk.course)
     assert owner.execute("SELECT count(*) FROM events").fetchone() == before
 
 
@@ -272,6 +275,45 @@ async def test_teacher_reads_the_journal_of_the_course_and_no_card(desk: Desk) -
     assert len(page.lines) == 2
     with pytest.raises(NotFound):
         await read_student(desk.ledger, reads(TEACHER), student)
+
+
+async def test_teacher_of_a_course_reads_of_those_alone_who_stand_in_its_journal(
+    desk: Desk, owner: psycopg.Connection[DbRow]
+) -> None:
+    left, _ = await a_class(desk)
+    group = uuid4()
+    await desk.forms("5Б", group)
+    stranger, guest = await desk.enrols(2, into=group)
+    await desk.does(LeaveGroup(school=desk.school, student_id=left, group_id=desk.group, effective_on=TODAY))
+    await desk.does(desk.mark(guest), TEACHER, imported=True)
+    await desk.catches_up()
+    for by, asked in product((TEACHER, CLASS_TEACHER), (stranger, uuid4(), desk.ledger.id, desk.group)):
+        with pytest.raises(NotFound):
+            await read_period_marks(desk.ledger, reads(by), asked, desk.course)
+    assert disclosed(owner, stranger) == 0
+    assert disclosed(owner, stranger, "disclosure.refused") == 2
+    for asked in (left, guest):
+        assert (await read_period_marks(desk.ledger, reads(TEACHER), asked, desk.course)).student_id == asked
+
+
+async def test_register_says_that_somebody_read_as_a_substitute(desk: Desk) -> None:
+    student, _ = await a_class(desk)
+    substitute = Actor(uuid4(), Office.TEACHER)
+    await desk.does(
+        AssignTeacher(
+            school=desk.school,
+            course_id=desk.course,
+            teacher=substitute.id,
+            starts_on=TODAY,
+            ends_on=TODAY,
+            substitute=True,
+        )
+    )
+    for by in (substitute, TEACHER):
+        await read_journal(desk.ledger, reads(by), desk.course, after=None, limit=50)
+    await desk.catches_up()
+    seen = (await read_disclosures(desk.ledger, reads(), student, before=None, limit=2)).items
+    assert [line.policy for line in seen] == ["teacher-own-course", "substitute-own-course"]
 
 
 async def test_representative_reads_their_child_only(desk: Desk) -> None:

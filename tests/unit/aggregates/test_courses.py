@@ -172,6 +172,8 @@ def test_substitute_teaches_from_the_first_day_to_the_last() -> None:
     taught = school.the(school.course)
     days = [taught.taught_by(SUBSTITUTE, TODAY + timedelta(days=n)) for n in range(-1, 4)]
     assert days == [False, True, True, True, False]
+    assert [taught.substituted_by(SUBSTITUTE, TODAY + timedelta(days=n)) for n in range(-1, 4)] == days
+    assert not taught.substituted_by(TEACHER, TODAY)
     assert taught.taught_by(TEACHER, TODAY)
     assert not taught.taught_by(UUID(int=3), TODAY)
 
