@@ -82,6 +82,17 @@ class DisclosureRefused(LedgerEvent):
     categories: tuple[str, ...]
 
 
+class NobodyFound(LedgerEvent):
+    """The refused access asked about somebody who does not exist; it stands where that student's record would.
+
+    Who may not know who is at the school learns nothing from how much was recorded: the log's size is public.
+    """
+
+    TOPIC = "access.nobody_found"
+    RECORD_CLASS = RecordClass.DISCLOSURES
+    categories: tuple[str, ...]
+
+
 class ExceptionalAccessHad(LedgerEvent):
     """Somebody had exceptional access to a student's data: told to the representatives and the director.
 
@@ -122,17 +133,22 @@ def disclose(
     students: tuple[UUID, ...],
     categories: tuple[str, ...],
     grounds: Grounds = NO_GROUNDS,
+    nobody: int = 0,
 ) -> list[Proposal]:
     """Returns the proposals of one access (`AccessOpened` or `AccessRefused`) and of each student's lane.
 
     The access itself comes first, its students' events follow without a gap (the register finds them by that), then its
     grounds. Exceptional access that was granted is noted for each student as well.
+
+    Args:
+        nobody: how many were asked about who do not exist: as many events as if they did.
     """
     each = DataDisclosed if event is AccessOpened else DisclosureRefused
     lane = access_lane(access_id, actor)
     proposals = [Proposal(lane, event, {**values, "students": len(students)}, new_id())]
     lean = {"access_id": access_id, "categories": categories}
     proposals.extend(Proposal(disclosures_lane(student), each, lean, new_id()) for student in students)
+    proposals.extend(Proposal(lane, NobodyFound, {"categories": categories}, new_id()) for _ in range(nobody))
     if grounds != NO_GROUNDS:
         proposals.append(Proposal(lane, AccessGrounded, grounds._asdict(), new_id()))
     if grounds.reason is not None and event is AccessOpened:

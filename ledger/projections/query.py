@@ -51,6 +51,7 @@ async def select_students(
     after: UUID | None,
     limit: int,
     moment: Moment | None = None,
+    on: date | None = None,
 ) -> list[UUID]:
     """Returns the ids of students who have a row that belongs to a group or course, a page in their order.
 
@@ -58,6 +59,7 @@ async def select_students(
         places: tables to look in, each with a column (ours) and the id that must stand in it.
         moment: only rows that were there at this position (`since`) and whose day had come; the view must have reached
             the position.
+        on: only rows of tables with a first and a last day (`starts_on`, `ends_on`) that held on this one.
     """
     parameters: list[object] = []
     parts = []
@@ -68,6 +70,9 @@ async def select_students(
             day = next(column.name for column in store.table.clear if column.name in BEGINNINGS)
             then = f" AND since <= %s AND ({day} IS NULL OR {day} <= %s)"
             parameters += [moment.position, moment.effective_on or date.max]
+        if on is not None:
+            then += " AND (starts_on IS NULL OR starts_on <= %s) AND (ends_on IS NULL OR ends_on >= %s)"
+            parameters += [on, on]
         parts.append(
             f"(SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s{then}"  # noqa: S608 - ours
             " ORDER BY student_id LIMIT %s)"

@@ -9,7 +9,7 @@ from ledger.application import words
 from ledger.streams.base import LedgerEvent
 from ledger.streams.record_classes import STUDENT_CLASSES
 
-OF_THE_READER = {"access.opened", "access.refused", "access.grounded"}
+OF_THE_READER = {"access.opened", "access.refused", "access.grounded", "access.nobody_found"}
 """Events about whoever looks; they stand in no student's history."""
 
 SHOWN = {

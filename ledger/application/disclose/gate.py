@@ -37,7 +37,6 @@ from ledger.policy.reading import (
     Relation,
     Resource,
     decide_reading,
-    knows_of_everybody,
     personal,
 )
 from ledger.store.commands import Envelope
@@ -90,7 +89,8 @@ class Reader:
 class OpenAccess(RecordingCommand):
     """Open personal data: decided by policy on the relations that hold today, recorded whether granted or refused.
 
-    `named` says that who asks has named the student; those of a page come from the views.
+    `named` says that who asks has named the student (none: a foreign id, or a mark, that is nobody's); those of a page
+    come from the views.
     """
 
     CAPABILITY: ClassVar[str] = "reading"
@@ -107,7 +107,10 @@ class OpenAccess(RecordingCommand):
     """What policy said each time that this was decided; the last counts."""
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
-        """Returns the access and one lean event for each student concerned.
+        """Returns the access and one lean event for each student concerned, or in place of who does not exist.
+
+        Whom a search among everybody found is not concerned by its refusal: how many they are would be told by how
+        much was recorded.
 
         Raises:
             NotFound: the course, group or named student does not exist; nothing is recorded of nothing, but for those
@@ -132,14 +135,16 @@ class OpenAccess(RecordingCommand):
                 "purpose": decision.purpose,
                 "legal_basis": decision.legal_basis,
             }
+        chosen = self.named or self.course_id is not None or self.group_id is not None
         return disclose(
             AccessRefused if denied else AccessOpened,
             values,
             access_id=self.access_id,
             actor=self.reader.actor.id,
-            students=() if absent else self.students,
+            students=() if absent or (denied and not chosen) else self.students,
             categories=self.categories,
             grounds=Grounds(self.reader.document, self.reader.reason),
+            nobody=max(len(self.students), 1) if absent else 0,
         )
 
     def _consented(self, records: Sequence[StudentRecord], context: Context) -> bool:
@@ -165,7 +170,7 @@ class OpenAccess(RecordingCommand):
             NotFound: the course or group does not exist.
         """
         records = self._records(lanes)
-        absent = any(record is None for record in records)
+        absent = self.named and (not records or any(record is None for record in records))
         there = [record for record in records if record is not None]
         relation = self._within(lanes, context, self._relation(lanes, context, there, absent=absent))
         relation = replace(relation, consented=not absent and self._consented(there, context))
@@ -250,6 +255,58 @@ class OpenAccess(RecordingCommand):
         return Relation(represents=represents)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _WouldOpen(OpenAccess):
+    """Decides as the access would be, and records nothing."""
+
+    would: list[bool] = field(default_factory=list, compare=False, repr=False)
+    """Whether it would be granted, of somebody who exists; each time that this was decided: the last counts."""
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Returns nothing; the last of `would` is the answer."""
+        _, decision, absent = self.judge(lanes, context)
+        self.would.append(not absent and not isinstance(decision, Denied))
+        return ()
+
+
+async def may_open(
+    ledger: Ledger, reader: Reader, resource: Resource, *, students: Sequence[UUID], categories: Sequence[str]
+) -> bool:
+    """Returns whether an access would be granted now: of students who were named, or (none) of everybody."""
+    command = _WouldOpen(
+        school=ledger.id,
+        reader=reader,
+        resource=resource,
+        students=tuple(students),
+        categories=tuple(categories),
+        named=bool(students),
+    )
+    await ledger.executor.execute(_envelope(ledger, reader, command, looks=True))
+    return command.would[-1]
+
+
+async def check_access(
+    ledger: Ledger, reader: Reader, resource: Resource, *, students: Sequence[UUID] = (), categories: Sequence[str]
+) -> None:
+    """Passes if an access would be granted: asked before anything is searched, so that a refusal tells of no search.
+
+    Of everybody (no students) it passes only for those whose office or mandate reaches everybody.
+
+    Raises:
+        Forbidden, NotFound: as `open_access`, by which the refusal is recorded.
+    """
+    if not await may_open(ledger, reader, resource, students=students, categories=categories):
+        await open_access(ledger, reader, resource, students=students, categories=categories)
+
+
+def _envelope(ledger: Ledger, reader: Reader, command: OpenAccess, *, looks: bool = False) -> Envelope:
+    actor = reader.actor
+    correlation = reader.correlation_id or reader.request_id
+    header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")
+    context = Context(ledger.today(), actor.id, actor.office.value)
+    return Envelope(command, header, context, looks=looks, guard=guard_of(actor, ledger.id))
+
+
 async def open_access(
     ledger: Ledger,
     reader: Reader,
@@ -283,10 +340,7 @@ async def open_access(
     clock = asyncio.get_running_loop()
     began = clock.time()
     actor = reader.actor
-    correlation = reader.correlation_id or reader.request_id
-    header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")
-    context = Context(ledger.today(), actor.id, actor.office.value)
-    recorded = await ledger.executor.execute(Envelope(command, header, context, guard=guard_of(actor, ledger.id)))
+    recorded = await ledger.executor.execute(_envelope(ledger, reader, command))
     granted = recorded.events[0].topic == AccessOpened.TOPIC
     decision = command.said[-1]
     ledger.telemetry.metrics.disclosures.recorded(
@@ -309,9 +363,8 @@ async def refuse_unknown(ledger: Ledger, reader: Reader, resource: Resource) -> 
 
     For what is looked up before it is known whose it is (a foreign id, a mark): the caller answers both alike.
     """
-    if not knows_of_everybody(reader.actor):
-        with suppress(NotFound):
-            await open_access(ledger, reader, resource, students=(), categories=(), named=True)
+    with suppress(NotFound):
+        await open_access(ledger, reader, resource, students=(), categories=(), named=True)
 
 
 async def keep_pace(began: float) -> None:

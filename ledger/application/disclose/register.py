@@ -1,7 +1,7 @@
 """Who saw whose data: the disclosure register, of one student or of everybody. Reading it is one more access.
 
 What is searched for is found by clear columns and keyed tokens; whom a page is about is known from these alone, so the
-access to it is recorded before anything of it is opened.
+access to it is recorded before anything of it is opened. Who may not search is refused before anything is searched.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.gate import Reader, check_access, open_access
 from ledger.application.disclose.moment import AsOf, find_moment
 from ledger.application.disclose.opening import open_accesses, open_rows, snapshot, table
 from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister, RegisterPage
@@ -118,6 +118,7 @@ async def read_register(
             ledger, reader, query.student_id, before=before, limit=limit, min_position=min_position, query=query
         )
         return RegisterPage(page.items, page.next, page.position, page.access_id)
+    await check_access(ledger, reader, Resource.REGISTER, categories=CATEGORIES)
     filters = await _filters(ledger, query)
     found, position = await _find(ledger, filters, before, limit + 1, min_position)
     students = [row.disclosed[0] for row in found[:limit]]
@@ -136,6 +137,9 @@ async def export_register(ledger: Ledger, reader: Reader, query: RegisterQuery, 
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no student is the one who is asked about.
     """
+    named = () if query.student_id is None else (query.student_id,)
+    resource = Resource.DISCLOSURES if named else Resource.REGISTER
+    await check_access(ledger, reader, resource, students=named, categories=CATEGORIES)
     filters = await _filters(ledger, query)
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         position = await lowest(connection, ledger.database, [ledger.view(VIEW)])

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.application.disclose.gate import Reader, open_access
+from ledger.application.disclose.gate import Reader, check_access, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.representation import SPEAKING
 from ledger.application.disclose.shown import check_students
@@ -134,10 +134,12 @@ async def list_requests(
     check_students(limit)
     if status not in STATUSES:
         raise InvalidInput("There is no such status.", help=f"Ask for one of {', '.join(STATUSES)}.")
+    place = _place(after)
+    await check_access(ledger, reader, Resource.REQUESTS, categories=CATEGORIES)
     today = ledger.today()
     store = table(ledger, VIEW, "requests")
     async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.requests_by_status(connection, store, status, today, _place(after), limit + 1)
+        stored = await queries.requests_by_status(connection, store, status, today, place, limit + 1)
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     page = stored[:limit]
     students = list(dict.fromkeys(cast("UUID", row[0]) for row in page))

@@ -13,6 +13,7 @@ from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Page, StudentShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
+from ledger.policy.offices import GROUPS
 from ledger.policy.reading import Resource
 from ledger.projections.query import lowest
 from ledger.projections.rosters import queries
@@ -141,6 +142,9 @@ async def list_students(
 ) -> Page[StudentShown]:
     """Returns a page of the students who belong or belonged to a class group, by name within the page.
 
+    To teachers and class teachers, only who belongs to it on the day of the cards: whoever has left has other teachers
+    now, and their card of today is not the old ones' to read.
+
     Args:
         as_of: the moment that is asked about: who had come to the group by then, with their cards of then.
 
@@ -152,7 +156,8 @@ async def list_students(
     async with snapshot(ledger, (VIEW,), max(min_position, asked.position if asked else 0)) as connection:
         moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(VIEW)]))
         members = table(ledger, VIEW, "memberships")
-        ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked)
+        on = (as_of.effective_on or ledger.today()) if reader.actor.office in GROUPS["teaching"] else None
+        ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked, on)
     page = ids[:limit]
     receipt = await open_access(
         ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id

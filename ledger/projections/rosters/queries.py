@@ -9,6 +9,7 @@ from ledger.store.arrays import uuids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
     from uuid import UUID
 
     import psycopg
@@ -57,9 +58,10 @@ async def members_of(
     after: UUID | None,
     limit: int,
     moment: Moment | None = None,
+    on: date | None = None,
 ) -> list[UUID]:
-    """Returns the ids of students who belong or belonged to a class group, a page in their order."""
-    return await select_students(connection, [(store, "group_id", group_id)], after, limit, moment)
+    """Returns the ids of students who belong or belonged to a class group (`on` a day), a page in their order."""
+    return await select_students(connection, [(store, "group_id", group_id)], after, limit, moment, on)
 
 
 async def all_of(connection: psycopg.AsyncConnection[Row], store: TableStore) -> list[Stored]:

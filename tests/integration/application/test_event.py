@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from ledger.application.disclose.event import read_event
+from ledger.application.record.representation import NameRepresentative
 from ledger.errors import Forbidden, NotFound
 from ledger.policy import reading
 from ledger.policy.engine import read_book
@@ -15,7 +17,9 @@ from ledger.policy.offices import Actor, Office
 from ledger.store.keyring import Keyring
 from ledger.store.openings import CountedKeyring
 from tests.support.desk import DIRECTOR, TEACHER, reads
+from tests.support.people import FATHER, MOTHER, SEPTEMBER
 from tests.support.tampering import erase
+from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     import psycopg
@@ -84,6 +88,43 @@ async def test_student_reads_their_own_events_and_no_others(desk: Desk, owner: p
         with pytest.raises(Forbidden):
             await read_event(desk.ledger, student, position)
     assert recorded(owner)[last:] == ["access.refused"] * 3
+
+
+async def test_representative_is_judged_by_the_schools_record_whatever_a_token_claims(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    """Of what disclosures recorded, too, nobody sees as much as a header before it is judged and recorded."""
+    (student,) = await desk.enrols()
+    marked = await desk.does(desk.mark(student), TEACHER)
+    await read_event(desk.ledger, reads(AUDITOR), marked.position)
+    made = len(recorded(owner))
+    for person, until in ((MOTHER, None), (FATHER, TODAY - timedelta(days=1))):
+        naming = NameRepresentative(
+            school=desk.school,
+            student_id=student,
+            person=person,
+            kind="guardian",
+            document_kind="guardianship_act",
+            document="Акт 1",
+            document_on=SEPTEMBER,
+            effective_on=SEPTEMBER,
+            until=until,
+        )
+        await desk.does(naming)
+    mother = reads(Actor(MOTHER, Office.REPRESENTATIVE))  # as a provider's token has it: it names no child
+    father = reads(Actor(FATHER, Office.REPRESENTATIVE, frozenset({student})))
+    for position in (marked.position, made, 1, len(recorded(owner)) + 100):
+        last = len(recorded(owner))
+        with pytest.raises(Forbidden):
+            await read_event(desk.ledger, father, position)
+        assert recorded(owner)[last:] == ["access.refused"]
+    assert recorded(owner)[made - 1] == "disclosure.made"
+    for position, payload in ((marked.position, "opened"), (made, "withheld")):
+        last = len(recorded(owner))
+        event = await read_event(desk.ledger, mother, position)
+        assert (event.payload, event.subject_id) == (payload, student)
+        assert recorded(owner)[last:] == ["access.opened", "disclosure.made"]
+        assert event.access_id is not None
 
 
 async def test_position_without_an_event_and_an_erased_class_are_told_apart(desk: Desk) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -23,7 +25,7 @@ from ledger.application.disclose.retention import read_retention
 from ledger.application.disclose.states import read_state
 from ledger.application.disclose.students import find_student, list_students, read_student
 from ledger.application.record.courses import AssignTeacher
-from ledger.application.record.students import LeaveGroup
+from ledger.application.record.students import LeaveGroup, MoveToGroup
 from ledger.errors import Forbidden, InvalidInput, NotFound, Unreadable
 from ledger.policy.offices import Actor, Office
 from ledger.projections.tables import TableStore
@@ -194,7 +196,7 @@ STRANGERS = (
 async def test_who_may_not_know_of_a_student_is_told_the_same_whether_there_is_one(
     desk: Desk, owner: psycopg.Connection[DbRow], stranger: Actor
 ) -> None:
-    """The same words at the same pace, and a refusal that is recorded either way."""
+    """The same words at the same pace, and a refusal that is recorded either way, in as many events."""
     student, _ = await a_class(desk)
     clock = asyncio.get_running_loop()
     mark = (await desk.marks(student))[0]
@@ -205,14 +207,30 @@ async def test_who_may_not_know_of_a_student_is_told_the_same_whether_there_is_o
     for what, read in there_is.items():
         told = []
         for asked in (student, uuid4()):
+            size = log_size(owner)
             before, began = refusals_of(owner, stranger), clock.time()
             with pytest.raises(NotFound) as caught:
                 await read(desk, asked, stranger)
-            told.append((caught.value.detail, caught.value.help))
+            told.append((caught.value.detail, caught.value.help, log_size(owner) - size))
             assert refusals_of(owner, stranger) == before + 1, what
             # Up to what the event loop needs to come round, on the beat: not when the work was done.
             assert clock.time() - began >= PACE_S, what
         assert told[0] == told[1], what
+    asked = [replace(reads(stranger), reason=reason) for reason in (None, "Без сознания после падения")]
+    for reader in asked if stranger.office in (Office.STUDENT, Office.REPRESENTATIVE) else asked[:1]:
+        grown = []
+        for one in (student, uuid4()):
+            size = log_size(owner)
+            with pytest.raises(NotFound):
+                await read_student(desk.ledger, reader, one)
+            grown.append(log_size(owner) - size)
+        assert grown == [2 + (reader.reason is not None)] * 2
+
+
+def log_size(owner: psycopg.Connection[DbRow]) -> int:
+    row = owner.execute("SELECT count(*) FROM events").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def refusals_of(owner: psycopg.Connection[DbRow], actor: Actor) -> int:
@@ -228,10 +246,10 @@ async def test_foreign_id_tells_a_stranger_nothing_and_the_refusal_is_recorded(
     stranger = reads(Actor(uuid4(), Office.TEACHER))
     answers = []
     for foreign_id in (f"Синтетический-{student}", "nobody"):
-        before = refusals_of(owner, stranger.actor)
+        before, size = refusals_of(owner, stranger.actor), log_size(owner)
         with pytest.raises(NotFound) as caught:
             await find_student(desk.ledger, stranger, "register", foreign_id)
-        answers.append(str(caught.value))
+        answers.append((str(caught.value), log_size(owner) - size))
         assert refusals_of(owner, stranger.actor) == before + 1
     assert answers[0] == answers[1]
     assert disclosed(owner, student, "disclosure.refused") == 1
@@ -294,6 +312,26 @@ async def test_teacher_of_a_course_reads_of_those_alone_who_stand_in_its_journal
     assert disclosed(owner, stranger, "disclosure.refused") == 2
     for asked in (left, guest):
         assert (await read_period_marks(desk.ledger, reads(TEACHER), asked, desk.course)).student_id == asked
+
+
+async def test_class_teacher_sees_no_card_of_who_left_but_that_of_a_day_in_the_class(desk: Desk) -> None:
+    left, stays = await a_class(desk)
+    yesterday = TODAY - timedelta(days=1)
+    await desk.does(LeaveGroup(school=desk.school, student_id=left, group_id=desk.group, effective_on=yesterday))
+    group = uuid4()
+    await desk.forms("5Б", group)
+    await desk.does(MoveToGroup(school=desk.school, student_id=left, group_id=group, effective_on=TODAY))
+    await desk.catches_up()
+
+    async def listed(by: Actor, as_of: AsOf) -> dict[UUID, int]:
+        page = await list_students(desk.ledger, reads(by), desk.group, after=None, limit=50, as_of=as_of)
+        return {card.student_id: len(card.memberships) for card in page.items}
+
+    for as_of in (AsOf(), THEN, AsOf(position=await desk.catches_up())):
+        assert (await listed(CLASS_TEACHER, as_of)).keys() == {stays}
+        assert (await listed(DIRECTOR, as_of)).keys() == {left, stays}
+    then = await listed(CLASS_TEACHER, AsOf(effective_on=yesterday))
+    assert then == {left: 1, stays: 1}, "Where the student went is not on it."
 
 
 async def test_register_says_that_somebody_read_as_a_substitute(desk: Desk) -> None:

@@ -125,13 +125,39 @@ async def test_page_is_disclosed_to_the_students_on_it_and_to_nobody_else(
 
 
 @pytest.mark.parametrize("office", [Office.TEACHER, Office.SECRETARY, Office.STUDENT, Office.REPRESENTATIVE])
-async def test_register_of_everybody_is_for_those_who_watch_over_it(desk: Desk, office: Office) -> None:
+async def test_register_of_everybody_is_for_those_who_watch_over_it(
+    desk: Desk, owner: psycopg.Connection[Row], office: Office
+) -> None:
     students = await some_accesses(desk)
     by = Actor(uuid4(), office, frozenset(students))
+    for query in (EVERYTHING, RegisterQuery(actor=AUDITOR.id), RegisterQuery(actor=uuid4())):
+        before = recorded(owner)
+        with pytest.raises(Forbidden):
+            await read_register(desk.ledger, reads(by), query, before=None, limit=50)
+        with pytest.raises(Forbidden):
+            await export_register(desk.ledger, reads(by), query)
+        assert recorded(owner)[len(before) :] == ["access.refused"] * 2, "How many were found is told by nothing."
+
+
+async def test_who_may_not_search_is_refused_before_anything_is_searched(
+    desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, *_ = await some_accesses(desk)
+    searched: list[object] = []
+    monkeypatch.setattr(register.queries, "found", lambda *asked: searched.append(asked))
+    monkeypatch.setattr(register.queries, "students_of", lambda *asked: searched.append(asked))
+    for one in (student, uuid4()):
+        before = recorded(owner)
+        with pytest.raises(NotFound):
+            await export_register(desk.ledger, reads(TEACHER), RegisterQuery(one))
+        assert len(recorded(owner)) == len(before) + 2
     with pytest.raises(Forbidden):
-        await read_register(desk.ledger, reads(by), EVERYTHING, before=None, limit=1)
-    with pytest.raises(Forbidden):
-        await export_register(desk.ledger, reads(by), EVERYTHING)
+        await read_register(desk.ledger, reads(TEACHER), EVERYTHING, before=None, limit=50)
+    assert searched == []
+
+
+def recorded(owner: psycopg.Connection[Row]) -> list[str]:
+    return [row[0] for row in owner.execute("SELECT topic FROM events ORDER BY position").fetchall()]
 
 
 async def test_who_may_see_one_students_register_may_filter_it(desk: Desk) -> None:

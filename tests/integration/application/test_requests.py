@@ -69,8 +69,11 @@ async def test_overdue_requests_are_listed_by_the_day_they_were_due_page_by_page
         await list_requests(desk.ledger, reads(SECRETARY), "forgotten", after=None, limit=50)
     with pytest.raises(InvalidInput):
         await list_requests(desk.ledger, reads(SECRETARY), "open", after="tomorrow", limit=50)
+    before = owner.execute("SELECT count(*) FROM events").fetchone()
     with pytest.raises(Forbidden):
-        await list_requests(desk.ledger, reads(TEACHER), "overdue", after=None, limit=50)
+        await list_requests(desk.ledger, reads(TEACHER), "open", after=None, limit=50)
+    assert before is not None
+    assert owner.execute("SELECT count(*) FROM events").fetchone() == (before[0] + 1,), "Nobody's but the refusal."
 
 
 async def test_each_of_a_family_sees_what_they_asked_themselves(desk: Desk) -> None:
