@@ -216,8 +216,8 @@ async def test_who_may_not_know_of_a_student_is_told_the_same_whether_there_is_o
             # Up to what the event loop needs to come round, on the beat: not when the work was done.
             assert clock.time() - began >= PACE_S, what
         assert told[0] == told[1], what
-    asked = [replace(reads(stranger), reason=reason) for reason in (None, "Без сознания после падения")]
-    for reader in asked if stranger.office in (Office.STUDENT, Office.REPRESENTATIVE) else asked[:1]:
+    readers = [replace(reads(stranger), reason=reason) for reason in (None, "Без сознания после падения")]
+    for reader in readers if stranger.office in (Office.STUDENT, Office.REPRESENTATIVE) else readers[:1]:
         grown = []
         for one in (student, uuid4()):
             size = log_size(owner)

@@ -23,6 +23,7 @@ from ledger.errors import Forbidden, NotFound
 from ledger.policy.engine import Purpose
 from ledger.policy.offices import Actor, Office
 from ledger.policy.reading import Resource
+from ledger.projections.disclosures import queries
 from tests.support.desk import DIRECTOR, TEACHER, Desk, reads
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def test_every_filter_finds_what_a_look_through_the_whole_register_finds(d
     assert len(whole) == 4 * 2 * 6
     assert [line.position for line in whole] == sorted((line.position for line in whole), reverse=True)
     middle = whole[len(whole) // 2].recorded_at
-    queries: list[tuple[RegisterQuery, Any]] = [
+    asked: list[tuple[RegisterQuery, Any]] = [
         (RegisterQuery(student_id=students[0]), lambda line: line.student_id == students[0]),
         (RegisterQuery(actor=AUDITOR.id), lambda line: line.actor == AUDITOR.id),
         (RegisterQuery(office="teacher"), lambda line: line.office == "teacher"),
@@ -97,7 +98,7 @@ async def test_every_filter_finds_what_a_look_through_the_whole_register_finds(d
         ),
         (RegisterQuery(purpose="nobody's"), lambda _: False),
     ]
-    for query, holds in queries:
+    for query, holds in asked:
         assert await everything(desk, query) == [line for line in whole if holds(line)], query
 
 
@@ -144,8 +145,8 @@ async def test_who_may_not_search_is_refused_before_anything_is_searched(
 ) -> None:
     student, *_ = await some_accesses(desk)
     searched: list[object] = []
-    monkeypatch.setattr(register.queries, "found", lambda *asked: searched.append(asked))
-    monkeypatch.setattr(register.queries, "students_of", lambda *asked: searched.append(asked))
+    monkeypatch.setattr(queries, "found", lambda *asked: searched.append(asked))
+    monkeypatch.setattr(queries, "students_of", lambda *asked: searched.append(asked))
     for one in (student, uuid4()):
         before = recorded(owner)
         with pytest.raises(NotFound):
