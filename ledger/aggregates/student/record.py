@@ -84,7 +84,8 @@ class StudentRecord(Lane):
 
     def was_in_group(self, group_id: UUID) -> bool:
         """Tells whether the student belongs to the group or belonged to it, on whatever day."""
-        return any(entry.group_id == group_id for entry in self.state.memberships)
+        wanted = group_id.int  # as above
+        return any(entry.group_id.int == wanted for entry in self.state.memberships)
 
     def is_enrolled(self, day: date) -> bool:
         """Tells whether the student is at the school on `day`."""

@@ -303,7 +303,7 @@ async def test_teacher_of_a_course_reads_of_those_alone_who_stand_in_its_journal
     await desk.forms("5Б", group)
     stranger, guest = await desk.enrols(2, into=group)
     await desk.does(LeaveGroup(school=desk.school, student_id=left, group_id=desk.group, effective_on=TODAY))
-    await desk.does(desk.mark(guest), TEACHER, imported=True)
+    await desk.does(desk.mark(guest), imported=True)
     await desk.catches_up()
     for by, asked in product((TEACHER, CLASS_TEACHER), (stranger, uuid4(), desk.ledger.id, desk.group)):
         with pytest.raises(NotFound):
