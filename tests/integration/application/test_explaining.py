@@ -68,7 +68,10 @@ async def test_what_others_are_to_a_student_is_told_within_the_mandate_and_recor
     for beyond in (other, uuid4()):
         with pytest.raises(NotFound, match="no such student"):
             await explain_access(desk.ledger, reads(inspector), replace(of_mother, student_id=beyond))
-    recorded = [("access.refused", inspector.id), ("disclosure.refused", other), ("access.refused", inspector.id)]
+    recorded = [
+        *(("access.refused", inspector.id), ("disclosure.refused", other)),
+        *(("access.refused", inspector.id), ("access.nobody_found", inspector.id)),
+    ]
     assert readings(owner)[2:] == recorded
     with pytest.raises(NotFound, match="no such student"):
         await explain_access(desk.ledger, reads(), replace(of_mother, student_id=uuid4()))
