@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -160,7 +161,7 @@ async def test_flush_whose_commit_was_not_heard_of_is_stored_once_and_the_next_o
     def stored() -> list[tuple[int, bool, list[int] | None]]:
         return owner.execute(query + " ORDER BY i.number").fetchall()
 
-    async with Proxy(base.database) as wire, wire.database.pool("writer", 1) as pool:
+    async with Proxy(base.database) as wire, replace(wire.database, pool_s=1).pool("writer", 1) as pool:
         log = openings.OpeningsLog(wire.database, pool, counter)
         await log.flush()
         counter.count(student, "marks")
@@ -178,7 +179,15 @@ async def test_flush_whose_commit_was_not_heard_of_is_stored_once_and_the_next_o
         counter.count(student, "marks")
         if not committed:
             await wire.accept()
-        await log.flush()
+
+        async def stores() -> bool:
+            try:
+                await log.flush()
+            except StoreUnavailable:
+                return False  # the pool has not noticed yet that the server is back
+            return True
+
+        await until(stores)
         counter.count(student, "marks")
         await log.flush(last=True)
     assert stored() == [(1, False, None), (2, False, [1]), (3, False, [2]), (4, True, [1])]
