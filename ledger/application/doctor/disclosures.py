@@ -31,7 +31,7 @@ _UNTOLD = (
     " AND ended_at BETWEEN clock_timestamp() - %s AND clock_timestamp() - %s AND NOT EXISTS"
     " (SELECT FROM {schema}.opening_intervals n WHERE n.process = i.process AND n.number = i.number + 1)"
 )
-_TODO = "Run `ledger reconcile` daily, from a timer."
+_DAILY = "Run `ledger reconcile` daily, from a timer."
 
 
 def check_disclosures(connection: psycopg.Connection[Row], database: Database) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def check_disclosures(connection: psycopg.Connection[Row], database: Database) -
     if row is None:
         counted = connection.execute(database.bind(_SINCE)).fetchone()
         if counted is not None and counted[0] is not None and counted[0] > OVERDUE:
-            yield warning(CHECK, "What was opened was never compared with what was disclosed.", _TODO)
+            yield warning(CHECK, "What was opened was never compared with what was disclosed.", _DAILY)
         else:
             yield ok(CHECK, "nothing to compare yet")
         return
@@ -49,7 +49,7 @@ def check_disclosures(connection: psycopg.Connection[Row], database: Database) -
         said = f"{uncovered:,} openings had no disclosure when that was compared last."
         yield problem(CHECK, said, "`ledger reconcile --json` names student, person, process and time.")
     elif age > OVERDUE:
-        yield warning(CHECK, f"What was opened was compared with what was disclosed {age.days} days ago.", _TODO)
+        yield warning(CHECK, f"What was opened was compared with what was disclosed {age.days} days ago.", _DAILY)
     elif (untold := connection.execute(database.bind(_UNTOLD), (LATELY, LOST)).fetchone()) and untold[0]:
         number, newest = untold
         said = f"Processes that told nothing more of what they opened: {number:,}, the newest at {newest:%H:%M:%S} UTC."

@@ -110,7 +110,7 @@ async def found(
     if filters.student_id is not None:
         # S608: names of ours. The conditions on the student are repeated by position, so that one index serves both.
         query = (
-            f"SELECT {columns} FROM {disclosed.qualified} d JOIN {accesses.qualified} a USING (access_id)"  # noqa: S608
+            f"SELECT {columns} FROM {disclosed.qualified} d JOIN {accesses.qualified} a USING (access_id)"  # noqa: S608 - columns and tables are ours
             f" WHERE d.student_id = %s AND d.disclosed_at > %s AND d.disclosed_at < %s AND {where}"
             " ORDER BY d.disclosed_at DESC LIMIT %s OFFSET %s"
         )
@@ -118,7 +118,7 @@ async def found(
     else:
         # One access more than lines: the newest may have all of its lines at or above `before`.
         query = (
-            f"SELECT {columns} FROM (SELECT * FROM {accesses.qualified} a WHERE {where} AND a.students > 0"  # noqa: S608
+            f"SELECT {columns} FROM (SELECT * FROM {accesses.qualified} a WHERE {where} AND a.students > 0"  # noqa: S608 - likewise
             " ORDER BY a.position DESC LIMIT %s) a"
             # Each access looks its own rows up: the planner cannot know how few lie between two positions.
             f" CROSS JOIN LATERAL (SELECT * FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
