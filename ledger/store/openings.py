@@ -205,6 +205,8 @@ class OpeningsLog:
         number = self._number + 1
         with translated():
             async with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+                # A standby that is away stops who records, not who counts: nobody's start or end waits for it.
+                await cursor.execute("SET LOCAL synchronous_commit = local")
                 age = time.monotonic() - taken.at
                 await cursor.execute(self._interval, (self._process, number, age, taken.last, self._name))
                 if taken.counts and cursor.rowcount:
