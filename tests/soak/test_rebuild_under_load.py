@@ -232,7 +232,8 @@ class School:
                 phase, swaps = await measured(load, during(settings))
                 load.done = True
                 await asyncio.gather(*workers)
-                last = (await record(ledger, a_mark(ledger, self.world, self.world.students[0]), Request(self.world.actor))).position
+                mark = a_mark(ledger, self.world, self.world.students[0])
+                last = (await record(ledger, mark, Request(self.world.actor))).position
                 await until(lambda: min(positions_of(database).values()) >= last, seconds=600)
         assert load.failures == []
         assert len(load.latencies) > 0
