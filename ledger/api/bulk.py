@@ -138,12 +138,13 @@ class BulkAnswer(Response):
     async def _read(self, receive: Receive) -> None:
         number = 0
         clients = service_of(self._request).limits.clients
+        client = self._actor.login or self._actor.id  # as whom the request itself was counted
         try:
             async with aclosing(self._lines(receive)) as lines:
                 async for line in lines:
                     number += 1
                     _check_number(number)
-                    clients.owe(self._actor.id, LINE_COST)
+                    clients.owe(client, LINE_COST)
                     size = len(line) + OVERHEAD
                     await self._under_way.take(size)
                     self._asked.put_nowait((await self._ask(line), size))

@@ -21,7 +21,8 @@ MAX_WAIT_S = 10
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _BETWEEN = re.compile(r"[ \t]*(?:,[ \t]*)*")
-_PREFERENCE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
+_PREFERENCE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))+', re.DOTALL)
+"""A quote that does not end goes on to the end: looked for once, where it begins, however many there are."""
 _RETURN, _WAIT = (
     re.compile(rf'[ \t]*{name}[ \t]*=[ \t]*("?)({values})\1[ \t]*(?:;.*)?', re.IGNORECASE | re.DOTALL)
     for name, values in (("return", "minimal|representation"), ("wait", "[0-9]{1,9}"))

@@ -16,6 +16,7 @@ from ledger.application.disclose.exporting import csv_header, csv_lines, json_li
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from uuid import UUID
 
     from starlette.types import Receive, Scope, Send
 
@@ -30,7 +31,7 @@ LIFE_S = 3_600.0
 class ExportStream(StreamingResponse):
     """An export that has been disclosed, in one of its forms."""
 
-    def __init__(self, streams: Streams, export: Export, media: str) -> None:
+    def __init__(self, streams: Streams, client: UUID, export: Export, media: str) -> None:
         headers = {
             "Ledger-Position": str(export.position),
             "Ledger-Access": str(export.access_id),
@@ -39,16 +40,13 @@ class ExportStream(StreamingResponse):
             "X-Accel-Buffering": "no",
         }
         super().__init__(_pieces(export, media), headers=headers, media_type=media)
-        self._streams = streams
+        self._streams, self._client = streams, client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the export; a client that reads too slowly is cut off after an hour."""
-        self._streams.open += 1
-        try:
+        with self._streams.held(self._client):
             async with asyncio.timeout(LIFE_S):
                 await super().__call__(scope, receive, send)
-        finally:
-            self._streams.open -= 1
 
 
 async def _pieces(export: Export, media: str) -> AsyncIterator[bytes]:

@@ -143,7 +143,6 @@ class Identity:
             self._generation = self.provider.generation
         bearer = self._remembered.find(token, now)
         if bearer is not None:
-            await self.provider.key_for(bearer.kid)
             return bearer
         self.limits.strangers.check(address)
         try:

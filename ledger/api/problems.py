@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 100
+"""Fields that a problem names: whoever sends a mebibyte of wrong ones shall not get seven back."""
 
 
 class BadRequest(InvalidInput):
@@ -83,13 +85,13 @@ class FieldError(msgspec.Struct):
 
 
 class InvalidFields(InvalidInput):
-    """Fields of a request break the rules of its form; every one is named."""
+    """Fields of a request break the rules of its form; each is named, of very many the first."""
 
     def __init__(self, fields: Sequence[FieldError]) -> None:
         first = fields[0]
         more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
         super().__init__(f"{first.field}: {first.message}{more}", help="Nothing was recorded; /docs shows every field.")
-        self.fields = list(fields)
+        self.fields = list(fields[:MAX_ERRORS])
 
 
 class ViolationShown(msgspec.Struct):

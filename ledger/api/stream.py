@@ -8,6 +8,8 @@ sent. A stream ends after some minutes, so that tokens, workers and connections 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,8 @@ from ledger.errors import Busy, LedgerError
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from uuid import UUID
 
     from starlette.types import Receive, Scope, Send
 
@@ -37,22 +40,40 @@ KEEP_ALIVE_S = 15.0
 RETRY_MS = 1_000
 PAGE = 100
 MAX_STREAMS = 500
+MAX_OF_ONE = 25
+"""Of them, those of one client: nobody shall keep all others from following."""
 
 
 class Streams:
-    """How many streams a process has open: each holds a connection of its client and a page in memory."""
+    """Which streams a process has open: each holds a connection of its client and a page in memory."""
 
     def __init__(self) -> None:
-        self.open = 0
+        self._of: Counter[UUID] = Counter()
 
-    def check(self) -> None:
-        """Passes if one more may be opened.
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._of.total()
+
+    def check(self, client: UUID) -> None:
+        """Passes if a client may open one more.
 
         Raises:
             Busy: it may not.
         """
-        if self.open >= MAX_STREAMS:
+        if self.open >= MAX_STREAMS or self._of[client] >= MAX_OF_ONE:
             raise Busy("Too many streams are open.", help="Ask again in a second, or use `wait` instead of a stream.")
+
+    @contextmanager
+    def held(self, client: UUID) -> Iterator[None]:
+        """Counts a stream of a client as long as it is sent."""
+        self._of[client] += 1
+        try:
+            yield
+        finally:
+            self._of[client] -= 1
+            if not self._of[client]:
+                del self._of[client]
 
 
 class EventStream(StreamingResponse):
@@ -64,18 +85,16 @@ class EventStream(StreamingResponse):
         self, streams: Streams, ledger: Ledger, reader: Reader, query: FeedQuery, first: FeedPage[EventHeader]
     ) -> None:
         super().__init__(_events(ledger, reader, query, first), headers={"X-Accel-Buffering": "no"})
-        self._streams = streams
+        self._streams, self._client = streams, reader.actor.id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream; one whose client does not read is cut off some seconds after its end."""
-        self._streams.open += 1
-        try:
-            async with asyncio.timeout(LIFE_S + GRACE_S):
-                await super().__call__(scope, receive, send)
-        except TimeoutError:
-            logger.info("A stream was cut off: its client does not read.")
-        finally:
-            self._streams.open -= 1
+        with self._streams.held(self._client):
+            try:
+                async with asyncio.timeout(LIFE_S + GRACE_S):
+                    await super().__call__(scope, receive, send)
+            except TimeoutError:
+                logger.info("A stream was cut off: its client does not read.")
 
 
 async def _events(

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from ledger.aggregates.staff import StaffRegister, staff_ref
+from ledger.aggregates.staff import MANDATES, StaffRegister, staff_ref
+from ledger.aggregates.student import record_lane
 from ledger.application.reach import Reach, reach_of
-from ledger.errors import Forbidden
+from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from ledger.store.commands import Envelope
@@ -125,14 +126,37 @@ def check_acting(lanes: Lanes, school: UUID, actor: Actor, day: date) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """Guards what somebody does whom a provider names: the office must be theirs at the moment of deciding."""
+    """Guards what somebody does whom a provider names: the office must be theirs at the moment of deciding.
+
+    Args:
+        about: the students of whom they want to record something, who need not exist.
+    """
 
     actor: Actor
     school: UUID
+    about: tuple[UUID, ...] = ()
 
     def check(self, lanes: Lanes, context: Context) -> None:
-        """Passes if they hold it (see `check_acting`)."""
+        """Passes if they hold it (see `check_acting`), and it reaches everybody whom it is about.
+
+        What the rules say of a student is told only to those who may record of them. To a mandate there is nobody
+        beyond what it names.
+
+        Raises:
+            Forbidden, NotFound: otherwise.
+        """
         check_acting(lanes, self.school, self.actor, context.today)
+        reach = reach_of(lanes, self.school, self.actor, context.today)
+        if reach.everything or not self.about:
+            return
+        lanes.need(*(record_lane(student_id) for student_id in self.about))
+        if not all(reach.may_write_of(lanes, student_id) for student_id in self.about):
+            if self.actor.office in MANDATES:
+                raise NotFound(
+                    "There is no such student.",
+                    help="Check the id. You record of those alone whom your mandate names: GET /v1/staff?person_id=…",
+                )
+            raise self._beyond()
 
     def allow(self, lanes: Lanes, context: Context, proposals: Sequence[Proposal]) -> None:
         """Passes if their office or mandate reaches whatever is written; accesses were judged by the gate.
@@ -143,17 +167,20 @@ class Acting:
         reach = reach_of(lanes, self.school, self.actor, context.today)
         if reach.everything:
             return
-        written = {proposal.lane for proposal in proposals if proposal.lane.kind.LOADED}
-        if not all(reach.may_write(lanes, lane) for lane in written):
-            raise Forbidden(
-                f"This is beyond what your office of {self.actor.office} reaches.",
-                help="The director sets its level, or the scope of your mandate: GET /v1/staff?person_id=<your id>.",
-            )
+        written = [proposal for proposal in proposals if proposal.lane.kind.LOADED]
+        if not all(reach.may_write(lanes, proposal) for proposal in written):
+            raise self._beyond()
+
+    def _beyond(self) -> Forbidden:
+        return Forbidden(
+            f"This is beyond what your office of {self.actor.office} reaches.",
+            help="The director sets its level, or the scope of your mandate: GET /v1/staff?person_id=<your id>.",
+        )
 
 
-def guard_of(actor: Actor, school: UUID) -> Acting | None:
+def guard_of(actor: Actor, school: UUID, about: tuple[UUID, ...] = ()) -> Acting | None:
     """Returns what guards an actor's commands; None for the operator and for development tokens."""
-    return Acting(actor, school) if actor.login is not None else None
+    return Acting(actor, school, about) if actor.login is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ Looked at on the lanes of the decision, like the office itself. Offices that dev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from ledger.aggregates.class_group import ClassGroup
-from ledger.aggregates.course import Course
+from ledger.aggregates.class_group import ClassGroup, ClassGroupFormed
+from ledger.aggregates.course import Course, CourseOpened
 from ledger.aggregates.staff import MANDATES, staff_ref
 from ledger.aggregates.student import record_lane
 from ledger.policy.offices import Office
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ledger.policy.offices import Actor
-    from ledger.streams.base import Lanes
+    from ledger.streams.base import Lanes, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,40 @@ class Reach:
         lanes.need(*(record_lane(student_id) for student_id in students))
         return bool(students) and all(self._covers_student(lanes, student_id) for student_id in students)
 
-    def may_write(self, lanes: Lanes, ref: LaneRef[Any]) -> bool:
-        """Tells whether something may be recorded on a lane.
+    def may_write(self, lanes: Lanes, proposal: Proposal) -> bool:
+        """Tells whether something may be recorded.
 
-        A mandate must cover it. A deputy head of a level is kept from students and courses of other levels, and from
-        nothing that is of none: the school's own affairs, and who belongs to no class group yet.
+        A mandate must cover it. A deputy head of a level is kept from students, courses and class groups of other
+        levels, and from nothing that is of none: the school's own affairs, and who belongs to no class group yet.
         """
+        ref = proposal.lane
         if self.everything:
             return True
         if ref.subject_id != self.school:
-            return self._may_write_student(lanes, ref.subject_id)
-        if ref.kind is Course and lanes.get(ref) is not None:
-            return self.covers_course(lanes, ref.stream_id)
-        return bool(self.levels) or (ref.kind is ClassGroup and self.covers_group(lanes, ref.stream_id))
+            return self.may_write_of(lanes, ref.subject_id)
+        if ref.kind in (ClassGroup, Course):
+            return self._may_write_class(lanes, proposal)
+        return bool(self.levels)
 
-    def _may_write_student(self, lanes: Lanes, student_id: UUID) -> bool:
+    def _may_write_class(self, lanes: Lanes, proposal: Proposal) -> bool:
+        """Tells whether something of a class group or course may be recorded; what is new says to what it belongs."""
+        ref = proposal.lane
+        if issubclass(proposal.event, ClassGroupFormed):
+            return proposal.values["level"] in self.levels
+        if issubclass(proposal.event, CourseOpened):
+            return self.covers_group(lanes, cast("UUID", proposal.values["group_id"]))
+        if lanes.get(ref) is None:  # made by the same command, whose opening was judged above
+            return True
+        return (
+            self.covers_group(lanes, ref.stream_id)
+            if ref.kind is ClassGroup
+            else self.covers_course(lanes, ref.stream_id)
+        )
+
+    def may_write_of(self, lanes: Lanes, student_id: UUID) -> bool:
+        """Tells whether anything may be recorded of a student, who need not exist."""
+        if self.everything:
+            return True
         record = lanes.get(record_lane(student_id))
         belongs = record is not None and any(entry.covers(self.day) for entry in record.state.memberships)
         return self._covers_student(lanes, student_id) or (bool(self.levels) and not belongs)

@@ -1,9 +1,9 @@
 """An OpenID Connect provider's keys: fetched from it, or read from a file; kept while it cannot be reached.
 
-A token that names a key which we do not have makes us look again, at most every so many seconds however many such
-tokens come. Keys that the provider has taken back are gone with the next look that succeeds, all of them
-where its set has none left. What it answers is bounded in size and time, no redirect is followed, and only `https` is
-spoken, but to this machine.
+Keys are looked up anew at intervals, whether tokens come or not, and at a token that names a key which we do not have,
+at most every so many seconds however many such tokens come. Keys that the provider has taken back are gone with the
+next look that succeeds, all of them where its set has none left. What it answers is bounded in size and time, no
+redirect is followed, and only `https` is spoken, but to this machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ANSWER_S = 5.0
 """For one look, discovery included."""
 MAX_ANSWER = 512 * 1024
 RETRY_S = 1.0
-"""Pause after a look that failed, before a token with an unknown key may cause another one."""
+"""Pause after a look that failed, before the next one."""
 
 
 class ProviderAway(LedgerError):
@@ -49,7 +49,7 @@ class Provider:
     Args:
         issuer: the provider's name, under which its discovery document lies.
         where: the URL or the file of its key set; None asks the discovery document.
-        refetch_s: between two looks that unknown keys cause.
+        refetch_s: between two looks that unknown keys cause, and after one that failed.
         refresh_s: after which keys are looked up anew in any case, so that one which was taken back is gone.
     """
 
@@ -61,6 +61,7 @@ class Provider:
         self._looked: float | None = None
         self._failed = False
         self._look: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self.generation = 0
         """Goes up with every change of the keys: what was verified with earlier ones is verified again."""
 
@@ -76,14 +77,21 @@ class Provider:
 
     async def __aenter__(self) -> Self:
         """Begins to look, and waits for nothing: the ledger starts with a provider that is away, too."""
-        self._start()
+        self._refreshing = asyncio.create_task(self._refresh(), name="provider-refresh")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends a look under way."""
-        if self._look is not None:
-            self._look.cancel()
-            await asyncio.gather(self._look, return_exceptions=True)
+        """Ends looking, and a look under way."""
+        for task in (self._refreshing, self._look):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        """Looks at intervals: a key that was taken back must not serve until somebody happens to ask for it."""
+        while True:
+            await asyncio.wait([self._start()])
+            await asyncio.sleep(max(self._refetch_s, RETRY_S) if self._failed else self._refresh_s)
 
     async def key_for(self, kid: str) -> None:
         """Returns when there is nothing more to wait for: the key is there, or looking now would find none.
@@ -91,23 +99,21 @@ class Provider:
         All who wait at the same time wait for one look.
         """
         if kid in self._keys:
-            if self._age() >= self._refresh_s:
-                self._start()  # nobody waits for it: the key that we have serves meanwhile
             return
         if self._look is None or self._look.done():
             pause = min(RETRY_S, self._refetch_s) if self._failed else self._refetch_s
             if self._age() < pause:
                 return
-            self._start()
-        if self._look is not None:
-            await asyncio.shield(self._look)  # whoever goes away must not take the answer of the others along
+        await asyncio.shield(self._start())  # whoever goes away must not take the answer of the others along
 
     def _age(self) -> float:
         return float("inf") if self._looked is None else monotonic() - self._looked
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.Task[None]:
+        """Returns the look under way, or a new one."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self.look(), name="provider-keys")
+        return self._look
 
     async def look(self) -> None:
         """Looks up the keys; what goes wrong is logged, and the keys that we have stay."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -163,9 +165,14 @@ def _bursts_of(accesses: Sequence[Seen]) -> Iterator[Finding]:
                 yield _finding(Kind.BURST, burst)
                 burst = []
             last = burst[-1].position if burst else 0
-            burst += [member for member in window if member.position > last]
+            new = takewhile(partial(_comes_after, last), reversed(window))  # and not the whole window for each access
+            burst += reversed(list(new))
     if burst:
         yield _finding(Kind.BURST, burst)
+
+
+def _comes_after(position: int, one: Seen) -> bool:
+    return one.position > position
 
 
 def unusual_hours(seen: Iterable[Seen], zone: ZoneInfo) -> Iterator[Finding]:

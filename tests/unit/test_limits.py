@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
+from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.api import limits
+from ledger.api import limits, stream
+from ledger.api.calls import read_form
 from ledger.api.limits import BURST_S, Limit, Standing, TooManyRequests, network_of
+from ledger.api.problems import MAX_ERRORS, InvalidFields
+from ledger.api.schemas.marks import NewMark
+from ledger.api.stream import Streams
+from ledger.errors import Busy
 
 
 class Clock:
@@ -106,3 +114,24 @@ def test_standing_is_told_in_structured_fields() -> None:
 )
 def test_ipv6_strangers_count_by_their_network(host: str, network: str) -> None:
     assert network_of(host) == network
+
+
+def test_one_client_takes_no_streams_of_the_others() -> None:
+    streams, one, other = Streams(), uuid4(), uuid4()
+    with ExitStack() as held:
+        for _ in range(stream.MAX_OF_ONE):
+            streams.check(one)
+            held.enter_context(streams.held(one))
+        with pytest.raises(Busy):
+            streams.check(one)
+        streams.check(other)
+        assert streams.open == stream.MAX_OF_ONE
+    streams.check(one)
+    assert streams.open == 0
+
+
+def test_problem_names_the_first_of_very_many_wrong_fields() -> None:
+    body = msgspec.json.encode({f"field{number}": 0 for number in range(20_000)})
+    with pytest.raises(InvalidFields, match=r"and 20\d\d\d more") as caught:
+        read_form(NewMark, body)
+    assert len(caught.value.fields) == MAX_ERRORS

@@ -230,10 +230,10 @@ async def get_export(
     call = ask(request)
     media = CSV if accepted(request, (JSON_LINES, "text/csv")) == "text/csv" else JSON_LINES
     streams = service_of(request).streams
-    streams.check()
+    streams.check(call.reader.actor.id)
     query = _query(
         student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
     )
     export = await export_register(call.ledger, call.reader, query, min_position=min_position)
     without_time_limit(request)
-    return ExportStream(streams, export, media)
+    return ExportStream(streams, call.reader.actor.id, export, media)

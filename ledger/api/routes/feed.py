@@ -113,7 +113,7 @@ async def _stream(request: Request, query: FeedQuery, last_event_id: str | None)
             )
         query = replace(query, after=found[0])
     call, streams = ask(request), service_of(request).streams
-    streams.check()
+    streams.check(call.reader.actor.id)
     query = replace(query, limit=PAGE)
     first = await await_feed(call.ledger, call.reader, query, 0)
     without_time_limit(request)

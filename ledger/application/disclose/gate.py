@@ -90,7 +90,7 @@ class OpenAccess(RecordingCommand):
     """Open personal data: decided by policy on the relations that hold today, recorded whether granted or refused.
 
     `named` says that who asks has named the student (none: a foreign id, or a mark, that is nobody's); those of a page
-    come from the views.
+    come from the views. `refused` are whom a refusal of a page concerns, whichever page of the list it is.
     """
 
     CAPABILITY: ClassVar[str] = "reading"
@@ -102,6 +102,7 @@ class OpenAccess(RecordingCommand):
     course_id: UUID | None = None
     group_id: UUID | None = None
     named: bool = False
+    refused: tuple[UUID, ...] | None = None
     access_id: UUID = field(default_factory=new_id)
     said: list[Decision] = field(default_factory=list, compare=False, repr=False)
     """What policy said each time that this was decided; the last counts."""
@@ -110,13 +111,18 @@ class OpenAccess(RecordingCommand):
         """Returns the access and one lean event for each student concerned, or in place of who does not exist.
 
         Whom a search among everybody found is not concerned by its refusal: how many they are would be told by how
-        much was recorded.
+        much was recorded. Of a list that was refused it is the same whichever page was asked for: where the next page
+        begins, an id, is chosen by who asks, and how many come after it would tell which ids there are.
 
         Raises:
             NotFound: the course, group or named student does not exist; nothing is recorded of nothing, but for those
                 who may not know whether there is such a student.
         """
-        _, decision, absent = self.judge(lanes, context)
+        relation, decision, absent = self.judge(lanes, context)
+        if absent and self.reader.reason is not None:
+            # Nobody's life is at stake: they are asked about as without a reason, and it is recorded likewise.
+            asking = replace(self.reader.asking(self.categories), exceptional=False)
+            decision = decide_reading(self.reader.actor, self.resource, relation, asking)
         self.said.append(decision)
         denied = isinstance(decision, Denied)
         if absent and not (isinstance(decision, Denied) and decision.hidden):
@@ -136,12 +142,13 @@ class OpenAccess(RecordingCommand):
                 "legal_basis": decision.legal_basis,
             }
         chosen = self.named or self.course_id is not None or self.group_id is not None
+        concerned = self.students if self.refused is None or not denied else self.refused
         return disclose(
             AccessRefused if denied else AccessOpened,
             values,
             access_id=self.access_id,
             actor=self.reader.actor.id,
-            students=() if absent or (denied and not chosen) else self.students,
+            students=() if absent or (denied and not chosen) else concerned,
             categories=self.categories,
             grounds=Grounds(self.reader.document, self.reader.reason),
             nobody=max(len(self.students), 1) if absent else 0,
@@ -172,7 +179,9 @@ class OpenAccess(RecordingCommand):
         records = self._records(lanes)
         absent = self.named and (not records or any(record is None for record in records))
         there = [record for record in records if record is not None]
-        relation = self._within(lanes, context, self._relation(lanes, context, there, absent=absent))
+        relation = self._relation(lanes, context, there, absent=absent)
+        if not self._reached(lanes, context, there, absent=absent):
+            relation = replace(relation, within_office=False, within_mandate=False)
         relation = replace(relation, consented=not absent and self._consented(there, context))
         asking = self.reader.asking(self.categories)
         return relation, decide_reading(self.reader.actor, self.resource, relation, asking), absent
@@ -221,15 +230,15 @@ class OpenAccess(RecordingCommand):
         marks = lanes.get(marks_lane(record.id, course.state.year))
         return marks is not None and marks.has_of(course.id)
 
-    def _within(self, lanes: Lanes, context: Context, relation: Relation) -> Relation:
-        """Returns the relation with whether office and mandate reach what is asked for."""
+    def _reached(self, lanes: Lanes, context: Context, records: Sequence[StudentRecord], *, absent: bool) -> bool:
+        """Tells whether office and mandate reach what is asked for: of a course, who stands in its journal."""
         reach = self._reach(lanes, context)
-        reached = reach.covers_students(lanes, self.students)
-        if not reached and self.course_id is not None:
-            reached = reach.covers_course(lanes, self.course_id)
-        elif not reached and self.group_id is not None:
-            reached = reach.covers_group(lanes, self.group_id)
-        return relation if reached else replace(relation, within_office=False, within_mandate=False)
+        if reach.covers_students(lanes, self.students):
+            return True
+        if self.course_id is not None and reach.covers_course(lanes, self.course_id):
+            course = existing(lanes, self.course_ref(self.course_id), "course")
+            return not absent and all(self._stands_in(lanes, record, course) for record in records)
+        return self.group_id is not None and reach.covers_group(lanes, self.group_id)
 
     def _reach(self, lanes: Lanes, context: Context) -> Reach:
         """Returns how far the office of who asks reaches."""
@@ -317,11 +326,13 @@ async def open_access(
     course_id: UUID | None = None,
     group_id: UUID | None = None,
     named: bool | None = None,
+    refused: Sequence[UUID] | None = None,
 ) -> Disclosure:
     """Records the access, waits for its commit and returns the receipt that opens the data.
 
     Args:
         named: whether who asks has named the students; by default, where it is about no course and no group.
+        refused: whom a refusal concerns, where that are not the same.
 
     Raises:
         Forbidden: the policy refused; the refusal is recorded.
@@ -336,6 +347,7 @@ async def open_access(
         course_id=course_id,
         group_id=group_id,
         named=bool(students) and course_id is None and group_id is None if named is None else named,
+        refused=None if refused is None else tuple(refused),
     )
     clock = asyncio.get_running_loop()
     began = clock.time()

@@ -44,6 +44,8 @@ async def read_history(
 ) -> History:
     """Returns a page of the student's history; students and representatives read who represents them apart.
 
+    Of what others of the family have asked for they are told nothing here either, not even that and when.
+
     Args:
         as_of: only what the ledger had recorded by then; with `effective_on`, only what had happened by that day, as
             the events say (a correction on the day on which it was made); an access on the day of its record, and
@@ -55,7 +57,8 @@ async def read_history(
     zone = ZoneInfo(ledger.settings.timezone)
     bounded = as_of.position is not None or as_of.known_at is not None
     until = (await find_moment(ledger, as_of)).position if bounded else _WHOLE
-    shown = _OF_ONESELF if reader.actor.office in SPEAKING else CATEGORIES
+    speaks = reader.actor.office in SPEAKING
+    shown = _OF_ONESELF if speaks else CATEGORIES
     receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=shown)
     with translated():
         async with ledger.keys.connection() as connection:
@@ -78,6 +81,8 @@ async def read_history(
                 continue
             state = state_of(event)
         header = decode_header(entry.header)
+        if speaks and entry.record_class == RecordClass.REQUESTS and header.actor != reader.actor.id:
+            continue  # that somebody else of the family has asked is theirs to tell
         lines.append(
             HistoryLine(
                 entry.position,

@@ -17,7 +17,7 @@ from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
 from ledger.application.disclose.past import past_of_course, past_of_streams, rows_of
 from ledger.application.disclose.school import show_course, show_work
-from ledger.application.disclose.shown import CellShown, JournalLine, JournalPage, ResultShown, check_students
+from ledger.application.disclose.shown import MAX_PAGE, CellShown, JournalLine, JournalPage, ResultShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import NotFound
 from ledger.policy.reading import Resource
@@ -137,7 +137,11 @@ async def read_journal(
         if not course_rows:
             raise _no_course()
         group = (members, course_rows[0][1])
-        ids = await queries.students_in(connection, (entries, results), course_id, group, after, limit + 1, moment)
+        journal = (entries, results)
+        ids = await queries.students_in(connection, journal, course_id, group, after, limit + 1, moment)
+        first = ids[:limit]
+        if not (after is None and limit == MAX_PAGE and as_of.is_now):
+            first = await queries.students_in(connection, journal, course_id, group, None, MAX_PAGE)
         work_rows = await rosters.works_of_course(connection, works, course_id)
     live = asked is None and _untouched((courses, course_rows), (works, work_rows), since=moment)
     frame = None if live else await past_of_course(ledger, course_id, moment.position)
@@ -145,7 +149,7 @@ async def read_journal(
         raise _no_course()
     page = ids[:limit]
     receipt = await open_access(
-        ledger, reader, Resource.JOURNAL, students=page, categories=CATEGORIES, course_id=course_id
+        ledger, reader, Resource.JOURNAL, students=page, categories=CATEGORIES, course_id=course_id, refused=first
     )
     # The rows are read in a snapshot, or the events selected, after the commit of the disclosure.
     if frame is None:

@@ -101,19 +101,26 @@ async def read_requests(
 ) -> RequestPage:
     """Returns a page of a student's requests. Students and representatives see those that they sent themselves.
 
+    That there are others is told by neither the length of a page nor where the next one begins.
+
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such student.
     """
     receipt = await open_access(ledger, reader, Resource.REQUESTS, students=[student_id], categories=CATEGORIES)
     store = table(ledger, VIEW, "requests")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.requests_of(connection, store, student_id, after, limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
-    opened = await open_rows(ledger, receipt, store, stored[:limit])
     today = ledger.today()
-    items = [one for one in (show_request(key, row, today) for key, row in opened) if _sees(reader, one)]
-    following = str(stored[limit - 1][1]) if len(stored) > limit else None
-    return RequestPage(items, following, position, receipt.access_id)
+    found: list[RequestShown] = []
+    while True:
+        async with snapshot(ledger, (VIEW,), min_position) as connection:
+            stored = await queries.requests_of(connection, store, student_id, after, limit + 1)
+            position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+        opened = await open_rows(ledger, receipt, store, stored)
+        found += [one for one in (show_request(key, row, today) for key, row in opened) if _sees(reader, one)]
+        if len(stored) <= limit or len(found) > limit:
+            break
+        after = cast("UUID", stored[-1][1])
+    following = str(found[limit - 1].request_id) if len(found) > limit else None
+    return RequestPage(found[:limit], following, position, receipt.access_id)
 
 
 def _sees(reader: Reader, request: RequestShown) -> bool:

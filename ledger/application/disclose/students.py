@@ -10,7 +10,7 @@ from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_streams, rows_of
-from ledger.application.disclose.shown import Page, StudentShown, check_students
+from ledger.application.disclose.shown import MAX_PAGE, Page, StudentShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.offices import GROUPS
@@ -156,11 +156,15 @@ async def list_students(
     async with snapshot(ledger, (VIEW,), max(min_position, asked.position if asked else 0)) as connection:
         moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(VIEW)]))
         members = table(ledger, VIEW, "memberships")
-        on = (as_of.effective_on or ledger.today()) if reader.actor.office in GROUPS["teaching"] else None
+        today = ledger.today() if reader.actor.office in GROUPS["teaching"] else None
+        on = as_of.effective_on or today if today is not None else None
         ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked, on)
+        first = ids[:limit]
+        if not (after is None and limit == MAX_PAGE and as_of.is_now):
+            first = await queries.members_of(connection, members, group_id, None, MAX_PAGE, on=today)
     page = ids[:limit]
     receipt = await open_access(
-        ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id
+        ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id, refused=first
     )
     opened = await _cards_now(ledger, receipt, page) if asked is None else []
     if asked is None and all(row.position <= moment.position for _, row in opened):

@@ -65,6 +65,12 @@ class RecordingCommand(ABC):
         """Under which capability the command is recorded."""
         return self.CAPABILITY
 
+    @property
+    def about(self) -> tuple[UUID, ...]:
+        """The students of whom something shall be recorded, who need not exist."""
+        student_id: UUID | None = getattr(self, "student_id", None)
+        return () if student_id is None else (student_id,)
+
     @abstractmethod
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns what shall be recorded."""
@@ -144,7 +150,7 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
     demand = None
     if request.precondition is not None and isinstance(command, RecordingCommand):
         demand = Demand(command, request.precondition)
-    guard = guard_of(request.actor, ledger.id)
+    guard = guard_of(request.actor, ledger.id, command.about if isinstance(command, RecordingCommand) else ())
     return Envelope(command, header, context, idempotency, request.sequence, demand, guard=guard)
 
 

@@ -115,6 +115,11 @@ class RecordLesson(CourseCommand):
     entries: tuple[LessonEntry, ...]
     permit_id: UUID | None = None
 
+    @property
+    def about(self) -> tuple[UUID, ...]:
+        """Everybody in the lesson."""
+        return tuple(entry.student_id for entry in self.entries)
+
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Decides every entry, and refuses with the violations of all students together."""
         course = self.course(lanes)

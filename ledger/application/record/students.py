@@ -28,6 +28,11 @@ class EnrolStudent(RecordingCommand):
     foreign_ids: tuple[tuple[str, str], ...] = ()
     student_id: UUID = field(default_factory=new_id)
 
+    @property
+    def about(self) -> tuple[UUID, ...]:
+        """Nobody: who is enrolled is new."""
+        return ()
+
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Enrols them."""
         founded(lanes, self.school_ref)

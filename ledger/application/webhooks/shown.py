@@ -12,7 +12,7 @@ from ledger.application.webhooks.progress import StoredProgress, read_progress
 from ledger.application.webhooks.registered import Registry
 from ledger.application.webhooks.secrets import secret_of
 from ledger.errors import NotFound
-from ledger.policy.offices import check_recording
+from ledger.policy.offices import Office, check_recording
 from ledger.store.database import translated
 
 if TYPE_CHECKING:
@@ -103,17 +103,19 @@ def _shown(webhook: RegisteredWebhook, row: StoredProgress | None, last: int) ->
 
 
 async def read_webhook_secret(ledger: Ledger, reader: Reader, webhook_id: UUID) -> WebhookSecret:
-    """Returns what the webhook signs with now.
+    """Returns what the webhook signs with now: to the director, and to the program that registered it.
+
+    Who has the secret can tell the receiver whatever they like, in the ledger's name.
 
     Raises:
-        Forbidden: the office may not register webhooks. NotFound: there is no such webhook.
+        Forbidden: the office may not register webhooks. NotFound: there is no such webhook, or it is another program's.
     """
     check_recording(reader.actor, "webhooks")
     registry = Registry(ledger.id, ledger.database, ledger.mapper, ledger.keyring)
     with translated():
         async with ledger.keys.connection() as connection:
             webhook = (await registry.refresh(connection)).get(webhook_id)
-            if webhook is None:
+            if webhook is None or (reader.actor.office is Office.SYSTEM and webhook.registered_by != reader.actor.id):
                 raise NotFound("There is no such webhook.", help="GET /v1/webhooks lists them; a removed one is gone.")
             secret = await secret_of(connection, ledger.database, ledger.keks, webhook_id, webhook.secret)
     return WebhookSecret(webhook_id, secret, webhook.secret.since)

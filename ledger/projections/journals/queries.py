@@ -25,7 +25,7 @@ async def students_in(
     members: tuple[TableStore, UUID],
     after: UUID | None,
     limit: int,
-    moment: Moment,
+    moment: Moment | None = None,
 ) -> list[UUID]:
     """Returns the ids of students on the course's journal, a page in their order: one look for all of them.
 

@@ -128,6 +128,21 @@ async def test_that_consents_are_looked_at_is_recorded_or_they_do_not_count(
     assert noted == ([] if office is Office.INSPECTOR else ["access.opened", "disclosure.made"] * 2)
 
 
+async def test_emergency_tells_nobody_who_there_is_before_it_is_used(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    """Asking whether exceptional access would be had leaves no record, so it must tell nothing of who exists."""
+    [student] = await desk.enrols(1)
+    stranger = replace(reads(Actor(uuid4(), Office.TEACHER)), reason="Без сознания после падения")
+    told = [await explain_access(desk.ledger, stranger, Question(Resource.STUDENT, one)) for one in (student, uuid4())]
+    assert told[0] == told[1]
+    assert told[0].allowed
+    assert readings(owner) == []
+    secretary = replace(stranger, actor=Actor(uuid4(), Office.SECRETARY))
+    with pytest.raises(NotFound, match="no such student"):
+        await explain_access(desk.ledger, secretary, Question(Resource.STUDENT, uuid4()))
+
+
 async def test_course_tells_nobody_who_there_is_and_nothing_is_recorded_of_asking_for_oneself(
     desk: Desk, owner: psycopg.Connection[Row]
 ) -> None:

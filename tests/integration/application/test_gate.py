@@ -227,6 +227,50 @@ async def test_who_may_not_know_of_a_student_is_told_the_same_whether_there_is_o
         assert grown == [2 + (reader.reason is not None)] * 2
 
 
+async def test_emergency_that_meets_nobody_is_recorded_as_a_refusal(
+    desk: Desk, owner: psycopg.Connection[DbRow]
+) -> None:
+    """Otherwise ids, foreign ones above all, could be tried one by one, and only those that hit would show."""
+    await a_class(desk)
+    stranger = replace(reads(Actor(uuid4(), Office.TEACHER)), reason="Без сознания после падения")
+    for tried in (
+        lambda: read_student(desk.ledger, stranger, uuid4()),
+        lambda: find_student(desk.ledger, stranger, "register", "nobody"),
+    ):
+        before, size = refusals_of(owner, stranger.actor), log_size(owner)
+        with pytest.raises(NotFound):
+            await tried()
+        assert refusals_of(owner, stranger.actor) == before + 1
+        assert log_size(owner) == size + 3, "The access, that nobody was found, and the reason that was given."
+
+
+@pytest.mark.parametrize("what", ["journal", "class list"])
+async def test_refused_list_grows_the_log_alike_wherever_a_page_would_begin(
+    desk: Desk, owner: psycopg.Connection[DbRow], what: str
+) -> None:
+    """Whoever asks chooses where a page begins: by what its refusal records they could search for the ids in it."""
+    students = sorted(await a_class(desk, 3))
+    stranger = reads(Actor(uuid4(), Office.STUDENT, frozenset({uuid4()})))
+    grown = []
+    for after, limit, as_of in (
+        (None, 50, AsOf()),
+        (None, 1, AsOf()),
+        (students[0], 50, AsOf()),
+        (students[-1], 1, AsOf()),
+        (None, 50, AsOf(effective_on=TODAY - timedelta(days=3000))),
+    ):
+        size = log_size(owner)
+        reading = (
+            read_journal(desk.ledger, stranger, desk.course, after=after, limit=limit, as_of=as_of)
+            if what == "journal"
+            else list_students(desk.ledger, stranger, desk.group, after=after, limit=limit, as_of=as_of)
+        )
+        with pytest.raises(Forbidden):
+            await reading
+        grown.append(log_size(owner) - size)
+    assert grown == [1 + len(students)] * 5
+
+
 def log_size(owner: psycopg.Connection[DbRow]) -> int:
     row = owner.execute("SELECT count(*) FROM events").fetchone()
     assert row is not None

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.application.disclose.representation import OF_OTHERS_TOO
+from ledger.application.disclose.history import read_history
 from ledger.application.disclose.requests import list_requests, read_requests
 from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
 from ledger.application.record.school import DeclareWorkingDay
@@ -94,7 +94,28 @@ async def test_each_of_a_family_sees_what_they_asked_themselves(desk: Desk) -> N
     first = await read_requests(desk.ledger, reads(SECRETARY), student, after=None, limit=2)
     second = await read_requests(desk.ledger, reads(SECRETARY), student, after=UUID(str(first.next)), limit=2)
     assert [one.request_id for one in (*first.items, *second.items)] == [mine, own, of_father]
-    assert "requests" in OF_OTHERS_TOO
+
+
+async def test_nothing_tells_one_of_a_family_that_another_one_asked(desk: Desk) -> None:
+    """No item, no length of a page, no cursor, and no header in the history: it may be about them."""
+    (student,) = await desk.enrols()
+    father = uuid4()
+    mine = [await asks(desk, student, by=MOTHER), await asks(desk, student, by=MOTHER)]
+    theirs = [await asks(desk, student, by=father, text="О матери") for _ in range(3)]
+    mine.append(await asks(desk, student, by=MOTHER))
+    await desk.catches_up()
+    mother = reads(Actor(MOTHER, Office.REPRESENTATIVE, frozenset({student})))
+    pages, after = [], None
+    while not pages or after is not None:
+        page = await read_requests(desk.ledger, mother, student, after=after, limit=1)
+        pages.append([one.request_id for one in page.items])
+        after = UUID(page.next) if page.next else None
+        assert after not in theirs
+    assert pages == [[one] for one in mine]
+    history = await read_history(desk.ledger, mother, student, after=0, limit=50)
+    assert not {str(one) for one in theirs} & {str(line.event_id) for line in history.items}
+    whole = await read_history(desk.ledger, reads(), student, after=0, limit=50)
+    assert {str(one) for one in theirs} <= {str(line.event_id) for line in whole.items}
 
 
 async def test_declared_day_moves_deadlines_and_other_ids_are_no_requests(desk: Desk) -> None:

@@ -406,6 +406,16 @@ async def test_who_may_do_what_with_webhooks(desk: Desk, receiver: Receiver) -> 
         await desk.does(RemoveWebhook(school=desk.school, webhook_id=webhook, reason=" "), DIRECTOR)
 
 
+async def test_program_is_told_the_secrets_of_its_own_webhooks_alone(desk: Desk, receiver: Receiver) -> None:
+    """Whoever has a secret can tell its receiver whatever they like, in the ledger's name."""
+    one, other = Actor(new_id(), Office.SYSTEM), Actor(new_id(), Office.SYSTEM)
+    webhook = (await desk.does(RegisterWebhook(school=desk.school, url=receiver.url), one)).events[0].stream_id
+    assert (await read_webhook_secret(desk.ledger, reads(one), webhook)).secret.startswith("whsec_")
+    with pytest.raises(NotFound, match="no such webhook"):
+        await read_webhook_secret(desk.ledger, reads(other), webhook)
+    assert (await read_webhook_secret(desk.ledger, reads(), webhook)).webhook_id == webhook
+
+
 async def test_history_with_webhooks_passes_the_audit(desk: Desk, receiver: Receiver) -> None:
     webhook = await registers(desk, receiver)
     await desk.does(RotateWebhookSecret(school=desk.school, webhook_id=webhook, reason="Замена"))

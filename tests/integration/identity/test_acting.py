@@ -14,16 +14,19 @@ from ledger.application.acting import Caller, confirm, look_at_register
 from ledger.application.disclose.feed import FeedQuery, read_feed
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.marks import read_period_marks
 from ledger.application.disclose.students import read_student
-from ledger.application.record.courses import AddWork
+from ledger.application.record.courses import AddWork, AppointClassTeacher, FormClassGroup, OpenCourse
+from ledger.application.record.marks import LessonEntry, RecordLesson
 from ledger.application.record.school import DefineMarkScale
 from ledger.application.record.staff import AssumeOffice, LeaveOffice, LinkLogin, RecordMandate, UnlinkLogin
-from ledger.application.record.students import EnrolStudent, MoveToGroup
+from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup
 from ledger.bootstrap import open_ledger
 from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import reads
+from tests.support.school import YEAR
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -198,6 +201,15 @@ async def test_mandate_for_a_class_reaches_its_journal_and_who_was_in_it(desk: D
     assert await reads_it(desk, mine, inside)
 
 
+async def test_course_within_a_mandate_tells_nothing_of_who_does_not_stand_in_it(desk: Desk) -> None:
+    inside, _, outside = await two_classes(desk)
+    actor = await mandated(desk, Office.AUDITOR, "class_groups", desk.group)
+    assert (await read_period_marks(desk.ledger, reads(actor), inside, desk.course)).items == []
+    for stranger in (outside, new_id()):
+        with pytest.raises(NotFound):
+            await read_period_marks(desk.ledger, reads(actor), stranger, desk.course)
+
+
 async def test_deputy_head_of_a_level_reads_of_that_level(desk: Desk) -> None:
     inside, *_ = await two_classes(desk)
     for level, reaches in (("basic", True), ("primary", False)):
@@ -220,7 +232,7 @@ async def may_mark(desk: Desk, actor: Actor, course: UUID, work: UUID, student: 
     command = replace(desk.mark(student), course_id=course, work_id=work)
     try:
         await desk.does(command, actor)
-    except Forbidden:
+    except (Forbidden, NotFound):  # to a mandate there is nobody beyond it
         return False
     return True
 
@@ -263,4 +275,62 @@ async def test_deputy_head_of_a_level_records_for_that_level_and_for_the_school(
         await desk.does(replace(a_scale(desk.school), scale=f"letters-{level}"), actor)
         await desk.does(
             EnrolStudent(school=desk.school, family_name="Новый", given_name="Ученик", enrolled_on=TODAY), actor
+        )
+
+
+async def a_deputy(desk: Desk, level: str) -> Actor:
+    """Returns a deputy head of a level, who is logged in."""
+    person, login = await comes(desk, f"of-{level}-{new_id()}")
+    office = AssumeOffice(
+        school=desk.school, person_id=person, office="deputy_head", level=level, starts_on=TODAY, document="Приказ"
+    )
+    await desk.does(office)
+    return Actor(person, Office.DEPUTY_HEAD, login=login)
+
+
+async def test_deputy_head_of_a_level_makes_nobody_a_teacher_of_another(desk: Desk) -> None:
+    """Not themself either: as class teacher, or in a course of their own, they would read of the other level."""
+    actor = await a_deputy(desk, "primary")
+    appoint = AppointClassTeacher(school=desk.school, group_id=desk.group, class_teacher=actor.id, effective_on=TODAY)
+    opening = OpenCourse(
+        school=desk.school, title="Кружок", group_id=desk.group, journal="class", scale="five", teachers=(actor.id,)
+    )
+    forming = FormClassGroup(school=desk.school, title="7Я", year=YEAR, level="basic", class_teacher=actor.id)
+    for command in (appoint, opening, forming):
+        with pytest.raises(Forbidden, match="beyond"):
+            await desk.does(command, actor)
+        await desk.does(command, await a_deputy(desk, "basic"))
+    first = replace(forming, title="1А", level="primary", group_id=new_id())
+    await desk.does(first, actor)
+    await desk.does(replace(opening, group_id=first.group_id, course_id=new_id()), actor)
+    await desk.does(replace(appoint, group_id=first.group_id, class_teacher=new_id()), actor)
+
+
+async def test_rules_tell_nothing_of_a_student_beyond_a_mandate_or_a_level(desk: Desk) -> None:
+    """Whether they exist, where they belong, whether they have left: a refusal by the rules would say each of it."""
+    _, other, outside = await two_classes(desk)
+    program = await mandated(desk, Office.SYSTEM, "class_groups", desk.group)
+    told = set()
+    for student in (outside, new_id()):
+        wrong = (
+            LeaveGroup(school=desk.school, student_id=student, group_id=desk.group, effective_on=TODAY),
+            LeaveSchool(school=desk.school, student_id=student, effective_on=TODAY, reason="no reason"),
+            MoveToGroup(school=desk.school, student_id=student, group_id=other, effective_on=TODAY),
+            RecordLesson(
+                school=desk.school,
+                course_id=desk.course,
+                work_id=desk.work,
+                held_on=TODAY,
+                entries=(LessonEntry(student, ("5",)),),
+            ),
+        )
+        for command in wrong:
+            with pytest.raises(NotFound) as caught:
+                await desk.does(command, program)
+            told.add(str(caught.value))
+    assert len(told) == 1
+    deputy = await a_deputy(desk, "primary")
+    with pytest.raises(Forbidden, match="beyond"):
+        await desk.does(
+            LeaveSchool(school=desk.school, student_id=outside, effective_on=TODAY, reason="no reason"), deputy
         )

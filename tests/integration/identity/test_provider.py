@@ -13,6 +13,7 @@ from joserfc.jwk import RSAKey
 from ledger.identity import provider as module
 from ledger.identity.provider import DISCOVERY, Provider, ProviderAway, fetch_keys
 from tests.support.provider import Issuer, jwk, published
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -79,16 +80,24 @@ async def test_unknown_keys_cause_one_look_in_the_time_however_many_come(issuer:
         assert issuer.asked == [DISCOVERY, "/keys"]
 
 
-async def test_key_that_is_there_waits_for_nobody_and_is_looked_up_anew_in_time(issuer: Issuer) -> None:
-    async with looking(issuer, refresh_s=1e-9) as provider:
-        await provider.look()
+async def test_key_that_was_taken_back_is_gone_in_time_although_nobody_asks_for_any(issuer: Issuer) -> None:
+    """A thief sends a new token each time: what is remembered of tokens must not be what makes us look."""
+    async with Provider(issuer.issuer, None, refetch_s=3600, refresh_s=0.01) as provider:
+        await until(lambda: set(provider.keys) == {"one"})
         issuer.rotate("two")
-        await provider.key_for("one")
-        assert set(provider.keys) == {"one"}
-        async with asyncio.timeout(5):
-            while set(provider.keys) != {"two"}:
-                await provider.key_for("one")
-                await asyncio.sleep(0.005)
+        await until(lambda: set(provider.keys) == {"two"})
+        issuer.answers["/keys"] = BROKEN["no answer"]
+        await until(lambda: provider.failing)
+        assert set(provider.keys) == {"two"}
+
+
+async def test_look_that_failed_is_repeated_sooner(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    issuer.answers["/keys"] = BROKEN["no answer"]
+    async with Provider(issuer.issuer, None, refetch_s=0.01, refresh_s=3600) as provider:
+        await until(lambda: provider.failing)
+        issuer.answers.clear()
+        await until(lambda: set(provider.keys) == {"one"})
 
 
 BROKEN = {
