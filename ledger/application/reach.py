@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ledger.aggregates.class_group import ClassGroup, ClassGroupFormed
 from ledger.aggregates.course import Course, CourseOpened
+from ledger.aggregates.school import LateEntryPermitted
 from ledger.aggregates.staff import MANDATES, staff_ref
 from ledger.aggregates.student import record_lane
 from ledger.policy.offices import Office
@@ -73,6 +74,9 @@ class Reach:
             return self.may_write_of(lanes, ref.subject_id)
         if ref.kind in (ClassGroup, Course):
             return self._may_write_class(lanes, proposal)
+        if issubclass(proposal.event, LateEntryPermitted):  # without a course it opens those of all levels
+            course_id = cast("UUID | None", proposal.values["course_id"])
+            return course_id is not None and self.covers_course(lanes, course_id)
         return bool(self.levels)
 
     def _may_write_class(self, lanes: Lanes, proposal: Proposal) -> bool:

@@ -12,7 +12,9 @@ from uuid import UUID
 from ledger.aggregates import class_group, course
 from ledger.application.record.command import RecordingCommand, check_teaching, existing, founded
 from ledger.application.tags import Thing, strong
+from ledger.errors import Forbidden
 from ledger.ids import new_id
+from ledger.policy.offices import Office
 from ledger.streams.base import Context, LaneRef, Lanes, Proposal
 
 
@@ -29,6 +31,7 @@ class FormClassGroup(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Forms it."""
+        _check_order(context, self.class_teacher)
         return class_group.form_class_group(
             self.group_ref(self.group_id),
             founded(lanes, self.school_ref),
@@ -51,6 +54,7 @@ class AppointClassTeacher(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Appoints them."""
+        _check_order(context, self.class_teacher)
         ref = self.group_ref(self.group_id)
         return class_group.appoint_class_teacher(
             ref,
@@ -159,6 +163,16 @@ class AddWork(RecordingCommand):
     def tag(self, lanes: Lanes) -> str | None:
         """Returns the course's tag: its works are part of it."""
         return course_tag(lanes, self.course_ref(self.course_id))
+
+
+def _check_order(context: Context, class_teacher: UUID | None) -> None:
+    """Passes unless a secretary appoints themself: who leads a class reads what a custodian does not.
+
+    Raises:
+        Forbidden: they do.
+    """
+    if context.office == Office.SECRETARY and class_teacher == context.actor:
+        raise Forbidden("A secretary does not appoint themself.", help="The director or a deputy head records it.")
 
 
 def course_tag(lanes: Lanes, ref: LaneRef[course.Course]) -> str | None:

@@ -234,12 +234,12 @@ async def test_emergency_that_meets_nobody_is_recorded_as_a_refusal(
     await a_class(desk)
     stranger = replace(reads(Actor(uuid4(), Office.TEACHER)), reason="Без сознания после падения")
     for tried in (
-        lambda: read_student(desk.ledger, stranger, uuid4()),
-        lambda: find_student(desk.ledger, stranger, "register", "nobody"),
+        read_student(desk.ledger, stranger, uuid4()),
+        find_student(desk.ledger, stranger, "register", "nobody"),
     ):
         before, size = refusals_of(owner, stranger.actor), log_size(owner)
         with pytest.raises(NotFound):
-            await tried()
+            await tried
         assert refusals_of(owner, stranger.actor) == before + 1
         assert log_size(owner) == size + 3, "The access, that nobody was found, and the reason that was given."
 

@@ -105,7 +105,8 @@ async def test_nothing_tells_one_of_a_family_that_another_one_asked(desk: Desk) 
     mine.append(await asks(desk, student, by=MOTHER))
     await desk.catches_up()
     mother = reads(Actor(MOTHER, Office.REPRESENTATIVE, frozenset({student})))
-    pages, after = [], None
+    pages: list[list[UUID]] = []
+    after: UUID | None = None
     while not pages or after is not None:
         page = await read_requests(desk.ledger, mother, student, after=after, limit=1)
         pages.append([one.request_id for one in page.items])

@@ -18,7 +18,7 @@ from ledger.application.disclose.marks import read_period_marks
 from ledger.application.disclose.students import read_student
 from ledger.application.record.courses import AddWork, AppointClassTeacher, FormClassGroup, OpenCourse
 from ledger.application.record.marks import LessonEntry, RecordLesson
-from ledger.application.record.school import DefineMarkScale
+from ledger.application.record.school import DefineMarkScale, PermitLateEntry
 from ledger.application.record.staff import AssumeOffice, LeaveOffice, LinkLogin, RecordMandate, UnlinkLogin
 from ledger.application.record.students import EnrolStudent, LeaveGroup, LeaveSchool, MoveToGroup
 from ledger.bootstrap import open_ledger
@@ -334,3 +334,24 @@ async def test_rules_tell_nothing_of_a_student_beyond_a_mandate_or_a_level(desk:
         await desk.does(
             LeaveSchool(school=desk.school, student_id=outside, effective_on=TODAY, reason="no reason"), deputy
         )
+
+
+async def test_deputy_head_of_a_level_permits_late_entries_in_its_courses_alone(desk: Desk) -> None:
+    permission = PermitLateEntry(school=desk.school, year=YEAR, course_id=desk.course, until=TODAY, reason="Болезнь")
+    await desk.does(permission, await a_deputy(desk, "basic"))
+    for beyond in (permission, replace(permission, course_id=None)):
+        with pytest.raises(Forbidden, match="beyond"):
+            await desk.does(beyond, await a_deputy(desk, "primary"))
+
+
+async def test_secretary_appoints_others_and_not_themself(desk: Desk) -> None:
+    """They keep personal files; who leads a class reads its journals and all that is known of its students."""
+    secretary, other = Actor(new_id(), Office.SECRETARY), new_id()
+    appoint = AppointClassTeacher(
+        school=desk.school, group_id=desk.group, class_teacher=secretary.id, effective_on=TODAY
+    )
+    forming = FormClassGroup(school=desk.school, title="7Я", year=YEAR, level="basic", class_teacher=secretary.id)
+    for command in (appoint, forming):
+        with pytest.raises(Forbidden, match="themself"):
+            await desk.does(command, secretary)
+        await desk.does(replace(command, class_teacher=other), secretary)
