@@ -103,7 +103,8 @@ class Foundation:
     def dispatcher(self) -> Dispatcher:
         """Returns a dispatcher of webhooks with a keyring of its own."""
         metrics = self.telemetry.metrics.webhooks
-        return Dispatcher(self.id, self.database, self.mapper, self.keks, self.settings.networks, metrics)
+        today = school_calendar(self.settings.timezone)
+        return Dispatcher(self.id, self.database, self.mapper, self.keks, self.settings.networks, metrics, today)
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from ledger.store.tail import Tail
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import date
     from uuid import UUID
 
     import psycopg
@@ -69,6 +70,7 @@ class Dispatcher:
         keks: KeyEncryptionKeys,
         networks: Sequence[Network],
         metrics: WebhookMetrics,
+        today: Callable[[], date],
     ) -> None:
         self._school = school
         self._database = database
@@ -76,6 +78,7 @@ class Dispatcher:
         self._keks = keks
         self._networks = networks
         self._metrics = metrics
+        self._today = today
 
     async def run(self) -> None:
         """Follows the history until it is cancelled; connects again when the database goes away."""
@@ -104,7 +107,8 @@ class Dispatcher:
         self._metrics.leads.set(1)
         try:
             while True:
-                webhooks = await registry.refresh(leader)
+                await registry.refresh(leader)
+                webhooks = registry.told(self._today())
                 await _drop_changed(followed, webhooks)
                 if registry.removed:
                     await progress.forget(list(registry.removed))
@@ -139,7 +143,7 @@ def _tell_fault(webhook: RegisteredWebhook, error: Exception) -> None:
 
 
 async def _drop_changed(followed: dict[UUID, _Followed], webhooks: dict[UUID, RegisteredWebhook]) -> None:
-    """Ends the tasks of webhooks that were removed or have changed.
+    """Ends the tasks of webhooks that were removed, have changed, or are told no more.
 
     Raises:
         Overtaken: one of the tasks has found that another dispatcher leads.

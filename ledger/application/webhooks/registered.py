@@ -1,13 +1,20 @@
-"""Which webhooks there are, folded from their events; there are few, and no view is needed."""
+"""Which webhooks there are, folded from their events; there are few, and no view is needed.
+
+A program registers webhooks within its mandate, and they are told no longer than that is in force. So the register of
+staff is folded beside them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.aggregates.staff import StaffRegister, StaffState, staff_ref
 from ledger.aggregates.webhooks import WebhookRegistered, WebhookRemoved, WebhookResumed, WebhookSecretRotated
+from ledger.clock import utc_now
+from ledger.policy.offices import Office
 from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 
 _SELECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
-    " AND position <= %b AND starts_with(topic, 'webhook.') ORDER BY position"
+    " AND position <= %b AND (starts_with(topic, 'webhook.') OR starts_with(topic, 'staff.')) ORDER BY position"
 )
 
 
@@ -55,6 +62,7 @@ class RegisteredWebhook:
     after: int
     registered_at: datetime
     registered_by: UUID
+    office: str
     secret: Generation
     changed: int
     previous: Generation | None = None
@@ -80,6 +88,17 @@ class Registry:
         """Up to where the history was looked through."""
         self.webhooks: dict[UUID, RegisteredWebhook] = {}
         self.removed: set[UUID] = set()
+        self._staff = StaffRegister.blank(staff_ref(school).stream_id, 0, utc_now(), StaffState())
+
+    def told(self, day: date) -> dict[UUID, RegisteredWebhook]:
+        """Returns the webhooks that are told of events on a day: a program's while its mandate lets it follow them."""
+        return {one.id: one for one in self.webhooks.values() if self._may_follow(one, day)}
+
+    def _may_follow(self, webhook: RegisteredWebhook, day: date) -> bool:
+        mandates = self._staff.state.mandates.get(str(webhook.registered_by))
+        if webhook.office != Office.SYSTEM or mandates is None:  # a development token's program has none
+            return True
+        return any(one.kind == "system" and one.scope == "everything" and one.covers(day) for one in mandates)
 
     async def refresh(self, connection: psycopg.AsyncConnection[Row]) -> dict[UUID, RegisteredWebhook]:
         """Returns the webhooks that there are now; removed ones are none of them.
@@ -103,14 +122,19 @@ class Registry:
         return self.webhooks
 
     def _apply(self, entry: Entry, event: LedgerEvent) -> None:
+        if entry.stream_id == self._staff.id:
+            event.apply(self._staff)
+            return
         if isinstance(event, WebhookRegistered):
+            header = decode_header(entry.header)
             self.webhooks[entry.stream_id] = RegisteredWebhook(
                 entry.stream_id,
                 event.url,
                 event.topics,
                 entry.position if event.after is None else event.after,
                 entry.recorded_at,
-                decode_header(entry.header).actor,
+                header.actor,
+                header.office,
                 Generation(entry.event_id, entry.recorded_at),
                 entry.position,
             )

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WebhookShown:
-    """A webhook: `state` is working, failing or given_up; `lag` is how many events it has not been told of yet."""
+    """A webhook: `state` is working, failing, given_up, or suspended while its program has no mandate to follow events.
+
+    `lag` is how many events it has not been told of yet.
+    """
 
     webhook_id: UUID
     url: str
@@ -75,11 +78,15 @@ async def look_at_webhooks(ledger: Ledger) -> Webhooks:
         async with ledger.keys.connection() as connection:
             progress = await read_progress(connection, ledger.database)
             webhooks = await registry.refresh(connection)
-    shown = [_shown(webhook, progress.get(webhook.id), registry.position) for webhook in webhooks.values()]
+    told = registry.told(ledger.today())
+    shown = [
+        _shown(webhook, progress.get(webhook.id), registry.position, told=webhook.id in told)
+        for webhook in webhooks.values()
+    ]
     return Webhooks(shown, registry.position)
 
 
-def _shown(webhook: RegisteredWebhook, row: StoredProgress | None, last: int) -> WebhookShown:
+def _shown(webhook: RegisteredWebhook, row: StoredProgress | None, last: int, *, told: bool) -> WebhookShown:
     resumed = row is None or row.resumed < webhook.resumed
     position = webhook.after if row is None else row.position
     failing = row if row is not None and not resumed and row.failures else None
@@ -91,7 +98,7 @@ def _shown(webhook: RegisteredWebhook, row: StoredProgress | None, last: int) ->
         webhook.registered_at,
         webhook.registered_by,
         webhook.secret.since,
-        state,
+        state if told else "suspended",
         position,
         max(last - position, 0),
         failing.failures if failing else 0,

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from ledger.application.readiness import read_readiness
+from ledger.application.record.staff import LinkLogin, RecordMandate, WithdrawMandate
 from ledger.application.record.webhooks import RegisterWebhook, RemoveWebhook, ResumeWebhook, RotateWebhookSecret
 from ledger.application.standing import HistoryCollector, read_standing
 from ledger.application.webhooks import dispatcher as dispatching
@@ -30,6 +31,7 @@ from tests.support.desk import DIRECTOR, Desk, reads
 from tests.support.proxy import Proxy
 from tests.support.receiver import TAKEN, Receiver, receiving
 from tests.support.waiting import until
+from tests.support.world import TODAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -65,7 +67,8 @@ async def dispatching_for(
     """Runs a dispatcher beside the block."""
     base = desk.base
     metrics = base.telemetry.metrics.webhooks
-    one = Dispatcher(base.id, database or base.database, base.mapper, base.keks, networks, metrics)
+    today = desk.ledger.today
+    one = Dispatcher(base.id, database or base.database, base.mapper, base.keks, networks, metrics, today)
     task = asyncio.create_task(one.run())
     try:
         yield
@@ -404,6 +407,41 @@ async def test_who_may_do_what_with_webhooks(desk: Desk, receiver: Receiver) -> 
         await desk.does(RemoveWebhook(school=desk.school, webhook_id=new_id(), reason="Нет такого"), DIRECTOR)
     with pytest.raises(Refused, match="Say why"):
         await desk.does(RemoveWebhook(school=desk.school, webhook_id=webhook, reason=" "), DIRECTOR)
+
+
+async def test_withdrawn_mandate_ends_what_the_webhooks_of_its_program_are_told(
+    desk: Desk, receiver: Receiver, dispatcher: None
+) -> None:
+    person, login = new_id(), new_id()
+    program = Actor(person, Office.SYSTEM, login=login)
+    mandate = RecordMandate(
+        school=desk.school,
+        person_id=person,
+        kind="system",
+        document="Договор 1",
+        scope="everything",
+        starts_on=TODAY,
+    )
+    await desk.does(LinkLogin(school=desk.school, login_id=login, person_id=person, capacities=("external",)))
+    first = (await desk.does(mandate)).events[-1].event_id
+    register = RegisterWebhook(school=desk.school, url=receiver.url)
+    webhook = (await desk.does(register, program)).events[0].stream_id
+    receiver.secret = (await read_webhook_secret(desk.ledger, reads(program), webhook)).secret
+    await desk.enrols(1)
+    await caught_up(desk)
+    withdrawal = WithdrawMandate(school=desk.school, person_id=person, mandate_id=first, reason="Договор расторгнут")
+    withdrawn = (await desk.does(withdrawal)).position
+    assert (await state_of(desk)).state == "suspended"
+    await until(lambda: f"webhook {webhook}" not in {task.get_name() for task in asyncio.all_tasks()})
+    told = list(receiver.positions)
+    assert told[-1] <= withdrawn
+    await desk.enrols(1)
+    assert (await state_of(desk)).lag >= 2
+    assert receiver.positions == told
+    await desk.does(mandate)
+    await caught_up(desk)
+    assert receiver.positions == list(range(told[0], receiver.positions[-1] + 1)), "It goes on where it stood."
+    assert receiver.positions[-1] > withdrawn + 2
 
 
 async def test_program_is_told_the_secrets_of_its_own_webhooks_alone(desk: Desk, receiver: Receiver) -> None:
