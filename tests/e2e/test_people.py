@@ -144,3 +144,18 @@ def test_oral_request_that_nobody_answered_is_overdue(served: Served, family: AC
         "/v1/school/working-days", {"day": "2031-01-04", "working": True, "reason": f"Приказ {new_id()}"}
     )
     assert len(served.acts().reads("/v1/school", min_position=declared["position"])["days"]) == len(school["days"]) + 1
+
+
+def test_family_is_not_told_why_late_entries_were_permitted(served: Served, director: Api, family: AClass) -> None:
+    """The reason is words about somebody; what a family is told of the school is not told with a disclosure."""
+    permission = {
+        "year": director.reads("/v1/school")["years"][0]["year"],
+        "course_id": family.course_id,
+        "until": TODAY.isoformat(),
+        "reason": "Синтетический Ученик болел",
+    }
+    position = director.records("/v1/school/permissions", permission)["position"]
+    assert director.reads("/v1/school", min_position=position)["permits"]
+    for office in (Office.STUDENT, Office.REPRESENTATIVE):
+        reader = served.acts(office, students=(UUID(family.students[0]),))
+        assert reader.reads("/v1/school", min_position=position)["permits"] == []

@@ -19,6 +19,7 @@ from ledger.api.schemas.school import (
     PeriodClosing,
     YearClosing,
 )
+from ledger.application.disclose.representation import SPEAKING
 from ledger.application.disclose.school import read_school
 from ledger.application.record.school import (
     AdoptLocalAct,
@@ -45,7 +46,8 @@ async def found_school(request: Request) -> Response:
 async def get_school(request: Request, min_position: MinPosition = 0) -> Response:
     """Школа с годами, периодами, шкалами и актами / The school with its years, periods, scales, acts, permissions."""
     call = ask(request)
-    return call.show(await read_school(call.ledger, min_position=min_position))
+    family = call.reader.actor.office in SPEAKING
+    return call.show(await read_school(call.ledger, family=family, min_position=min_position))
 
 
 @router.post(

@@ -69,8 +69,11 @@ def next_of(stored: list[tuple[object, ...]], limit: int) -> str | None:
     return str(stored[limit - 1][0]) if len(stored) > limit else None
 
 
-async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolShown:
+async def read_school(ledger: Ledger, *, family: bool = False, min_position: int = 0) -> SchoolShown:
     """Returns the school.
+
+    Args:
+        family: a student or representative reads it: why late entries were permitted is words about somebody.
 
     Raises:
         NotFound: the ledger has none yet.
@@ -84,7 +87,14 @@ async def read_school(ledger: Ledger, *, min_position: int = 0) -> SchoolShown:
     row = opened[0][1]
     body = cast("SchoolBody", row.body)
     return SchoolShown(
-        body.name, body.years, body.periods, body.scales, body.acts, body.permits, body.days, _tag(Thing.SCHOOL, row)
+        body.name,
+        body.years,
+        body.periods,
+        body.scales,
+        body.acts,
+        [] if family else body.permits,
+        body.days,
+        _tag(Thing.SCHOOL, row),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from ledger.aggregates.staff import MANDATES
+from ledger.application.acting import confirm
 from ledger.application.disclose.opening import open_school_rows, snapshot, table
 from ledger.application.disclose.school import next_of
 from ledger.application.disclose.shown import Page
@@ -82,7 +84,7 @@ async def list_staff(
     limit: int,
     min_position: int = 0,
 ) -> Page[StaffEntry]:
-    """Returns a page of the register.
+    """Returns a page of the register. Which students a mandate names is told to those who may know of every student.
 
     Raises:
         Forbidden: the office neither keeps nor controls it; one's own entries anybody may read.
@@ -96,7 +98,11 @@ async def list_staff(
         stored = await queries.entries(connection, store, person=person, kind=kind, on=on, after=after, limit=limit + 1)
         position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
     opened = await open_school_rows(ledger, store, stored[:limit])
-    entries = [show_entry(key, row) for key, row in opened]
+    whole = actor.office not in MANDATES or await confirm(ledger, actor)
+    entries = [
+        entry if whole or entry.person_id == actor.id else replace(entry, named=[])
+        for entry in (show_entry(key, row) for key, row in opened)
+    ]
     following = next_of(stored, limit)
     tag = weak(following, *((entry.entry_id, row.position) for entry, (_, row) in zip(entries, opened, strict=True)))
     return Page(entries, following, position, tag)

@@ -15,6 +15,7 @@ from ledger.application.disclose.feed import FeedQuery, read_feed
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.marks import read_period_marks
+from ledger.application.disclose.staff import list_staff
 from ledger.application.disclose.students import read_student
 from ledger.application.record.courses import AddWork, AppointClassTeacher, FormClassGroup, OpenCourse
 from ledger.application.record.marks import LessonEntry, RecordLesson
@@ -25,7 +26,7 @@ from ledger.bootstrap import open_ledger
 from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
 from ledger.policy.offices import Actor, Office
-from tests.support.desk import reads
+from tests.support.desk import DIRECTOR, reads
 from tests.support.school import YEAR
 from tests.support.world import TODAY
 
@@ -355,3 +356,19 @@ async def test_secretary_appoints_others_and_not_themself(desk: Desk) -> None:
         with pytest.raises(Forbidden, match="themself"):
             await desk.does(command, secretary)
         await desk.does(replace(command, class_teacher=other), secretary)
+
+
+async def test_register_of_staff_names_students_of_mandates_to_those_who_know_of_all(desk: Desk) -> None:
+    [one, other] = await desk.enrols(2)
+    mine = await mandated(desk, Office.INSPECTOR, "students", one)
+    await mandated(desk, Office.AUDITOR, "students", other)
+    whole = await mandated(desk, Office.AUDITOR, "everything")
+    await desk.catches_up()
+
+    async def named(by: Actor) -> set[UUID]:
+        page = await list_staff(desk.ledger, by, person=None, kind="mandate", on=None, after=None, limit=50)
+        assert len(page.items) == 3
+        return {student for entry in page.items for student in entry.named}
+
+    assert await named(mine) == {one}
+    assert await named(whole) == await named(DIRECTOR) == {one, other}
