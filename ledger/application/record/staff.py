@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ledger.aggregates import staff as decisions
 from ledger.aggregates.staff import Register, staff_ref
+from ledger.aggregates.student import record_lane
 from ledger.application.record.command import RecordingCommand, existing, student
 from ledger.errors import Conflict, Forbidden
 from ledger.ids import new_id
@@ -92,6 +93,7 @@ class RecordMandate(RegisterCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it; what its scope names must exist."""
         if self.scope == "students":
+            lanes.need(*map(record_lane, self.named))
             for student_id in self.named:
                 student(lanes, student_id)
         elif self.scope == "class_groups":
