@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from ledger.api.limits import Limit
+from ledger.api.limits import Limit, Standing
 from ledger.application.record.command import Request, record
 from ledger.application.record.staff import AppointDirector
 from ledger.bootstrap import open_ledger
@@ -36,7 +36,7 @@ from tests.support.provider import Issuer, published
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
     from pathlib import Path
 
     from ledger.identity.access_token import Bearer
@@ -343,6 +343,29 @@ def test_signatures_are_checked_where_a_token_is_needed_and_within_the_limit_of_
     assert statuses == [401, 401, 401, 429, 429]
     assert len(checked) == 3
     known.reads("/v1/school")
+
+
+def test_bulk_lines_count_for_the_login_that_the_request_counted_for(
+    school: School, a_class: AClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = school.served.service.limits.clients
+    spent: list[object] = []
+    spend, owe = limit.spend, limit.owe
+
+    def spending(whose: Hashable) -> Standing | None:
+        spent.append(whose)
+        return spend(whose)
+
+    def owing(whose: Hashable, tokens: float) -> None:
+        spent.append(whose)
+        owe(whose, tokens)
+
+    monkeypatch.setattr(limit, "spend", spending)
+    monkeypatch.setattr(limit, "owe", owing)
+    lines = [{"key": str(new_id()), "command": "RecordMark", **a_class.mark(one)} for one in a_class.students]
+    assert all("position" in answer for answer in school.director.bulk(*lines))
+    assert len(spent) == 1 + len(lines)
+    assert len(set(spent)) == 1
 
 
 def test_development_token_serves_beside_a_provider_and_keeps_its_office(school: School) -> None:
