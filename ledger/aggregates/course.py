@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from ledger.aggregates.class_group import ClassGroup
+from ledger.aggregates.days import backwards
 from ledger.aggregates.school import School
 from ledger.errors import Violation
 from ledger.ids import new_id
@@ -193,11 +194,9 @@ def assign_teacher(
     ref: LaneRef[Course], *, teacher: UUID, starts_on: date, ends_on: date | None, substitute: bool, context: Context
 ) -> list[Proposal]:
     """Gives the course a teacher, or a substitute from one day to another."""
-    violations = []
+    violations = backwards(starts_on, ends_on)
     if substitute and ends_on is None:
         violations.append(Violation("substitute_open", "A substitute needs a last day."))
-    if ends_on is not None and ends_on < starts_on:
-        violations.append(Violation("dates_reversed", "The last day must not be before the first."))
     judge(violations, context)
     values = {"teacher": teacher, "starts_on": starts_on, "ends_on": ends_on, "substitute": substitute}
     return [Proposal(ref, TeacherAssigned, values, new_id())]

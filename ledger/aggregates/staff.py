@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from ledger.aggregates.class_group import LEVELS
+from ledger.aggregates.days import backwards
 from ledger.errors import Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lane, LaneRef, LedgerEvent, OpeningEvent, Proposal, State, judge
@@ -264,7 +265,7 @@ def assume_office(
     context: Context,
 ) -> list[Proposal]:
     """Gives somebody an office that they do not hold yet."""
-    violations = _dates(starts_on, ends_on) + _document(document)
+    violations = backwards(starts_on, ends_on) + _document(document)
     if office not in OFFICES:
         violations.append(Violation("office_unknown", f"The office is one of {', '.join(OFFICES)}."))
     if level is not None and (office != "deputy_head" or level not in LEVELS):
@@ -321,7 +322,7 @@ def record_mandate(
     context: Context,
 ) -> list[Proposal]:
     """Records a mandate; those of people have a last day."""
-    violations = _dates(starts_on, ends_on) + _document(document)
+    violations = backwards(starts_on, ends_on) + _document(document)
     if kind not in MANDATES:
         violations.append(Violation("mandate_unknown", f"The kind of a mandate is one of {', '.join(MANDATES)}."))
     elif kind != "system" and ends_on is None:
@@ -386,12 +387,6 @@ def unlink_login(register: Register, *, login: UUID, reason: str, context: Conte
 
 def _overlap(tenure: Tenure, starts_on: date, ends_on: date | None) -> bool:
     return tenure.starts_on <= (ends_on or date.max) and starts_on <= (tenure.ends_on or date.max)
-
-
-def _dates(starts_on: date, ends_on: date | None) -> list[Violation]:
-    if ends_on is not None and ends_on < starts_on:
-        return [Violation("dates_reversed", "The last day must not be before the first.")]
-    return []
 
 
 def _document(document: str) -> list[Violation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
+from ledger.aggregates.days import not_yet
 from ledger.aggregates.scales import Scale
 from ledger.aggregates.student.record import StudentRecord
 from ledger.errors import Violation
@@ -138,8 +139,7 @@ def record_achievement(
         violations.append(Violation("title_missing", "An achievement needs a title."))
     if not evidence.strip():
         violations.append(Violation("evidence_missing", "Name the document that confirms the achievement.", student))
-    if achieved_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
+    violations += not_yet(achieved_on, context)
     if not record.is_enrolled(achieved_on):
         violations.append(Violation("student_left", "The student had left the school on that day.", student))
     judge(violations, context)
@@ -184,8 +184,7 @@ def grant_award(
         )
     if not order.strip():
         violations.append(Violation("order_missing", "An award needs the number and date of its order."))
-    if granted_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
+    violations += not_yet(granted_on, context)
     judge(violations, context)
     values = {
         "form": form,
@@ -231,8 +230,7 @@ def credit_result(
         )
     if not (order or "").strip():
         violations.append(Violation(NO_ORDER, "Crediting needs the number and date of an order.", student))
-    if effective_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
+    violations += not_yet(effective_on, context)
     inside = record.in_group(group_id, effective_on) if group_id else record.is_enrolled(effective_on)
     if not inside:
         violations.append(

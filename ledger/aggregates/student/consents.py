@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
+from ledger.aggregates.days import backwards, not_yet
 from ledger.aggregates.student.record import StudentRecord
-from ledger.aggregates.student.standing import DECISIONS, MAJORITY, OWN_ACTS, Consent
+from ledger.aggregates.student.standing import (
+    BY_REPRESENTATIVE,
+    BY_STUDENT,
+    DECISIONS,
+    MAJORITY,
+    OWN_ACTS,
+    Consent,
+)
 from ledger.errors import Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, LaneRef, LedgerEvent, Proposal, judge
@@ -48,7 +56,6 @@ that they are shown in the school's own network only."""
 
 WRITTEN = "written"
 FORMS: tuple[str, ...] = (WRITTEN, "electronic")
-BY_STUDENT, BY_REPRESENTATIVE = "student", "representative"
 MAX_RECIPIENTS = 20
 
 
@@ -209,9 +216,11 @@ def give_consent(
         by: the student's own id, or who speaks for them.
         claimed: whether their token says that they speak for the student (see `StudentRecord.represented_by`).
     """
+    recipients = _plain(recipients)
     sensitive = kind == DISSEMINATION or HEALTH in categories
     by_kind, violations = _who(ref, record, by, effective_on, claimed=claimed, age=MAJORITY if sensitive else OWN_ACTS)
-    violations += _days(effective_on, until, context) + _scope(categories, recipients, conditions)
+    violations += not_yet(effective_on, context) + backwards(effective_on, until)
+    violations += _scope(categories, recipients, conditions)
     ours = {PROCESSING: PROCESSING_PURPOSES, DISSEMINATION: DISSEMINATION_PURPOSES}.get(kind, ())
     if not ours:
         violations.append(Violation("kind_unknown", f"The kind is one of {', '.join(KINDS)}."))
@@ -232,7 +241,7 @@ def give_consent(
         "kind": kind,
         "purpose": purpose,
         "categories": tuple(sorted(categories)),
-        "recipients": tuple(one.strip() for one in recipients),
+        "recipients": recipients,
         "conditions": tuple(sorted(conditions)),
         "form": form,
         "document": document.strip(),
@@ -256,13 +265,14 @@ def limit_consent(
     context: Context,
 ) -> list[Proposal]:
     """Narrows a consent from today on: fewer data, fewer recipients, more conditions, an earlier end; never wider."""
+    recipients = _plain(recipients)
     _, violations = _who(ref, record, by, context.today, claimed=claimed, age=OWN_ACTS)
     found, missing = _standing(record, consent_id, context.today)
-    violations += missing + _days(context.today, until, context) + _scope(categories, recipients, conditions)
+    violations += missing + backwards(context.today, until) + _scope(categories, recipients, conditions)
     if found is not None:
         old, new = (
             _extent(found.categories, found.recipients, found.conditions, found.until),
-            _extent(categories, [one.strip() for one in recipients], conditions, until),
+            _extent(categories, recipients, conditions, until),
         )
         within = new[0] <= old[0] and new[1] <= old[1] and new[2] >= old[2] and new[3] <= old[3]
         if not within or new == old:
@@ -276,7 +286,7 @@ def limit_consent(
         "consent_id": consent_id,
         "by": by,
         "categories": tuple(sorted(categories)),
-        "recipients": tuple(one.strip() for one in recipients),
+        "recipients": recipients,
         "conditions": tuple(sorted(conditions)),
         "until": until,
         "effective_on": context.today,
@@ -332,20 +342,16 @@ def _standing(record: StudentRecord, consent_id: UUID, day: date) -> tuple[Conse
     return found, []
 
 
-def _days(effective_on: date, until: date | None, context: Context) -> list[Violation]:
-    violations = []
-    if effective_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
-    if until is not None and until < effective_on:
-        violations.append(Violation("dates_reversed", "A consent must not end before it begins."))
-    return violations
+def _plain(recipients: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names as the gate compares them: one space between words, whoever typed more."""
+    return tuple(" ".join(one.split()) for one in recipients)
 
 
 def _scope(categories: Sequence[str], recipients: Sequence[str], conditions: Sequence[str]) -> list[Violation]:
     violations = []
     if not categories or not set(categories) <= set(CATEGORIES) or len(set(categories)) != len(categories):
         violations.append(Violation("categories_unknown", f"Name the data, each once: {', '.join(CATEGORIES)}."))
-    if not all(one.strip() for one in recipients) or len(set(recipients)) != len(recipients):
+    if not all(recipients) or len(set(recipients)) != len(recipients):
         violations.append(Violation("recipients_empty", "Name each recipient once, and none without a name."))
     if len(recipients) > MAX_RECIPIENTS:
         violations.append(Violation("recipients_many", f"A consent names at most {MAX_RECIPIENTS} recipients."))

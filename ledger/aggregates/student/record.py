@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from ledger.aggregates.days import not_yet
 from ledger.aggregates.file_plan import years_after
 from ledger.aggregates.student.standing import MAJORITY, Consent, Representative
 from ledger.errors import Violation
@@ -248,9 +249,7 @@ class StudentTransferredIn(LedgerEvent):
 
 
 def _future(day: date | None, context: Context) -> list[Violation]:
-    if day is not None and day > context.today and not context.imported:
-        return [Violation("in_future", "The day lies in the future; record it when it has come.")]
-    return []
+    return not_yet(day, context) if day is not None and not context.imported else []
 
 
 def _gone(record: StudentRecord, day: date | None, student_id: UUID) -> list[Violation]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
+from ledger.aggregates.days import backwards, not_yet
 from ledger.aggregates.student.record import StudentRecord
 from ledger.aggregates.student.standing import MAJORITY, OWN_ACTS, POWERS, Representative, Restriction
 from ledger.errors import Violation
@@ -122,7 +123,7 @@ def name_representative(
 ) -> list[Proposal]:
     """Names a representative: from `effective_on` to `until` or, without one, until the student is 18."""
     student = str(ref.subject_id)
-    violations = _days(effective_on, document_on, until, context)
+    violations = not_yet(max(effective_on, document_on), context) + backwards(effective_on, until)
     if kind not in DOCUMENTS:
         violations.append(Violation("kind_unknown", f"The kind is one of {', '.join(KINDS)}."))
     elif document_kind not in DOCUMENTS[kind]:
@@ -135,8 +136,7 @@ def name_representative(
     known = record.state.representatives
     if any(one.person == person and one.overlaps(effective_on, until) for one in known):
         violations.append(Violation("named_already", "This person represents the student already; end that first."))
-    parents = [one for one in known if one.kind == PARENT and one.overlaps(effective_on, until)]
-    if kind == PARENT and len(parents) >= MAX_PARENTS:
+    if kind == PARENT and _parents_at_once(known, effective_on, until) >= MAX_PARENTS:
         violations.append(Violation("two_parents", "The student has two parents on record on these days.", student))
     barred = any(one.person == person and one.barred(effective_on) for one in known)
     if barred and document_kind != COURT_DECISION:
@@ -170,7 +170,7 @@ def restrict_representation(
 ) -> list[Proposal]:
     """Records that a court took powers away. To give them back: end the representation, and name the person anew."""
     found = find(record, representation_id)
-    violations = _days(effective_on, document_on, until, context)
+    violations = not_yet(max(effective_on, document_on), context) + backwards(effective_on, until)
     violations += _there(found, effective_on)
     if not powers or len(set(powers)) != len(powers) or not set(powers) <= set(POWERS):
         violations.append(Violation("powers_unknown", f"Name what is restricted: {' and '.join(POWERS)}, each once."))
@@ -200,8 +200,7 @@ def end_representation(
 ) -> list[Proposal]:
     """Ends a representation; `effective_on` is the first day on which it does not hold."""
     found = find(record, representation_id)
-    violations = _days(effective_on, effective_on, None, context)
-    violations += _there(found, effective_on, ending=True)
+    violations = not_yet(effective_on, context) + _there(found, effective_on, ending=True)
     if reason not in END_REASONS:
         violations.append(Violation("reason_unknown", f"The reason is one of {', '.join(END_REASONS)}."))
     if not document.strip():
@@ -216,13 +215,11 @@ def end_representation(
     return [Proposal(ref, RepresentationEnded, values, new_id())]
 
 
-def _days(effective_on: date, document_on: date, until: date | None, context: Context) -> list[Violation]:
-    violations = []
-    if max(effective_on, document_on) > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
-    if until is not None and until < effective_on:
-        violations.append(Violation("dates_reversed", "It must not end before it begins."))
-    return violations
+def _parents_at_once(known: list[Representative], since: date, until: date | None) -> int:
+    """Returns how many parents hold at most on one day: one after the other they are no more than one."""
+    parents = [one for one in known if one.kind == PARENT and one.overlaps(since, until)]
+    begins = {max(since, one.since) for one in parents}
+    return max((sum(one.covers(day) for one in parents) for day in begins), default=0)
 
 
 def _age(record: StudentRecord, kind: str, day: date, student: str) -> list[Violation]:

@@ -11,8 +11,9 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
+from ledger.aggregates.days import not_yet
 from ledger.aggregates.student.record import StudentRecord
-from ledger.aggregates.student.standing import INFORMATION
+from ledger.aggregates.student.standing import BY_REPRESENTATIVE, BY_STUDENT, INFORMATION
 from ledger.aggregates.working_days import working_days_after
 from ledger.errors import Violation
 from ledger.ids import lane_id, new_id
@@ -30,7 +31,7 @@ FORMS: tuple[str, ...] = ("oral", "written", ELECTRONIC)
 REFUSAL = "refusal"
 ANSWERS: tuple[str, ...] = ("letter", "copy", "shown", "corrected", REFUSAL)
 """How a request is answered: by a letter, with copies, shown in person, corrected, or refused on a legal basis."""
-BY_STUDENT, BY_REPRESENTATIVE, BY_OTHER = "student", "representative", "other"
+BY_OTHER = "other"
 
 
 class RequestState(State):
@@ -152,8 +153,7 @@ def register_request(
         violations.append(Violation("form_unknown", f"The form is one of {', '.join(FORMS)}."))
     if not text.strip():
         violations.append(Violation("text_missing", "Write down what is asked for."))
-    if received_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
+    violations += not_yet(received_on, context)
     judge(violations, context)
     by_kind = BY_OTHER
     if by == ref.subject_id:
@@ -223,14 +223,13 @@ def answer_request(
     violations = _open(request)
     if how not in ANSWERS:
         violations.append(Violation("answer_unknown", f"The answer is one of {', '.join(ANSWERS)}."))
-    if (how == "corrected") and state.kind != CORRECTION:
+    if how == "corrected" and state.kind != CORRECTION:
         violations.append(Violation("answer_unfit", "Only a request for correction is answered by one."))
     if not text.strip():
         violations.append(Violation("text_missing", "Write down what the answer was."))
     if how == REFUSAL and not legal_basis.strip():
         violations.append(Violation("basis_missing", "A refusal names the law that it rests on (152-FZ art. 20(2))."))
-    if effective_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
+    violations += not_yet(effective_on, context)
     if effective_on < state.received_on:
         violations.append(Violation("before_receipt", "The request had not come yet on that day."))
     # A claim was vouched for when the request came; nobody can have been recorded since without deciding it anew.

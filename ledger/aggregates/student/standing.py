@@ -19,6 +19,9 @@ INFORMATION, DECISIONS = "information", "decisions"
 POWERS: tuple[str, ...] = (INFORMATION, DECISIONS)
 """What a representative may do, and a court may take away: be told of the student; decide, agree and ask for them."""
 
+BY_STUDENT, BY_REPRESENTATIVE = "student", "representative"
+"""As what somebody gave their word."""
+
 
 class Restriction(msgspec.Struct):
     """Powers that a court took away, from when to when; None: until further notice."""

@@ -70,6 +70,14 @@ def test_consent_allows_what_it_names_and_nothing_else() -> None:
         assert isinstance(asks(school, **other), NotConsented), other
 
 
+def test_recipient_is_the_same_however_many_blanks_were_typed() -> None:
+    school = a_family()
+    consents_to(school, school.student, MOTHER, recipients=("  Оргкомитет   олимпиады ",))
+    assert isinstance(asks(school, recipient="Оргкомитет олимпиады"), Consented)
+    with refuses("recipients_empty"):
+        consents_to(school, school.student, MOTHER, recipients=("Кто-то  ещё", "Кто-то ещё "))
+
+
 def test_refusal_says_why() -> None:
     school = a_family()
     consents_to(school, school.student, MOTHER)

@@ -52,6 +52,17 @@ def test_third_parent_is_refused_while_two_are_there() -> None:
     names(school, school.student, GRANDMOTHER, kind="guardian", document_kind="guardianship_act")
 
 
+def test_parents_one_after_the_other_are_one_at_a_time() -> None:
+    school = a_school()
+    names(school, school.student, MOTHER, until=YESTERDAY)
+    names(school, school.student, FATHER, effective_on=TODAY)
+    names(school, school.student, STRANGER, document_kind="adoption_certificate")
+    with refuses("two_parents"):
+        names(school, school.student, GRANDMOTHER, effective_on=TODAY)
+    with refuses("two_parents"):
+        names(school, school.student, GRANDMOTHER, until=SEPTEMBER)
+
+
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_kind_is_proved_by_its_own_documents_only(kind: str) -> None:
     everything = {name for names_ in DOCUMENTS.values() for name in names_}
