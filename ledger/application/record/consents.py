@@ -9,8 +9,8 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.aggregates.student import consents, record_lane
-from ledger.application.record.command import RecordingCommand, student
-from ledger.application.record.speaking import speaker
+from ledger.application.record.command import RecordingCommand
+from ledger.application.record.speaking import heard
 from ledger.streams.base import Context, Lanes, Proposal
 
 
@@ -33,8 +33,7 @@ class GiveConsent(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it."""
-        record = student(lanes, self.student_id)
-        who = speaker(record, self.student_id, self.by, context)
+        record, who = heard(lanes, self.student_id, self.by, context)
         return consents.give_consent(
             record_lane(self.student_id),
             record,
@@ -68,8 +67,7 @@ class LimitConsent(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Narrows it."""
-        record = student(lanes, self.student_id)
-        who = speaker(record, self.student_id, self.by, context)
+        record, who = heard(lanes, self.student_id, self.by, context)
         return consents.limit_consent(
             record_lane(self.student_id),
             record,
@@ -96,8 +94,7 @@ class WithdrawConsent(RecordingCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Withdraws it."""
-        record = student(lanes, self.student_id)
-        who = speaker(record, self.student_id, self.by, context)
+        record, who = heard(lanes, self.student_id, self.by, context)
         return consents.withdraw_consent(
             record_lane(self.student_id),
             record,

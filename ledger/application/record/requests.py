@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ledger.aggregates.student import record_lane, requests
 from ledger.application.record.command import RecordingCommand, existing, founded, student
-from ledger.application.record.speaking import speaker
+from ledger.application.record.speaking import heard
 from ledger.errors import Refused, Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lanes, Proposal
@@ -33,8 +33,7 @@ class RegisterRequest(RecordingCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Registers it."""
         lanes.need(record_lane(self.student_id), self.school_ref)
-        record = student(lanes, self.student_id)
-        who = speaker(record, self.student_id, self.by, context)
+        record, who = heard(lanes, self.student_id, self.by, context)
         if who.own and (self.form != requests.ELECTRONIC or self.received_on not in (None, context.today)):
             message = "What you send yourself is electronic and received today: leave `form` and `received_on` out."
             raise Refused([Violation("received_now", message)])

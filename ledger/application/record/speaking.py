@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.student.standing import INFORMATION
-from ledger.errors import Forbidden, NotFound, Refused, Violation
+from ledger.application.record.command import no_such, student
+from ledger.errors import Forbidden, Refused, Violation
 from ledger.policy.offices import Office
 
 if TYPE_CHECKING:
     from ledger.aggregates.student import StudentRecord
-    from ledger.streams.base import Context
+    from ledger.streams.base import Context, Lanes
 
 
 class Speaker(NamedTuple):
@@ -24,17 +25,18 @@ class Speaker(NamedTuple):
     """Whether they speak themselves, with a token of their own."""
 
 
-def speaker(record: StudentRecord, student_id: UUID, by: UUID | None, context: Context) -> Speaker:
-    """Returns whose word it is.
+def heard(lanes: Lanes, student_id: UUID, by: UUID | None, context: Context) -> tuple[StudentRecord, Speaker]:
+    """Returns the student's record, and whose word about them it is.
 
     Students and representatives speak for themselves and those whom they represent. To anybody else there is no such
     student: that there is one is personal, too. An office names whose word it writes down.
 
     Raises:
-        NotFound: a student or representative speaks of somebody else.
+        NotFound: there is no such student, or a student or representative speaks of somebody else.
         Forbidden: they speak in somebody else's name.
         Refused: an office does not say whose word it is.
     """
+    record = student(lanes, student_id)
     named = student_id in context.speaks_for
     if context.office == Office.STUDENT:
         mine, person, claimed = named, student_id, False
@@ -44,9 +46,9 @@ def speaker(record: StudentRecord, student_id: UUID, by: UUID | None, context: C
     else:
         if by is None:
             raise Refused([Violation("by_missing", "Say whose word it is: `by`.", str(student_id))])
-        return Speaker(by, claimed=False, own=False)
+        return record, Speaker(by, claimed=False, own=False)
     if not mine:
-        raise NotFound("There is no such student.", help="Check the id; ids of other things do not serve here.")
+        raise no_such("student")
     if by not in (None, person, context.actor):
         raise Forbidden("You cannot speak in somebody else's name.", help="Leave `by` out.")
-    return Speaker(person, claimed, own=True)
+    return record, Speaker(person, claimed, own=True)
