@@ -25,7 +25,7 @@ from ledger.seal.entry import Entry
 from ledger.store.database import translated
 from ledger.store.header import decode_header
 from ledger.store.keyring import Keyring
-from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.lanes import ENTRY_COLUMNS, POSITION_AT
 from ledger.store.openings import LEASE_S
 from ledger.streams.record_classes import RecordClass
 
@@ -70,14 +70,6 @@ _BOUNDS = (
     " (SELECT until FROM {schema}.reconciliations ORDER BY id DESC LIMIT 1),"
     " EXISTS (SELECT FROM {schema}.opening_intervals i WHERE NOT last AND ended_at > clock_timestamp() - %s AND NOT"
     " EXISTS (SELECT FROM {schema}.opening_intervals n WHERE n.process = i.process AND n.number = i.number + 1))"
-)
-_POSITION = (
-    "WITH RECURSIVE search (low, high) AS ("
-    " SELECT 0::bigint, coalesce(max(position), 0) FROM {schema}.events"
-    " UNION ALL SELECT CASE WHEN e.recorded_at <= %(time)s THEN e.position ELSE s.low END,"
-    " CASE WHEN e.recorded_at <= %(time)s THEN s.high ELSE e.position - 1 END"
-    " FROM search s JOIN {schema}.events e ON e.position = (s.low + s.high + 1) / 2 WHERE s.low < s.high)"
-    " SELECT low FROM search WHERE low = high"
 )
 _DISCLOSED = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events"  # noqa: S608 - ours
@@ -348,7 +340,7 @@ class Reconciler:
                 yield Opened(intervals[process, number], actor, subject, record_class, count)
 
     def _disclosed(self, connection: psycopg.Connection[Row], after: datetime, until: datetime) -> Iterator[Disclosed]:
-        low, high = (self._row(connection, _POSITION, {"time": time})[0] for time in (after, until))
+        low, high = (self._row(connection, POSITION_AT, {"time": time})[0] for time in (after, until))
         query = self._database.bind(_DISCLOSED)
         while True:
             rows = connection.execute(query, (low, high, DataDisclosed.TOPIC, BATCH), prepare=True, binary=True)

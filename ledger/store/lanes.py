@@ -36,6 +36,20 @@ ENTRY_COLUMNS = (
 SELECT_SPAN = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE position > %b AND position <= %b ORDER BY position"  # noqa: S608 - ours
 """The entries after one position and up to another."""
 
+POSITION_AT = """
+WITH RECURSIVE search (low, high) AS (
+    SELECT 0::bigint, coalesce(max(position), 0) FROM {schema}.events
+    UNION ALL
+    SELECT CASE WHEN e.recorded_at <= %(time)s THEN e.position ELSE s.low END,
+        CASE WHEN e.recorded_at <= %(time)s THEN s.high ELSE e.position - 1 END
+    FROM search s JOIN {schema}.events e ON e.position = (s.low + s.high + 1) / 2
+    WHERE s.low < s.high
+)
+SELECT low FROM search WHERE low = high
+"""
+"""The last position recorded by a time; `recorded_at` never goes back, so this is a binary search on the primary key:
+what stands at `low` was recorded by then, what stands above `high` later."""
+
 _SNAPSHOT = "snapshot"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 

@@ -99,7 +99,7 @@ async def read_consents(ledger: Ledger, reader: Reader, student_id: UUID, *, as_
             items.append(
                 _shown(event, found, lane, day, limited.get(consent_id, []), withdrawn.get(consent_id), position)
             )
-    tag = weak(day, *((item.consent_id, item.position) for item in items))
+    tag = weak(day, lane.state.card, *((item.consent_id, item.position) for item in items))
     return Consents(student_id, day, items, moment.position, receipt.access_id, tag)
 
 

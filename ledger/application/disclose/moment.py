@@ -12,13 +12,14 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from ledger.aggregates.student.marks import MarkCorrected, MarkVoided, PeriodMarkCorrected
-from ledger.aggregates.student.record import StudentEnrolled
+from ledger.aggregates.student.record import BirthDateRecorded, StudentEnrolled
 from ledger.application.disclose.opening import check_recorded
 from ledger.errors import InvalidInput
 from ledger.projections.query import lowest
 from ledger.projections.retention.projection import happened_on
 from ledger.projections.view import Moment
 from ledger.store.database import translated
+from ledger.store.lanes import POSITION_AT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +30,7 @@ if TYPE_CHECKING:
 
 _TIME = "SELECT recorded_at FROM {schema}.events WHERE position = %s"
 
-_BY_TIME = """
-WITH RECURSIVE search (low, high) AS (
-    SELECT 0::bigint, coalesce(max(position), 0) FROM {schema}.events
-    UNION ALL
-    SELECT CASE WHEN e.recorded_at <= %(time)s THEN e.position ELSE s.low END,
-        CASE WHEN e.recorded_at <= %(time)s THEN s.high ELSE e.position - 1 END
-    FROM search s JOIN {schema}.events e ON e.position = (s.low + s.high + 1) / 2
-    WHERE s.low < s.high
-)
-SELECT low FROM search WHERE low = high
-"""
-"""Binary search on the primary key: what stands at `low` was recorded by then, what stands above `high` later."""
-
-_UNDATED = (StudentEnrolled, MarkCorrected, MarkVoided, PeriodMarkCorrected)
+_UNDATED = (StudentEnrolled, BirthDateRecorded, MarkCorrected, MarkVoided, PeriodMarkCorrected)
 """Events that count whatever the day: who somebody is, and what is known better of something that has its own day."""
 
 
@@ -103,7 +91,7 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
             position = await lowest(connection, ledger.database, [ledger.view(name) for name in views])
         return Moment(position, as_of.effective_on)
     if as_of.known_at is not None:
-        return Moment(await _number(ledger, _BY_TIME, {"time": as_of.known_at}), as_of.effective_on)
+        return Moment(await _number(ledger, POSITION_AT, {"time": as_of.known_at}), as_of.effective_on)
     last = await check_recorded(ledger, as_of.position or 0)
     position = last if as_of.position is None else as_of.position
     return Moment(position, as_of.effective_on)

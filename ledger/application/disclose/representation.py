@@ -26,7 +26,7 @@ from ledger.application.disclose.moment import NOW, AsOf, find_moment, had_happe
 from ledger.application.disclose.past import past_of_streams
 from ledger.application.tags import weak
 from ledger.clock import utc_now
-from ledger.policy.offices import Office
+from ledger.policy.offices import SPEAKING
 from ledger.policy.reading import Resource
 from ledger.streams.record_classes import RecordClass
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ledger.projections.view import Fact
 
 CATEGORIES = (RecordClass.PERSONAL_FILE, RecordClass.REPRESENTATION)
-SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 OF_OTHERS_TOO = frozenset({RecordClass.REPRESENTATION, RecordClass.REQUESTS})
 """What is recorded about a student and tells of their representatives: one of these is not shown it of another one."""
 
@@ -139,7 +138,7 @@ async def read_representatives(
                 position=fact.entry.position,
             )
     shown = [_for(reader, item) for item in items.values()]
-    tag = weak(day, reader.actor.id, *((item.representation_id, item.position) for item in shown))
+    tag = weak(day, reader.actor.id, lane.state.card, *((item.representation_id, item.position) for item in shown))
     return Representatives(student_id, day, shown, moment.position, receipt.access_id, tag)
 
 

@@ -140,6 +140,19 @@ async def test_list_tells_the_state_of_each_on_the_day_asked_about(desk: Desk) -
     assert now.etag != then.etag
 
 
+async def test_birth_date_counts_for_every_day_and_changes_the_tag_of_what_it_ends(desk: Desk) -> None:
+    (student,) = await desk.enrols()
+    await named(desk, student, MOTHER)
+    before = await read_representatives(desk.ledger, reads(), student)
+    adult = RecordBirthDate(school=desk.school, student_id=student, birth_date=date(2007, 9, 10), reason="Паспорт")
+    await desk.does(adult)
+    after = await read_representatives(desk.ledger, reads(), student)
+    assert ([one.status for one in before.items], [one.status for one in after.items]) == (["in_force"], ["majority"])
+    assert before.etag != after.etag
+    then = await read_representatives(desk.ledger, reads(), student, as_of=AsOf(effective_on=YESTERDAY))
+    assert [(one.status, one.until) for one in then.items] == [("majority", date(2025, 9, 9))]
+
+
 async def test_representative_sees_no_papers_or_address_of_the_other_in_any_list(desk: Desk) -> None:
     (student,) = await desk.enrols()
     await named(desk, student, MOTHER, contact="mother@example.org")
