@@ -22,7 +22,7 @@ from ledger.errors import InvalidInput, SettingsError, Unauthenticated
 from ledger.identity.compact import read_object, split
 from ledger.identity.memory import CACHED, Remembered
 from ledger.ids import new_id
-from ledger.policy.offices import Actor, Office
+from ledger.policy.offices import SPEAKING, Actor, Office
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,6 @@ LIFETIME = timedelta(hours=12)
 MAX_STUDENTS = 50
 AHEAD_S = 30
 """By how much the clock of the host that issued a token may run ahead of ours."""
-
-_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,7 +127,7 @@ def issue_token(
     Raises:
         InvalidInput: the actor could not be read back from the token.
     """
-    speaks = actor.office in _SPEAKING
+    speaks = actor.office in SPEAKING
     if speaks != bool(actor.students) or len(actor.students) > MAX_STUDENTS:
         raise InvalidInput(
             "Students and representatives, and nobody else, name the students whom they speak for.",
@@ -184,7 +182,7 @@ class TokenVerifier:
         if found is not None:
             return found
         claims = self._read(token)
-        speaks = claims.office in _SPEAKING
+        speaks = claims.office in SPEAKING
         valid = (
             claims.iss == self._issuer
             and claims.aud == AUDIENCE

@@ -16,7 +16,7 @@ from ledger.aggregates.student import record_lane
 from ledger.application.reach import Reach, reach_of
 from ledger.errors import Forbidden, NotFound
 from ledger.ids import new_id
-from ledger.policy.offices import Actor, Office
+from ledger.policy.offices import COURSE_BOUND, Actor, Office
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
 from ledger.streams.base import Context, Lanes, Proposal
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from ledger.application.ledger import Ledger
     from ledger.store.commands import Command
 
-_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 _NAMED_BY_TOKEN = frozenset({Office.AUDITOR, Office.INSPECTOR})
-_TEACHING = frozenset({Office.CLASS_TEACHER, Office.TEACHER})
 
 
 class Caller(NamedTuple):
@@ -102,7 +100,7 @@ def _refused(known: Known, why: str, help: str) -> Known:  # noqa: A002 - the er
 
 def _only(offices: Sequence[Office]) -> Office | None:
     """Returns the office of somebody who names none: the one that they have; teaching counts only beside no other."""
-    others = [office for office in offices if office not in _TEACHING]
+    others = [office for office in offices if office not in COURSE_BOUND]
     if not others and Office.TEACHER in offices:
         return Office.TEACHER
     return others[0] if len(others) == 1 else None

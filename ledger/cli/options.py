@@ -10,7 +10,7 @@ import typer
 from ledger.application.disclose.gate import Reader
 from ledger.application.disclose.students import find_student
 from ledger.cli.session import operator_id
-from ledger.policy.offices import Actor, Office
+from ledger.policy.offices import SPEAKING, Actor, Office
 from ledger.store.openings import acting
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 CHANNEL = "cli"
-SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
-"""Offices that speak for named students: they use the service, with a token, and not its operator's shell."""
 
 
 class StudentName:
@@ -47,6 +45,7 @@ class StudentName:
 
 
 def _staff(office: Office) -> Office:
+    """Returns the office, if it is none that speaks for named students: those do not use the operator's shell."""
     if office in SPEAKING:
         message = "students and representatives read through the service, with a token"
         raise typer.BadParameter(message)

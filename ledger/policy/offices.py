@@ -42,16 +42,21 @@ class Actor:
     login: UUID | None = None
 
 
+COURSE_BOUND = frozenset({Office.TEACHER, Office.CLASS_TEACHER})
+"""Offices that record only in courses which they teach on that day, as teachers or as substitutes."""
+
+SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
+"""Who acts for themselves or for whom they represent, and for nobody else."""
+
 _LEADERS = frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SYSTEM})
-_TEACHING = frozenset({Office.TEACHER, Office.CLASS_TEACHER, *_LEADERS})
-_SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
+_TEACHING = COURSE_BOUND | _LEADERS
 _OFFICE_WORK = frozenset({Office.SECRETARY, *_LEADERS})
 
 GROUPS: Mapping[str, frozenset[Office]] = {
-    "teaching": frozenset({Office.TEACHER, Office.CLASS_TEACHER}),
+    "teaching": COURSE_BOUND,
     "leadership": frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD}),
     "registry": frozenset({Office.DIRECTOR, Office.SECRETARY}),
-    "staff": frozenset({Office.TEACHER, Office.CLASS_TEACHER, Office.DEPUTY_HEAD, Office.DIRECTOR, Office.SECRETARY}),
+    "staff": COURSE_BOUND | {Office.DEPUTY_HEAD, Office.DIRECTOR, Office.SECRETARY},
 }
 """Offices by the groups that policies name; `registry` hands papers out."""
 
@@ -67,8 +72,8 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "works": _TEACHING,
     "enrolment": _OFFICE_WORK,
     "representation": _OFFICE_WORK,
-    "consents": _OFFICE_WORK | _SPEAKING,
-    "requests": _OFFICE_WORK | _SPEAKING,
+    "consents": _OFFICE_WORK | SPEAKING,
+    "requests": _OFFICE_WORK | SPEAKING,
     "answers": _OFFICE_WORK,
     "transfers": _OFFICE_WORK,
     "marks": _TEACHING,
@@ -83,10 +88,7 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "first_director": frozenset({Office.SYSTEM}),
     "logins": frozenset({Office.DIRECTOR, Office.SECRETARY}),
 }
-"""Which offices may record under which capability. A permission for late entries is the deputy head's alone."""
-
-COURSE_BOUND = frozenset({Office.TEACHER, Office.CLASS_TEACHER})
-"""Offices that record only in courses which they teach on that day, as teachers or as substitutes."""
+"""Which offices may record under which capability. A permission for late entries is the leadership's alone."""
 
 
 def check_recording(actor: Actor, capability: str) -> None:

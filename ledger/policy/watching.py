@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ledger.policy.engine import Words
-from ledger.policy.offices import Office
+from ledger.policy.offices import COURSE_BOUND, GROUPS, Office
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,9 +31,8 @@ BURST_STUDENTS = 200
 BURST_WINDOW = timedelta(minutes=10)
 """In which nobody reads the data of two hundred students; whoever opens them collects."""
 
-STAFF = frozenset({Office.TEACHER, Office.CLASS_TEACHER, Office.DEPUTY_HEAD, Office.DIRECTOR, Office.SECRETARY})
+STAFF = GROUPS["staff"]
 """Whose working hours are the school's. Parents read in the evening, programs and auditors when they run."""
-TEACHING = frozenset({Office.TEACHER, Office.CLASS_TEACHER})
 PROGRAMS = frozenset({Office.SYSTEM})
 """Who reads by the thousand as a matter of course."""
 
@@ -87,8 +86,9 @@ class Finding:
 
 Belongs = Callable[["UUID", "UUID", date], bool]
 """Whether a student was in a class that a person taught or led on a day."""
-Held = Callable[["UUID", str, date], bool | None]
-"""Whether a person held an office on a day; None where the register of staff says nothing of them in it."""
+Held = Callable[["Seen", date], bool | None]
+"""Whether who had an access held its office then, on that day; None where the register of staff says nothing of them in
+it."""
 
 
 def find(seen: Sequence[Seen], zone: str, belongs: Belongs, held: Held) -> list[Finding]:
@@ -119,7 +119,7 @@ def outside_classes(seen: Iterable[Seen], zone: ZoneInfo, belongs: Belongs) -> I
     """Yields, by teacher and day, accesses to students of classes that they neither taught nor led, or asked for."""
     found = _Grouped(Kind.OUTSIDE_CLASSES)
     for one in seen:
-        if one.office in TEACHING and not one.exceptional:
+        if one.office in COURSE_BOUND and not one.exceptional:
             day = one.recorded_at.astimezone(zone).date()
             strangers = [student for student in one.students if not belongs(one.actor, student, day)]
             if strangers:
@@ -128,11 +128,11 @@ def outside_classes(seen: Iterable[Seen], zone: ZoneInfo, belongs: Belongs) -> I
 
 
 def left_office(seen: Iterable[Seen], zone: ZoneInfo, held: Held) -> Iterator[Finding]:
-    """Yields, by person, office and day, accesses in an office that the person did not hold on that day."""
+    """Yields, by person, office and day, accesses in an office that the person did not hold."""
     found = _Grouped(Kind.LEFT_OFFICE)
     for one in seen:
         day = one.recorded_at.astimezone(zone).date()
-        if held(one.actor, one.office, day) is False:
+        if held(one, day) is False:
             found.add((one.actor, one.office, day), one, one.students)
     yield from found
 

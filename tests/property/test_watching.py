@@ -44,8 +44,8 @@ def belongs(actor: UUID, student: UUID, day: date) -> bool:
     return (actor.int + student.int + day.day) % 2 == 0
 
 
-def held(actor: UUID, office: str, day: date) -> bool | None:
-    return None if office == "teacher" else (actor.int + day.day) % 3 > 0
+def held(one: Seen, day: date) -> bool | None:
+    return None if one.office == "teacher" else (one.actor.int + day.day) % 3 > 0
 
 
 def of(found: list[watching.Finding], kind: Kind) -> set[int]:
@@ -61,7 +61,7 @@ def test_each_rule_finds_exactly_what_it_says(seen: list[Seen]) -> None:
         one.position for one in seen if one.office in STAFF and not 6 <= local[one.position].hour < 22
     }
     assert of(found, Kind.LEFT_OFFICE) == {
-        one.position for one in seen if held(one.actor, one.office, local[one.position].date()) is False
+        one.position for one in seen if held(one, local[one.position].date()) is False
     }
     assert of(found, Kind.OUTSIDE_CLASSES) == {
         one.position

@@ -19,7 +19,6 @@ from ledger.api.schemas.school import (
     PeriodClosing,
     YearClosing,
 )
-from ledger.application.disclose.representation import SPEAKING
 from ledger.application.disclose.school import read_school
 from ledger.application.record.school import (
     AdoptLocalAct,
@@ -32,6 +31,7 @@ from ledger.application.record.school import (
     OpenSchoolYear,
     PermitLateEntry,
 )
+from ledger.policy.offices import SPEAKING
 
 router = a_router("school")
 

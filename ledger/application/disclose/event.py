@@ -9,8 +9,9 @@ from uuid import UUID
 from ledger.application.disclose.feed import EventOpened, admit, open_entries, withheld
 from ledger.application.disclose.gate import may_open, open_access
 from ledger.application.disclose.past import entry_at
-from ledger.application.disclose.representation import OF_OTHERS_TOO, SPEAKING
+from ledger.application.disclose.representation import OF_OTHERS_TOO
 from ledger.errors import NotFound
+from ledger.policy.offices import SPEAKING
 from ledger.policy.reading import NOBODYS, Granted, Resource, decide_reading
 from ledger.streams.record_classes import RecordClass
 

@@ -32,7 +32,7 @@ from ledger.projections.staff import queries as staff
 from ledger.projections.staff.projection import MANDATE, OFFICE, EntryBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from ledger.application.disclose.gate import Reader
     from ledger.application.ledger import Ledger
@@ -160,18 +160,8 @@ async def _belongs(ledger: Ledger, position: int) -> Callable[[UUID, UUID, date]
     for _, row in await open_school_rows(ledger, stores["courses"], stored["courses"]):
         for teacher in cast("CourseBody", row.body).teachers:
             terms[teacher.teacher, cast("UUID", row.clear[0])].append((teacher.starts_on, teacher.ends_on or date.max))
-    past = await events_of_school(ledger, [row[0] for row in stored["groups"]], position)
-    led: dict[UUID, tuple[UUID, date]] = {}
-    for fact in past.facts:
-        group, event = fact.entry.stream_id, fact.event
-        if isinstance(event, ClassGroupFormed | ClassTeacherAppointed) and event.class_teacher is not None:
-            begins = event.effective_on if isinstance(event, ClassTeacherAppointed) else date.min
-            if group in led:
-                person, began = led[group]
-                terms[person, group].append((began, begins))
-            led[group] = (event.class_teacher, begins)
-    for group, (person, began) in led.items():
-        terms[person, group].append((began, date.max))
+    async for person, group, begins, ends in _led(ledger, [row[0] for row in stored["groups"]], position):
+        terms[person, group].append((begins, ends))
     groups: dict[UUID, list[tuple[UUID, date]]] = defaultdict(list)
     for group, student, _, starts_on, *_ in stored["memberships"]:
         groups[student].append((group, starts_on or date.min))
@@ -185,19 +175,45 @@ async def _belongs(ledger: Ledger, position: int) -> Callable[[UUID, UUID, date]
     return belongs
 
 
-async def _held(ledger: Ledger) -> Callable[[UUID, str, date], bool | None]:
-    """Returns who held which office on which day, by the register of staff; None of whom it does not have in it."""
+async def _led(ledger: Ledger, groups: Sequence[UUID], position: int) -> AsyncIterator[tuple[UUID, UUID, date, date]]:
+    """Yields who led which class group, from when to when; the day of a change is of both.
+
+    By the days of the appointments, as the gate takes them: who was recorded later may have begun earlier.
+    """
+    appointed: dict[UUID, list[tuple[date, UUID | None]]] = defaultdict(list)
+    for fact in (await events_of_school(ledger, groups, position)).facts:
+        if isinstance(fact.event, ClassGroupFormed):
+            appointed[fact.entry.stream_id].append((date.min, fact.event.class_teacher))
+        elif isinstance(fact.event, ClassTeacherAppointed):
+            appointed[fact.entry.stream_id].append((fact.event.effective_on, fact.event.class_teacher))
+    for group, found in appointed.items():
+        in_order = sorted(found, key=lambda appointment: appointment[0])
+        ends = [*(begins for begins, _ in in_order[1:]), date.max]
+        for (begins, person), end in zip(in_order, ends, strict=True):
+            if person is not None:
+                yield person, group, begins, end
+
+
+async def _held(ledger: Ledger) -> Callable[[Seen, date], bool | None]:
+    """Returns who held which office when, by the register of staff; None of whom it does not have in it.
+
+    By the days of the entry, and a mandate that was withdrawn up to the position at which it was.
+    """
     store = table(ledger, "staff", "entries")
     async with snapshot(ledger, ("staff",)) as connection:
         stored = await staff.offices(connection, store, (OFFICE, MANDATE))
-    terms: dict[tuple[UUID, str], list[tuple[date, date]]] = defaultdict(list)
+    terms: dict[tuple[UUID, str], list[tuple[date, date, int]]] = defaultdict(list)
+    """By (person, office): first and last day, and below which position."""
     for _, row in await open_school_rows(ledger, store, stored):
-        person, _, starts_on, ends_on = row.clear
+        person, _, starts_on, ends_on = cast("tuple[UUID, str, date, date | None]", row.clear)
         body = cast("EntryBody", row.body)
-        terms[cast("UUID", person), body.of].append((cast("date", starts_on), cast("date | None", ends_on) or date.max))
+        below = row.position if body.withdrawn else queries.NEWEST
+        terms[person, body.of].append((starts_on, ends_on or date.max, below))
 
-    def held(actor: UUID, office: str, day: date) -> bool | None:
-        found = terms.get((actor, office))
-        return None if found is None else any(first <= day <= last for first, last in found)
+    def held(one: Seen, day: date) -> bool | None:
+        found = terms.get((one.actor, one.office))
+        if found is None:
+            return None
+        return any(first <= day <= last and one.position < below for first, last, below in found)
 
     return held

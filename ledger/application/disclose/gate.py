@@ -28,7 +28,7 @@ from ledger.application.record.command import RecordingCommand, existing, no_suc
 from ledger.errors import Forbidden, NotFound, UndisclosedAccess
 from ledger.ids import new_id
 from ledger.policy.engine import Purpose
-from ledger.policy.offices import Actor, Office
+from ledger.policy.offices import COURSE_BOUND, Actor, Office
 from ledger.policy.reading import (
     SPECIAL_CATEGORIES,
     Asking,
@@ -211,7 +211,7 @@ class OpenAccess(RecordingCommand):
             if absent or not all(record.was_in_group(self.group_id) for record in records):
                 return known
             return replace(known, class_teacher=group.class_teacher_on(context.today) == actor.id)
-        if absent or actor.office not in (Office.TEACHER, Office.CLASS_TEACHER):
+        if absent or actor.office not in COURSE_BOUND:
             return known
         leads = bool(records)
         for record in records:

@@ -10,8 +10,9 @@ from ledger.application.disclose.feed import state_of
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_events
-from ledger.application.disclose.representation import OF_OTHERS_TOO, SPEAKING
+from ledger.application.disclose.representation import OF_OTHERS_TOO
 from ledger.application.disclose.shown import History, HistoryLine
+from ledger.policy.offices import SPEAKING
 from ledger.policy.reading import Resource
 from ledger.projections.retention.projection import happened_on
 from ledger.seal.entry import Entry

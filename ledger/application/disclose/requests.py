@@ -9,10 +9,9 @@ from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, check_access, open_access
 from ledger.application.disclose.opening import open_rows, snapshot, table
-from ledger.application.disclose.representation import SPEAKING
 from ledger.application.disclose.shown import check_students
 from ledger.errors import InvalidInput
-from ledger.policy.offices import Office
+from ledger.policy.offices import SPEAKING, Office
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
 from ledger.projections.requests import queries

@@ -13,7 +13,7 @@ from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import MAX_PAGE, Page, StudentShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
-from ledger.policy.offices import GROUPS
+from ledger.policy.offices import COURSE_BOUND
 from ledger.policy.reading import Resource
 from ledger.projections.query import lowest
 from ledger.projections.rosters import queries
@@ -156,7 +156,7 @@ async def list_students(
     async with snapshot(ledger, (VIEW,), max(min_position, asked.position if asked else 0)) as connection:
         moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(VIEW)]))
         members = table(ledger, VIEW, "memberships")
-        today = ledger.today() if reader.actor.office in GROUPS["teaching"] else None
+        today = ledger.today() if reader.actor.office in COURSE_BOUND else None
         on = as_of.effective_on or today if today is not None else None
         ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked, on)
         first = ids[:limit]

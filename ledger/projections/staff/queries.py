@@ -27,7 +27,10 @@ async def entries(
     after: UUID | None,
     limit: int,
 ) -> list[Stored]:
-    """Returns a page of entries in the order of their ids: of a person, of a kind, of those in force on a day."""
+    """Returns a page of entries in the order of their ids: of a person, of a kind, or whose days include this one.
+
+    Those that were withdrawn are among them: that they were is sealed, and said of each.
+    """
     where, parameters = ["entry_id > %s"], list[object]([after or NIL])
     for condition, value in (("person_id = %s", person), ("kind = %s", kind)):
         if value is not None:

@@ -17,7 +17,7 @@ from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.register import RegisterQuery, read_register
 from ledger.application.disclose.who_saw import who_saw
 from ledger.application.record.courses import AppointClassTeacher
-from ledger.application.record.staff import AssumeOffice
+from ledger.application.record.staff import AssumeOffice, RecordMandate, WithdrawMandate
 from ledger.clock import utc_now
 from ledger.errors import Forbidden, InvalidInput, NotFound
 from ledger.policy.offices import Actor, Office
@@ -72,6 +72,20 @@ async def test_former_class_teacher_is_found_after_another_was_appointed(desk: D
     assert [one.actor for one in found.items] == [CLASS_TEACHER.id]
 
 
+async def test_class_teachers_are_known_by_their_days_whichever_was_recorded_first(desk: Desk) -> None:
+    student, *_ = await desk.enrols(1)
+    present, former = (Actor(uuid4(), Office.CLASS_TEACHER) for _ in range(2))
+    for who, day in ((present, TODAY), (former, TODAY - timedelta(days=10))):
+        command = AppointClassTeacher(school=desk.school, group_id=desk.group, class_teacher=who.id, effective_on=day)
+        await desk.does(command)
+    await open_access(desk.ledger, reads(present), Resource.PORTFOLIO, students=[student], categories=("awards",))
+    with pytest.raises(NotFound):
+        await open_access(desk.ledger, reads(former), Resource.PORTFOLIO, students=[student], categories=("awards",))
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.OUTSIDE_CLASSES)
+    assert [one.actor for one in found.items] == [former.id]
+
+
 async def test_bursts_are_found_over_the_whole_period_and_batch_by_batch(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +126,40 @@ async def test_access_in_an_office_that_was_left_is_found_and_in_one_that_is_hel
     await desk.catches_up()
     found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.LEFT_OFFICE)
     assert [(one.actor, one.office, one.accesses) for one in found.items] == [(former.id, "secretary", 1)]
+
+
+async def test_access_under_a_mandate_that_was_withdrawn_is_found_and_what_came_before_is_not(desk: Desk) -> None:
+    student, *_ = await desk.enrols(1)
+    inspector = Actor(uuid4(), Office.INSPECTOR)
+    day = utc_now().date()
+    recorded = await desk.does(
+        RecordMandate(
+            school=desk.school,
+            person_id=inspector.id,
+            kind="inspector",
+            document="Распоряжение 77",
+            scope="everything",
+            starts_on=day - timedelta(days=1),
+            ends_on=day + timedelta(days=30),
+        )
+    )
+    looks = [
+        await open_access(
+            desk.ledger, reads(inspector), Resource.CONSENTS, students=[student], categories=("consents",)
+        )
+    ]
+    withdrawal = WithdrawMandate(
+        school=desk.school, person_id=inspector.id, mandate_id=recorded.events[-1].event_id, reason="Закончена"
+    )
+    await desk.does(withdrawal)
+    looks.append(
+        await open_access(
+            desk.ledger, reads(inspector), Resource.CONSENTS, students=[student], categories=("consents",)
+        )
+    )
+    await desk.catches_up()
+    found = await read_findings(desk.ledger, reads(AUDITOR), kind=Kind.LEFT_OFFICE)
+    assert [one.positions for one in found.items] == [[looks[1].first]]
 
 
 async def test_exceptional_access_stands_out_in_register_findings_and_what_parents_read(desk: Desk) -> None:
