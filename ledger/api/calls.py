@@ -164,7 +164,8 @@ def check_query(request: Request) -> None:
     Raises:
         InvalidFields: it does not.
     """
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    route = request.scope["route"].dependant
+    known = {field.alias for part in (route, *route.dependencies) for field in part.query_params}
     if not request.query_params.keys() <= known:
         names = ", ".join(sorted(known)) or "none"
         message = f"has a parameter that this address does not know (it knows {names})."

@@ -80,7 +80,11 @@ EffectiveOn = Annotated[
 RequestStatus = Annotated[
     str,
     Query(
-        json_schema_extra={"enum": list(STATUSES)}, description="Просроченные, открытые, отвеченные / Which requests."
+        json_schema_extra={"enum": list(STATUSES)},
+        description=(
+            "Просроченные; открытые, и просроченные среди них; отвеченные / Overdue ones; open ones, those overdue"
+            " among them; answered ones."
+        ),
     ),
 ]
 GroupFilter = Annotated[UUID | None, Query(description="Класс / A class group.")]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
@@ -24,6 +22,8 @@ from ledger.policy.offices import Office
 from ledger.policy.watching import Kind
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ledger.application.disclose.findings import Findings
     from ledger.application.disclose.shown import DisclosureLine
     from ledger.application.ledger import Ledger
@@ -123,7 +123,8 @@ def export(
     )
     with opened() as base, bars() as shown:
         catch_up(base)
-        query = replace(query, since=_begin(base, since), until=_end(base, until))
+        begin, end = _period(base, since, until)
+        query = replace(query, since=begin, until=end)
         reader, moved = reader_of(base.settings, office, actor), shown.follow("register")
 
         async def work(ledger: Ledger) -> int:
@@ -159,7 +160,7 @@ def findings(
     """Print which accesses are worth a question: at night, in bursts, outside the own classes; each with its events."""
     with opened() as base, bars() as shown:
         catch_up(base)
-        begin, end = _begin(base, since), _end(base, until)
+        begin, end = _period(base, since, until)
         reader, moved = reader_of(base.settings, office, actor), shown.follow("доступы / accesses")
 
         async def work(ledger: Ledger) -> Findings:
@@ -187,27 +188,9 @@ def _put(piece: bytes) -> None:
     sys.stdout.write(piece.decode())
 
 
-def _begin(base: Foundation, when: When | None) -> datetime | None:
-    if when is None:
-        return None
-    if when.day is not None:
-        return datetime.combine(when.day, time(), ZoneInfo(base.settings.timezone))
-    return _time(when)
-
-
-def _end(base: Foundation, when: When | None) -> datetime | None:
-    if when is None:
-        return None
-    if when.day is not None:
-        return datetime.combine(when.day + timedelta(days=1), time(), ZoneInfo(base.settings.timezone))
-    return _time(when)
-
-
-def _time(when: When) -> datetime:
-    if when.time is None:
-        message = "a period is given in days or times"
-        raise typer.BadParameter(message)
-    return when.time
+def _period(base: Foundation, since: When | None, until: When | None) -> tuple[datetime | None, datetime | None]:
+    zone = base.settings.timezone
+    return since.begins(zone) if since is not None else None, until.ends(zone) if until is not None else None
 
 
 def _show_access(line: DisclosureLine) -> None:

@@ -53,6 +53,27 @@ class When:
         midnight = datetime.combine(self.day, time(), ZoneInfo(zone))
         return AsOf(None, midnight + timedelta(days=1, microseconds=-1), effective_on)
 
+    def begins(self, zone: str) -> datetime:
+        """Returns when a period begins that is given so: with the first instant of a day at the school.
+
+        Raises:
+            BadParameter: it is a position.
+        """
+        if self.day is not None:
+            return datetime.combine(self.day, time(), ZoneInfo(zone))
+        if self.time is None:
+            message = "a period is given in days or times"
+            raise typer.BadParameter(message)
+        return self.time
+
+    def ends(self, zone: str) -> datetime:
+        """Returns the instant before which a period lies that ends with this day, or at this time.
+
+        Raises:
+            BadParameter: it is a position.
+        """
+        return self.begins(zone) + timedelta(days=self.day is not None)
+
     def happened(self) -> AsOf:
         """Returns the moment on the axis of what had happened.
 

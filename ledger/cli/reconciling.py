@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
@@ -33,7 +31,7 @@ def reconcile(
 ) -> None:
     """Compare what processes opened for reading with the disclosures that were recorded; exit 1 names what differs."""
     with opened() as base, bars() as shown:
-        begin = _begin(since, base.settings.timezone) if since is not None else None
+        begin = since.begins(base.settings.timezone) if since is not None else None
         reconciler = Reconciler(base.database, base.mapper, base.keks)
         report = reconciler.reconcile(begin, shown.follow("сверка, секунд / seconds compared"))
     if as_json:
@@ -45,15 +43,6 @@ def reconcile(
         _show(report)
     if not report.equal:
         raise typer.Exit(1)
-
-
-def _begin(since: When, zone: str) -> datetime:
-    if since.day is not None:
-        return datetime.combine(since.day, time(), ZoneInfo(zone))
-    if since.time is None:
-        message = "give a day or a time"
-        raise typer.BadParameter(message)
-    return since.time
 
 
 def _show(report: Reconciliation) -> None:

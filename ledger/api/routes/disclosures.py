@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from dataclasses import replace
+from typing import Annotated, Any
 
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,32 +44,26 @@ from ledger.policy.watching import Kind
 router = a_router("disclosures")
 
 
-def _query(
-    student_id: UUID | None,
-    actor: UUID | None,
-    office: str | None,
-    recipient: str | None,
-    purpose: str | None,
-    legal_basis: str | None,
-    channel: str | None,
-    granted: bool | None,  # noqa: FBT001 - as the query has it
-    exceptional: bool | None,  # noqa: FBT001 - likewise
-    since: datetime | None,
-    until: datetime | None,
+async def _filters(
+    actor: Person = None,
+    office: InOffice = None,
+    recipient: Recipient = None,
+    purpose: Purpose = None,
+    legal_basis: LegalBasis = None,
+    channel: Channel = None,
+    granted: WasGranted = None,
+    exceptional: Exceptional = None,
+    since: Since = None,
+    until: Until = None,
 ) -> RegisterQuery:
+    """Returns what the filters of an address look for, of whomever."""
     return RegisterQuery(
-        student_id,
-        actor,
-        office,
-        recipient,
-        purpose,
-        legal_basis,
-        channel,
-        granted,
-        exceptional,
-        since,
-        until,
+        None, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
     )
+
+
+Filters = Annotated[RegisterQuery, Depends(_filters)]
+"""The filters of the register, the same at each of its addresses."""
 
 
 @router.get(
@@ -79,29 +73,17 @@ def _query(
 async def get_disclosures(
     request: Request,
     student_id: StudentId,
-    actor: Person = None,
-    office: InOffice = None,
-    recipient: Recipient = None,
-    purpose: Purpose = None,
-    legal_basis: LegalBasis = None,
-    channel: Channel = None,
-    granted: WasGranted = None,
-    exceptional: Exceptional = None,
-    since: Since = None,
-    until: Until = None,
+    filters: Filters,
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
     min_position: MinPosition = 0,
 ) -> Response:
     """Кто, когда и зачем видел данные ученика / Who saw a student's data, newest first, and who was refused."""
     call = ask(request)
-    query = _query(
-        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
-    )
     before = cursor_position(cursor)
     return show(
         await read_disclosures(
-            call.ledger, call.reader, student_id, before=before, limit=limit, min_position=min_position, query=query
+            call.ledger, call.reader, student_id, before=before, limit=limit, min_position=min_position, query=filters
         )
     )
 
@@ -109,26 +91,15 @@ async def get_disclosures(
 @router.get("/v1/disclosures", **reading("readRegister", "Журнал доступа / The disclosure register", "RegisterPage"))
 async def get_register(
     request: Request,
+    filters: Filters,
     student_id: OfStudent = None,
-    actor: Person = None,
-    office: InOffice = None,
-    recipient: Recipient = None,
-    purpose: Purpose = None,
-    legal_basis: LegalBasis = None,
-    channel: Channel = None,
-    granted: WasGranted = None,
-    exceptional: Exceptional = None,
-    since: Since = None,
-    until: Until = None,
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
     min_position: MinPosition = 0,
 ) -> Response:
     """Кто видел чьи данные / Who saw whose data, newest first: for inspectors, auditors and the director."""
     call = ask(request)
-    query = _query(
-        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
-    )
+    query = replace(filters, student_id=student_id)
     before = cursor_position(cursor)
     return show(
         await read_register(call.ledger, call.reader, query, before=before, limit=limit, min_position=min_position)
@@ -210,17 +181,8 @@ _exported["responses"][406] = {"$ref": "#/components/responses/406"}
 @router.get("/v1/disclosures/export", **_exported)
 async def get_export(
     request: Request,
+    filters: Filters,
     student_id: OfStudent = None,
-    actor: Person = None,
-    office: InOffice = None,
-    recipient: Recipient = None,
-    purpose: Purpose = None,
-    legal_basis: LegalBasis = None,
-    channel: Channel = None,
-    granted: WasGranted = None,
-    exceptional: Exceptional = None,
-    since: Since = None,
-    until: Until = None,
     min_position: MinPosition = 0,
 ) -> Response:
     """Весь журнал, или отобранное, файлом / The whole register, or what the filters leave, as one access.
@@ -231,9 +193,7 @@ async def get_export(
     media = CSV if accepted(request, (JSON_LINES, "text/csv")) == "text/csv" else JSON_LINES
     streams = service_of(request).streams
     streams.check(call.reader.actor.id)
-    query = _query(
-        student_id, actor, office, recipient, purpose, legal_basis, channel, granted, exceptional, since, until
-    )
+    query = replace(filters, student_id=student_id)
     export = await export_register(call.ledger, call.reader, query, min_position=min_position)
     without_time_limit(request)
     return ExportStream(streams, call.reader.actor.id, export, media)

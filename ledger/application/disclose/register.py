@@ -6,6 +6,7 @@ access to it is recorded before anything of it is opened. Who may not search is 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -15,7 +16,6 @@ from ledger.application.disclose.gate import Reader, check_access, open_access
 from ledger.application.disclose.moment import AsOf, find_moment
 from ledger.application.disclose.opening import open_accesses, open_rows, snapshot, table
 from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister, RegisterPage
-from ledger.clock import utc_now
 from ledger.policy.reading import Resource
 from ledger.projections.disclosures import queries
 from ledger.projections.disclosures.projection import AccessBody, DisclosedBody
@@ -35,7 +35,7 @@ VIEW = "disclosures"
 CATEGORIES = (RecordClass.DISCLOSURES,)
 BATCH = 1_000
 """Lines of an export that are opened at once."""
-RENEW = LIFETIME * 3 / 4
+RENEW_S = LIFETIME.total_seconds() * 3 / 4
 """An export that takes longer than this goes on under a further access: a receipt never outlives its minute."""
 INSTANT = timedelta(microseconds=1)
 
@@ -146,8 +146,9 @@ async def export_register(ledger: Ledger, reader: Reader, query: RegisterQuery, 
         filters = replace(filters, until=min(filters.until, position))
         accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
         students, lines = await queries.students_of(connection, accesses, disclosed, filters)
+    began = asyncio.get_running_loop().time()
     receipt = await _disclose(ledger, reader, query, students)
-    return Export(lines, position, receipt.access_id, _batches(ledger, reader, query, filters, receipt))
+    return Export(lines, position, receipt.access_id, _batches(ledger, reader, query, filters, receipt, began))
 
 
 async def _disclose(ledger: Ledger, reader: Reader, query: RegisterQuery, students: Sequence[UUID]) -> Disclosure:
@@ -158,12 +159,15 @@ async def _disclose(ledger: Ledger, reader: Reader, query: RegisterQuery, studen
 
 
 async def _batches(
-    ledger: Ledger, reader: Reader, query: RegisterQuery, filters: Filters, receipt: Disclosure
+    ledger: Ledger, reader: Reader, query: RegisterQuery, filters: Filters, receipt: Disclosure, began: float
 ) -> AsyncIterator[list[DisclosureLine]]:
+    """Yields the lines. `began` is when the disclosure was asked for, by the loop's clock: the receipt is no older."""
+    clock = asyncio.get_running_loop()
     accesses, disclosed = table(ledger, VIEW, "accesses"), table(ledger, VIEW, "disclosed")
     before: int | None = None
     while True:
-        if utc_now() - receipt.committed_at > RENEW:
+        if clock.time() - began > RENEW_S:
+            began = clock.time()
             async with snapshot(ledger, (VIEW,)) as connection:
                 students, _ = await queries.students_of(connection, accesses, disclosed, filters, before)
             receipt = await _disclose(ledger, reader, query, students)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ledger.store.database import Row
 
 NEWEST = 2**62
-BESIDE = 1
-"""Events of an access that may stand between it and the rows of its students: on what grounds it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ async def found(
             " ORDER BY a.position DESC LIMIT %s) a"
             # Each access looks its own rows up: the planner cannot know how few lie between two positions.
             f" CROSS JOIN LATERAL (SELECT * FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
-            f" AND d.disclosed_at <= a.position + a.students + {BESIDE} AND d.disclosed_at < %s"
+            f" AND d.disclosed_at <= a.position + a.students AND d.disclosed_at < %s"
             " AND d.access_id = a.access_id ORDER BY d.disclosed_at DESC LIMIT %s) d"
             " ORDER BY d.disclosed_at DESC LIMIT %s"
         )
@@ -179,7 +177,7 @@ async def accesses_between(
     query = (
         "SELECT a.access_id, a.position, a.recorded_at, a.granted, a.exceptional, a.actor, a.office,"  # noqa: S608 - names of ours
         f" ARRAY(SELECT d.student_id FROM {disclosed.qualified} d WHERE d.disclosed_at > a.position"
-        f" AND d.disclosed_at <= a.position + a.students + {BESIDE} AND d.access_id = a.access_id)"
+        f" AND d.disclosed_at <= a.position + a.students AND d.access_id = a.access_id)"
         f" FROM {accesses.qualified} a WHERE a.position > %s AND a.position <= %s ORDER BY a.position LIMIT %s"
     )
     cursor = await connection.execute(sql.SQL(query), (after, until, limit), prepare=True, binary=True)

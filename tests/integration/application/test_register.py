@@ -205,7 +205,7 @@ async def test_export_that_outlives_its_receipt_goes_on_under_a_further_access(
     desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(register, "BATCH", 20)
-    monkeypatch.setattr(register, "RENEW", timedelta())
+    monkeypatch.setattr(register, "RENEW_S", -1.0)
     await some_accesses(desk)
     made = await export_register(desk.ledger, reads(INSPECTOR), EVERYTHING)
     lines = [line async for batch in made.batches for line in batch]

@@ -29,6 +29,14 @@ def test_day_is_known_at_its_end_at_the_school(zone: str, day: str, last: dateti
     assert When(day).known(zone).known_at == last
 
 
+def test_period_has_its_first_and_last_day_whole_at_the_school() -> None:
+    assert When("2025-09-01").begins(ZONE) == datetime(2025, 8, 31, 21, tzinfo=UTC)
+    assert When("2025-10-26").ends("Europe/Berlin") == datetime(2025, 10, 26, 23, tzinfo=UTC)
+    assert When("2025-09-01T08:00:00Z").ends(ZONE) == datetime(2025, 9, 1, 8, tzinfo=UTC)
+    with pytest.raises(typer.BadParameter, match="days or times"):
+        When("4711").begins(ZONE)
+
+
 def test_time_is_what_it_says() -> None:
     assert When("2025-09-01T08:00:00+03:00").known(ZONE).known_at == datetime(2025, 9, 1, 5, tzinfo=UTC)
 
