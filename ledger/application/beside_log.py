@@ -21,6 +21,7 @@ from ledger.seal.entry import Entry
 from ledger.seal.note import COSIGNATURE, VerifierKey, parse_note, verified_by
 from ledger.seal.witness import read_cosignature
 from ledger.store.lanes import ENTRY_COLUMNS
+from ledger.store.log_files import SELECT_KEYS
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,7 +37,6 @@ KEYS = "log keys"
 COSIGNATURES = "cosignatures"
 TOGETHER = 1_000
 
-_LISTED = "SELECT verifier FROM {schema}.log_keys ORDER BY added_at, verifier"
 _OF_KEYS = f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE topic = ANY(%b::text[]) ORDER BY position"  # noqa: S608 - ours
 _HOW_MANY = "SELECT count(*) FROM {schema}.log_cosignatures"
 _COSIGNED = (
@@ -88,7 +88,7 @@ class BesideLog:
 
     def check_keys(self, origin: str, size: int, note: bytes) -> None:
         """Compares the list of keys, and the signatures under the newest checkpoint, with what is known of them."""
-        rows = self._connection.execute(self._database.bind(_LISTED)).fetchall()
+        rows = self._connection.execute(self._database.bind(SELECT_KEYS)).fetchall()
         listed = [text for (text,) in rows]
         told = self._told()
         for text in listed:

@@ -57,7 +57,7 @@ FIELDS: Mapping[str, str] = {
     "course_id": "курс / course",
     "document": "документ / document",
     "document_kind": "вид документа / kind of document",
-    "document_on": "дата документа / document of day",
+    "document_on": "дата документа / date of the document",
     "due_on": "срок / due on",
     "effective_on": "дата / day",
     "enrolled_on": "зачислен / enrolled on",

@@ -193,9 +193,13 @@ class LivelyPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
         deadline = loop.time() + (self.timeout if timeout is None else timeout)
         while True:
             connection = await super().getconn(deadline - loop.time())
-            if await _lives(connection):
-                return connection
-            await connection.close()
+            try:
+                if await _lives(connection):
+                    return connection
+                await connection.close()
+            except BaseException:  # whoever waited was cancelled: the connection is the pool's all the same
+                await self.putconn(connection)
+                raise
             await self.putconn(connection)  # which makes another one in its place
 
 

@@ -74,7 +74,7 @@ class Sealer:
 
     Args:
         signers: the log's keys, all of one name; each checkpoint is signed by all (more than one while keys change).
-            None where they are to be read at the start: then keys that cannot be read are waited for.
+            Empty where they are read at the start: then keys that cannot be read are waited for.
         anchor: the newest checkpoint outside the database.
         source: where the keys come from, looked at again before each signature, so that keys change while it runs.
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,25 @@ async def test_readers_after_a_restart_wait_for_no_dead_connection(ledger_db: Da
                 assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
                 assert connection.info.backend_pid not in pids
         assert time.monotonic() - began < 1, "The library rests a second after the first dead connection."
+
+
+async def test_connection_of_a_reader_who_went_away_while_it_was_looked_at_stays_the_pools(
+    ledger_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = asyncio.Event()
+
+    async def looks_for_ever(_: object) -> bool:
+        looked.set()
+        await asyncio.Event().wait()
+        return True
+
+    async with ledger_db.pool("reader", 1) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr("ledger.store.database._lives", looks_for_ever)
+            reader = asyncio.create_task(pool.getconn())
+            await looked.wait()
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+        async with pool.connection(timeout=2) as connection:
+            assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
