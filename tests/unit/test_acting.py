@@ -2,66 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.aggregates import staff
-from ledger.aggregates.staff import CAPACITIES, MANDATES, OFFICES, Register, staff_ref
+from ledger.aggregates.staff import CAPACITIES, MANDATES, OFFICES
 from ledger.application.acting import Caller, Known, check_acting, open_to
 from ledger.errors import Forbidden
 from ledger.policy.offices import Actor, Office
-from tests.support.world import TODAY, World, a_context
+from tests.support.staff import PERSON, REF, SCHOOL, Book
+from tests.support.world import TODAY, World
 
-SCHOOL, PERSON, LOGIN = UUID(int=0x5C), UUID(int=1), UUID(int=2)
-REF = staff_ref(SCHOOL)
-NOW = a_context(office="director")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOGIN = UUID(int=2)
 
 
-def a_world(capacities: tuple[str, ...], offices: set[str] = frozenset(), mandates: set[str] = frozenset()) -> World:  # type: ignore[assignment]  # never changed
-    world = World()
-    linked = staff.link_login(Register(REF, None), login=LOGIN, person=PERSON, capacities=capacities, context=NOW)
-    world.record(linked)
+def a_book(capacities: tuple[str, ...], offices: Iterable[str] = (), mandates: Iterable[str] = ()) -> Book:
+    """Returns a register in which PERSON has a login, and from today on these offices and mandates."""
+    book = Book()
+    book.links(LOGIN, *capacities)
     for office in sorted(offices):
-        register = Register(REF, world.get(REF))
-        world.record(
-            staff.assume_office(
-                register,
-                person=PERSON,
-                office=office,
-                level=None,
-                starts_on=TODAY,
-                ends_on=None,
-                document="Приказ",
-                context=NOW,
-            )
-        )
+        book.assumes(office, begin=TODAY)
     for kind in sorted(mandates):
-        register = Register(REF, world.get(REF))
-        world.record(
-            staff.record_mandate(
-                register,
-                person=PERSON,
-                kind=kind,
-                document="Распоряжение",
-                scope="everything",
-                named=(),
-                starts_on=TODAY,
-                ends_on=TODAY,
-                context=NOW,
-            )
-        )
-    return world
+        book.mandates(kind)
+    return book
 
 
-def asks(world: World, wanted: Office | None = None, claimed: Office | None = None, *, program: bool = False) -> Known:
-    return open_to(world.get(REF), Caller(LOGIN, wanted, claimed, program), TODAY)
+def asks(book: Book, wanted: Office | None = None, claimed: Office | None = None, *, program: bool = False) -> Known:
+    return open_to(book.get(REF), Caller(LOGIN, wanted, claimed, program), TODAY)
 
 
 def test_login_that_nobody_linked_acts_in_no_office() -> None:
-    for world in (World(), a_world(("staff",))):
+    for world in (World(), a_book(("staff",))):
         known = open_to(world.get(REF), Caller(uuid4(), Office.TEACHER, None, program=False), TODAY)
         assert (known.person, known.offices) == (None, ())
         with pytest.raises(Forbidden, match="not linked"):
@@ -83,13 +60,13 @@ def test_login_that_nobody_linked_acts_in_no_office() -> None:
 def test_who_names_no_office_acts_in_the_one_that_they_have(
     capacities: tuple[str, ...], offices: set[str], chosen: Office | None
 ) -> None:
-    known = asks(a_world(capacities, offices))
+    known = asks(a_book(capacities, offices))
     assert (known.actor.office if known.actor else None) == chosen
 
 
 def test_student_speaks_for_nobody_else() -> None:
-    assert asks(a_world(("student",))).acts() == Actor(PERSON, Office.STUDENT, frozenset({PERSON}), LOGIN)
-    assert asks(a_world(("staff",))).acts().students == frozenset()
+    assert asks(a_book(("student",))).acts() == Actor(PERSON, Office.STUDENT, frozenset({PERSON}), LOGIN)
+    assert asks(a_book(("staff",))).acts().students == frozenset()
 
 
 @given(
@@ -108,11 +85,11 @@ def test_nobody_ever_acts_in_an_office_that_the_register_does_not_open(
     claimed: Office | None,
     program: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    world = a_world(capacities, offices, mandates)
-    register = world.the(REF)
+    book = a_book(capacities, offices, mandates)
+    register = book.the(REF)
     login = register.login(LOGIN)
     assert login is not None
-    known = asks(world, wanted, claimed, program=program)
+    known = asks(book, wanted, claimed, program=program)
     if known.actor is None:
         assert known.why
         assert known.help
@@ -122,28 +99,20 @@ def test_nobody_ever_acts_in_an_office_that_the_register_does_not_open(
     assert wanted in (None, office)
     assert (office is Office.SYSTEM) == program
     assert office not in (Office.AUDITOR, Office.INSPECTOR) or claimed is office
-    check_acting(world, SCHOOL, known.actor, TODAY)
+    check_acting(book, SCHOOL, known.actor, TODAY)
 
 
 def test_command_is_refused_when_login_or_office_went_since_the_request_came() -> None:
-    world = a_world(("staff",), {"director"})
-    actor = asks(world).acts()
-    check_acting(world, SCHOOL, actor, TODAY)
-    [tenure] = world.the(REF).tenures_of(PERSON, TODAY)
-    left = staff.leave_office(
-        Register(REF, world.get(REF)),
-        person=PERSON,
-        tenure_id=tenure.tenure_id,
-        last_day=TODAY.replace(day=1),
-        document="Приказ",
-        context=NOW,
-    )
-    world.record(left)
+    book = a_book(("staff",), {"director"})
+    actor = asks(book).acts()
+    check_acting(book, SCHOOL, actor, TODAY)
+    [tenure] = book.lane.tenures_of(PERSON, TODAY)
+    book.leaves(tenure.tenure_id, TODAY.replace(day=1))
     with pytest.raises(Forbidden, match="not yours any more"):
-        check_acting(world, SCHOOL, actor, TODAY)
-    world.record(staff.unlink_login(Register(REF, world.get(REF)), login=LOGIN, reason="Уволен", context=NOW))
+        check_acting(book, SCHOOL, actor, TODAY)
+    book.unlinks(LOGIN)
     with pytest.raises(Forbidden, match="not linked to you any more"):
-        check_acting(world, SCHOOL, actor, TODAY)
+        check_acting(book, SCHOOL, actor, TODAY)
     with pytest.raises(Forbidden, match="not linked to you any more"):
         check_acting(World(), SCHOOL, actor, TODAY)
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 VIEW = "retention"
 CATEGORIES = STUDENT_CLASSES
+"""The rows tell of every class that it exists and since when; they hold nothing of its content."""
 CONSENTS = (RecordClass.PERSONAL_FILE, RecordClass.CONSENTS)
 """What says until when consents hold; the birth date is part of it."""
-"""The rows tell of every class that it exists and since when; they hold nothing of its content."""
 
 
 async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0) -> Retention:
