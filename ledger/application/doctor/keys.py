@@ -48,10 +48,7 @@ def check_kek(database: Database, keks: KeyEncryptionKeys) -> Iterator[Finding]:
     """Yields whether the key-encryption keys are this ledger's, and every epoch in use is among them."""
     try:
         load_hasher(database, keks)
-    except Unreadable as error:
-        yield problem("key-encryption key", error.detail, error.help)
-        return
-    except SettingsError as error:
+    except (Unreadable, SettingsError) as error:
         yield problem("key-encryption key", error.detail, error.help)
         return
     with translated(), database.connect("writer") as connection:
