@@ -38,6 +38,8 @@ def test_live_and_ready_need_no_token_and_tell_no_names(served: Served, director
 
 def test_docs_page_loads_nothing_from_another_origin(served: Served) -> None:
     client = served.anonymous()
+    front = client.get("/")
+    assert (front.status_code, front.headers["location"]) == (307, "docs")
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]

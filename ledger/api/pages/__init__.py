@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 _OURS = Path(str(files("ledger.api.pages")))
 _SWAGGER = Path(str(files("fastapi_offline"))) / "static"
@@ -26,6 +26,12 @@ _POLICY = (
 )
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", response_model=None)
+async def front() -> Response:
+    """Leads whoever opens the service's bare address in a browser to the page."""
+    return RedirectResponse("docs")
 
 
 @router.get("/docs", response_model=None)
