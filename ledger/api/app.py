@@ -19,7 +19,7 @@ from ledger.api.identity import Identity
 from ledger.api.limits import Limits
 from ledger.api.openapi import build
 from ledger.api.routes import all_routers
-from ledger.api.security import admit
+from ledger.api.security import admit, charge
 from ledger.api.service import Service
 from ledger.api.tokens import verifier_of
 from ledger.application.readiness import Readiness
@@ -81,7 +81,7 @@ def create_app(base: Foundation) -> FastAPI:
         found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
-    problems.install(app, methods_of, admit)
+    problems.install(app, methods_of, admit, charge)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
     _describe(app)

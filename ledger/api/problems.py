@@ -296,18 +296,25 @@ def field_error(found: Mapping[str, Any]) -> FieldError:
     return FieldError(".".join(str(part) for part in place) or "body", code, message)
 
 
-def install(app: FastAPI, methods_of: Callable[[str], Sequence[str]], admit: Callable[[Request], None]) -> None:
+def install(
+    app: FastAPI,
+    methods_of: Callable[[str], Sequence[str]],
+    admit: Callable[[Request], None],
+    charge: Callable[[Request, LedgerError], None],
+) -> None:
     """Makes the application answer every error with a problem.
 
     Args:
         app: the application.
         methods_of: tells which methods a path has, for the `Allow` header of a 405.
         admit: raises what is wrong with a request's token, where it needs one: nobody without is told what else is.
+        charge: has the client pay for what was refused.
     """
 
     async def on_ledger_error(request: Request, error: Exception) -> Response:
         if not isinstance(error, LedgerError):
             raise error
+        charge(request, error)
         return answer_error(request, error)
 
     async def on_invalid(request: Request, error: Exception) -> Response:

@@ -8,13 +8,18 @@ from ledger.api.identity import OFFICE, Me, bearer_token, needs_token, wanted_of
 from ledger.api.limits import network_of
 from ledger.api.service import service_of
 from ledger.application.acting import Known
-from ledger.errors import Forbidden, LedgerError, Unauthenticated
+from ledger.errors import Forbidden, LedgerError, NotFound, Unauthenticated
+from ledger.policy.offices import Office
 from ledger.store.openings import acting
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ledger.policy.offices import Actor
+
+REFUSED = 20.0
+"""Requests that a refused reading counts for, besides itself: it leaves an event on the register of each student
+whom it concerns, so that whoever may read nothing could fill the history."""
 
 _HELP = "Send `Authorization: Bearer <token>` once, with an access token of the school's identity provider."
 
@@ -28,11 +33,15 @@ def authenticate(request: Request) -> Actor:
         BadRequest: the office that they name does not exist.
         TooManyRequests: the client asks too often, or its address without a valid token.
     """
+    actor = request.state.actor = _authenticated(request)
+    acting.set(actor.id)
+    return actor
+
+
+def _authenticated(request: Request) -> Actor:
     found = _identified(request)
     if found is not None:
-        actor = found.acts()
-        acting.set(actor.id)
-        return actor
+        return found.acts()
     service = service_of(request)
     token = bearer_token(request.headers)
     try:
@@ -47,8 +56,15 @@ def authenticate(request: Request) -> Actor:
         raise Forbidden(
             f"A development token has its office: {actor.office}.", help=f"Leave {OFFICE} out, or get another token."
         )
-    acting.set(actor.id)
     return actor
+
+
+def charge(request: Request, error: LedgerError) -> None:
+    """Has a client pay for a reading that was refused, or met nobody; programs look for who is not there yet."""
+    actor: Actor | None = getattr(request.state, "actor", None)
+    refused = request.method == "GET" and isinstance(error, Forbidden | NotFound)
+    if refused and actor is not None and actor.office is not Office.SYSTEM:
+        service_of(request).limits.clients.owe(actor.login or actor.id, REFUSED)
 
 
 def admit(request: Request) -> None:

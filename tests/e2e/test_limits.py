@@ -15,6 +15,7 @@ import pytest
 from ledger.api import protocol
 from ledger.api.boundary import Boundary
 from ledger.api.limits import Limit
+from ledger.policy.offices import Office
 from ledger.store.header import decode_header
 from tests.support.api import BULK, AClass, Api, Json, Served, a_foundation, ndjson, serving
 from tests.support.postgres import fresh_schema
@@ -71,6 +72,23 @@ def test_every_answer_tells_how_the_client_stands(director: Api) -> None:
     assert answer.headers["ratelimit-policy"] == '"client";q=20000;w=10'
     assert answer.headers["ratelimit"].startswith('"client";r=19')
     assert "ratelimit" in director.get(f"/v1/students/{uuid4()}").headers
+
+
+def test_readings_that_are_refused_are_paid_for(
+    served: Served, a_class: AClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each leaves an event for every student of the page: whoever may read nothing could fill the history with them."""
+    served.acts().reads("/v1/courses", min_position=a_class.position)
+    now = [0.0]
+    monkeypatch.setattr(served.service.limits, "clients", Limit("client", 10, clock=lambda: now[0]))
+    student = served.acts(Office.STUDENT, students=(uuid4(),))
+    journal, nobody = f"/v1/journals/{a_class.course_id}", f"/v1/students/{uuid4()}"
+    paths = (journal, nobody, journal, nobody, journal)
+    assert [student.get(path).status_code for path in paths] == [403, 404, 403, 404, 403]
+    assert student.get(journal).status_code == 429
+    program = served.acts(Office.SYSTEM)
+    assert {program.get(nobody).status_code for _ in range(20)} == {404}
+    assert program.get(nobody).headers["ratelimit"].startswith('"client";r=79')
 
 
 def test_client_that_asks_too_often_waits_and_others_do_not(
