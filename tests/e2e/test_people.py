@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from ledger.application.record import consents as recording
 from ledger.ids import new_id
 from ledger.policy.offices import Office
 from tests.support.api import BEGIN, TODAY, YESTERDAY, make_class
@@ -83,6 +84,9 @@ def test_parent_agrees_and_withdraws_with_a_token_of_their_own(served: Served, f
         "until": DAY,
     }
     where = f"/v1/students/{student}/consents"
+    for wrong in ({"form": "written"}, {"effective_on": YESTERDAY.isoformat()}):
+        refused = mother.post(where, consent | wrong)
+        assert [one["code"] for one in refused.json()["violations"]] == ["given_now"], "Nobody agrees to yesterday."
     given = mother.records(where, consent)
     assert stranger.post(where, consent).status_code == 404
     assert mother.post(where, consent | {"by": str(new_id())}).status_code == 403
@@ -96,6 +100,29 @@ def test_parent_agrees_and_withdraws_with_a_token_of_their_own(served: Served, f
     assert mother.reads(where)["items"][0]["status"] == "withdrawn"
     assert mother.reads(where, effective_on=YESTERDAY.isoformat())["items"] == []
     assert stranger.get(where).status_code in (403, 404)
+
+
+def test_family_fills_no_record_without_end(served: Served, family: AClass, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each decision about the student reads all of it, and whoever waits for one waits for that."""
+    where = f"/v1/students/{family.students[0]}/consents"
+    mother = served.acts(Office.REPRESENTATIVE, person=new_id(), students=(UUID(family.students[0]),))
+    consent: Json = {
+        "kind": "processing",
+        "purpose": "contests",
+        "categories": ["achievements", "awards"],
+        "recipients": ["Оргкомитет"],
+        "form": "electronic",
+        "document": "Согласие",
+        "effective_on": DAY,
+    }
+    given = mother.records(where, consent)
+    monkeypatch.setattr(recording, "MOST_OWN", 3)
+    for path, form in ((where, consent), (f"{where}/{given['id']}/limitations", {"categories": ["awards"]})):
+        refused = mother.post(path, form | {"recipients": ["Оргкомитет"]})
+        assert [one["code"] for one in refused.json()["violations"]] == ["record_full"]
+    mother.records(f"{where}/{given['id']}/withdrawals", {})
+    office = served.acts(Office.SECRETARY).post(where, consent | {"by": str(new_id())})
+    assert [one["code"] for one in office.json()["violations"]] == ["no_standing"], "It is not full for the office."
 
 
 def test_parent_asks_about_an_access_and_gets_an_answer_in_time(served: Served, family: AClass) -> None:

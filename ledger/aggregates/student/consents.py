@@ -54,8 +54,8 @@ CONDITIONS: tuple[str, ...] = ("no_transfer", "no_processing", "internal_network
 """What those who see disseminated data may not do with them (art. 10.1(9)): hand them on, process them; or (the third)
 that they are shown in the school's own network only."""
 
-WRITTEN = "written"
-FORMS: tuple[str, ...] = (WRITTEN, "electronic")
+WRITTEN, ELECTRONIC = "written", "electronic"
+FORMS: tuple[str, ...] = (WRITTEN, ELECTRONIC)
 MAX_RECIPIENTS = 20
 
 

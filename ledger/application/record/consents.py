@@ -8,10 +8,25 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from ledger.aggregates.student import consents, record_lane
+from ledger.aggregates.student import StudentRecord, consents, record_lane
 from ledger.application.record.command import RecordingCommand
 from ledger.application.record.speaking import heard
+from ledger.errors import Refused, Violation
 from ledger.streams.base import Context, Lanes, Proposal
+
+MOST_OWN = 1_000
+"""Events of a student's record up to which their family adds to it by itself; eleven years make some three hundred."""
+
+
+def _check_room(record: StudentRecord) -> None:
+    """Passes if a family may add to the record by itself: every decision about the student reads all of it.
+
+    Raises:
+        Refused: it may not.
+    """
+    if record.version >= MOST_OWN:
+        message = "The student's record is so long that the school's office has to record this."
+        raise Refused([Violation("record_full", message)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +49,13 @@ class GiveConsent(RecordingCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it."""
         record, who = heard(lanes, self.student_id, self.by, context)
+        if who.own:
+            _check_room(record)
+            if self.form != consents.ELECTRONIC or self.effective_on != context.today:
+                message = (
+                    "What you agree to yourself is electronic and from today on; the school records what is on paper."
+                )
+                raise Refused([Violation("given_now", message)])
         return consents.give_consent(
             record_lane(self.student_id),
             record,
@@ -68,6 +90,8 @@ class LimitConsent(RecordingCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Narrows it."""
         record, who = heard(lanes, self.student_id, self.by, context)
+        if who.own:
+            _check_room(record)
         return consents.limit_consent(
             record_lane(self.student_id),
             record,
