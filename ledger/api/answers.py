@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ledger.aggregates.class_group import ClassGroupFormed
 from ledger.aggregates.course import CourseOpened, WorkAdded
+from ledger.aggregates.disclosures import DocumentHandedOver
 from ledger.aggregates.school import SchoolFounded
 from ledger.aggregates.student.marks import AttendanceNoted, MarkRecorded, MarksOpened
 from ledger.aggregates.student.record import StudentEnrolled
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from ledger.store.commands import Recorded
 
 _STREAMS = frozenset(
-    event.TOPIC for event in (SchoolFounded, ClassGroupFormed, CourseOpened, StudentEnrolled, WebhookRegistered)
+    event.TOPIC
+    for event in (
+        SchoolFounded,
+        ClassGroupFormed,
+        CourseOpened,
+        StudentEnrolled,
+        DocumentHandedOver,
+        WebhookRegistered,
+    )
 )
 _LESSON = frozenset({MarkRecorded.TOPIC, AttendanceNoted.TOPIC})
 
@@ -97,7 +106,8 @@ class Ready(msgspec.Struct):
 def made_by(recorded: Recorded) -> UUID | None:
     """Returns the id of what was made, from the recorded columns alone, so that a repetition answers the same.
 
-    That is the stream of a school, class group, course, student or webhook that was opened, else the (first) event.
+    That is the stream of a school, class group, course, student or webhook that was opened, or of a hand-over; else the
+    (first) event.
     """
     events = [event for event in recorded.events if event.topic != MarksOpened.TOPIC]
     if len(events) > 1 and events[0].topic in _LESSON:

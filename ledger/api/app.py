@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
+from ledger.api.calls import CHANNEL
 from ledger.api.finding import Finder
 from ledger.api.heads import HeadAsGet
 from ledger.api.identity import Identity
@@ -22,6 +23,7 @@ from ledger.api.routes import all_routers
 from ledger.api.security import admit, charge
 from ledger.api.service import Service
 from ledger.api.tokens import verifier_of
+from ledger.application.door import Door
 from ledger.application.readiness import Readiness
 from ledger.bootstrap import open_ledger
 
@@ -55,12 +57,11 @@ def create_app(base: Foundation) -> FastAPI:
         limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
         async with open_ledger(base) as ledger:
             identity = Identity.of(ledger, limits)
-            app.state.service = Service(ledger, verifier, identity, limits, Readiness(ledger))
-            if identity is None:
+            door = Door(ledger, CHANNEL)
+            app.state.service = Service(ledger, verifier, identity, limits, Readiness(ledger), door)
+            async with identity.provider if identity is not None else nullcontext():
                 yield
-                return
-            async with identity.provider:
-                yield
+            await door.close()
 
     app = FastAPI(
         lifespan=lifespan,

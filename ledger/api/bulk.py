@@ -33,6 +33,7 @@ from ledger.api.problems import (
     TooLarge,
     answer_error,
     answer_fault,
+    answer_refusal,
 )
 from ledger.api.service import correlation_of, request_id_of, service_of, without_time_limit
 from ledger.application.record.command import Request as RecordRequest
@@ -249,7 +250,7 @@ class BulkAnswer(Response):
             recorded = await future
             made = made_by(recorded)
         except LedgerError as error:
-            return bytes(answer_error(self._request, error).body)
+            return bytes((await answer_refusal(self._request, error)).body)
         except Exception as error:  # noqa: BLE001 - a fault of one command is its own answer
             return bytes(answer_fault(request_id_of(self._request), error).body)
         else:

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from ledger.api.limits import network_of
 from ledger.api.problems import BadRequest
 from ledger.application.acting import Caller, Known, look_at_register
+from ledger.application.readiness import Part
 from ledger.clock import utc_now
 from ledger.errors import LedgerError, Unauthenticated
 from ledger.identity.access_token import AccessTokens, Bearer, Refused, UnknownKey
@@ -135,6 +136,18 @@ class Identity:
             return await look_at_register(self.ledger, Caller(login, wanted, claimed, bearer.is_program))
         except LedgerError as error:
             return error
+
+    def part(self) -> Part:
+        """Returns how the provider's keys stand, for `/readyz`.
+
+        Without any the ledger is ready all the same: it is somebody else who does not answer, and taking every host out
+        of service would also stop the log, and those who are here already.
+        """
+        held, failing = len(self.provider.keys), self.provider.failing
+        reason = "" if held else "There is no key of the identity provider here: nobody can log in."
+        if failing:
+            reason = f"{reason or f'Keys held: {held}.'} The newest look for them failed."
+        return Part("identity provider", ready=True, reason=reason)
 
     async def _verify(self, token: str, address: str) -> Bearer:
         now = self.clock().timestamp()

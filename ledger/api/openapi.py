@@ -21,12 +21,13 @@ from ledger.api.framing import NDJSON
 from ledger.api.identity import Me, needs_token
 from ledger.api.lines import line_form
 from ledger.api.linking import add_links
-from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.problems import FOREIGN, MEDIA_TYPE, Problem
 from ledger.api.recordings import RECORDINGS
 from ledger.api.schemas import (
     achievements,
     consents,
     courses,
+    hand_overs,
     marks,
     representation,
     requests,
@@ -108,6 +109,7 @@ FORMS: tuple[type[Form], ...] = (
     marks.MarkVoiding,
     marks.NewPeriodMark,
     marks.PeriodMarkCorrection,
+    hand_overs.NewHandOver,
     webhooks.NewWebhook,
     webhooks.SecretRotation,
     webhooks.WebhookResumption,
@@ -182,6 +184,7 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("portfolios", "Портфолио / Portfolios"),
     ("retention", "Сроки хранения / Retention"),
     ("disclosures", "Кто видел данные / Who saw the data"),
+    ("hand-overs", "Документы, выданные на руки и письмом / Documents handed over"),
     ("data-tracker", "Протокол Data Tracker / The protocol of Estonia's Data Tracker"),
     ("access", "Почему можно или нельзя читать / Why a reading is allowed or refused"),
     ("history", "История записей об ученике / A student's history"),
@@ -468,6 +471,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if needs_token(path):
         operation["security"] = [{"bearer": []}]
         codes = _OF_RECORDING if method == "post" else _OF_READING
+        if path.startswith(FOREIGN):
+            codes = tuple(code for code in codes if code != "422")
         if method == "get" and path.startswith(_PERSONAL):
             operation["parameters"] = [*operation.get("parameters", ()), *map(dict, PARAMETERS)]
         if operation.pop(_AMENDS, False):

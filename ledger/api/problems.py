@@ -21,7 +21,8 @@ from starlette.responses import Response
 
 from ledger import errors
 from ledger.api.limits import TooManyRequests
-from ledger.api.service import request_id_of
+from ledger.api.service import request_id_of, service_of
+from ledger.application.acting import TurnedAway
 from ledger.application.readiness import Part
 from ledger.errors import InvalidInput, LedgerError, Refused
 from ledger.telemetry.logs import get_logger
@@ -146,6 +147,17 @@ _PASSING = (errors.Busy, errors.StoreUnavailable, errors.OutcomeUnknown)
 """What may be over in a second: the client is told to try again."""
 
 
+FOREIGN = "/v1/data-tracker/"
+"""Addresses of a protocol that is not ours: 400 is its word for a query that cannot be understood."""
+
+
+def status_at(path: str, error: LedgerError) -> int:
+    """Returns the HTTP status of an error at an address."""
+    if path.startswith(FOREIGN) and isinstance(error, InvalidInput):
+        return HTTPStatus.BAD_REQUEST
+    return status_of(error)
+
+
 def status_of(error: LedgerError) -> int:
     """Returns the HTTP status of an error; what is not foreseen for clients is a 500."""
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
@@ -181,7 +193,7 @@ def problem(
 
 def answer_error(request: Request, error: LedgerError) -> Response:
     """Returns the problem of one of the ledger's own errors."""
-    status = status_of(error)
+    status = status_at(request.url.path, error)
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthenticated):
         named = ', error="invalid_token"' if "authorization" in request.headers else ""
@@ -208,6 +220,16 @@ def answer_error(request: Request, error: LedgerError) -> Response:
         violations=violations,
         fields=fields,
     )
+
+
+async def answer_refusal(request: Request, error: LedgerError) -> Response:
+    """Returns the problem of an error, once it is recorded who was turned away; or of what kept it from being so."""
+    if isinstance(error, TurnedAway):
+        try:
+            await service_of(request).door.turn_away(error)
+        except LedgerError as failed:
+            error = failed
+    return answer_error(request, error)
 
 
 def answer_too_slow(request_id: UUID, seconds: float) -> Response:
@@ -315,7 +337,7 @@ def install(
         if not isinstance(error, LedgerError):
             raise error
         charge(request, error)
-        return answer_error(request, error)
+        return await answer_refusal(request, error)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
@@ -325,7 +347,7 @@ def install(
             admit(request)
         except LedgerError as refused:
             told = refused
-        return answer_error(request, told)
+        return await answer_refusal(request, told)
 
     async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

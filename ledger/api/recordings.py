@@ -14,6 +14,7 @@ from ledger.api.schemas import (
     achievements,
     consents,
     courses,
+    hand_overs,
     marks,
     representation,
     requests,
@@ -26,6 +27,7 @@ from ledger.application.record.achievements import CreditResult, GrantAward, Rec
 from ledger.application.record.command import content_of
 from ledger.application.record.consents import GiveConsent, LimitConsent, WithdrawConsent
 from ledger.application.record.courses import AddWork, AppointClassTeacher, AssignTeacher, FormClassGroup, OpenCourse
+from ledger.application.record.hand_overs import RecordHandOver
 from ledger.application.record.marks import (
     CorrectMark,
     CorrectPeriodMark,
@@ -185,6 +187,7 @@ RECORDINGS: Mapping[type[RecordingCommand], Recording] = {
         Recording(RecordAchievement, achievements.NewAchievement, f"{_STUDENT}/achievements"),
         Recording(GrantAward, achievements.NewAward, f"{_STUDENT}/awards"),
         Recording(CreditResult, achievements.NewCredit, f"{_STUDENT}/credits"),
+        Recording(RecordHandOver, hand_overs.NewHandOver, "/v1/hand-overs"),
         Recording(RegisterWebhook, webhooks.NewWebhook, "/v1/webhooks"),
         Recording(RotateWebhookSecret, webhooks.SecretRotation, f"{_WEBHOOK}/secrets"),
         Recording(ResumeWebhook, webhooks.WebhookResumption, f"{_WEBHOOK}/resumptions"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ledger.api.identity import OFFICE, Me, bearer_token, needs_token, wanted_office
 from ledger.api.limits import network_of
 from ledger.api.service import service_of
-from ledger.application.acting import Known
+from ledger.application.acting import Known, Reason, TurnedAway
 from ledger.errors import Forbidden, LedgerError, NotFound, Unauthenticated
 from ledger.policy.offices import Office
 from ledger.store.openings import acting
@@ -21,6 +21,9 @@ REFUSED = 20.0
 """Requests that a refused reading counts for, besides itself: it leaves an event on the register of each student
 whom it concerns, so that whoever may read nothing could fill the history."""
 
+HAND_OVERS = "/v1/hand-overs"
+"""What is handed over is judged as if it were read, and its refusal recorded likewise."""
+
 _HELP = "Send `Authorization: Bearer <token>` once, with an access token of the school's identity provider."
 
 
@@ -29,7 +32,8 @@ def authenticate(request: Request) -> Actor:
 
     Raises:
         Unauthenticated: there is no token, more than one, or it is not valid.
-        Forbidden: the office is not theirs, or they have none here.
+        TurnedAway: the office is not theirs, or they have none here.
+        Forbidden: they have several, and name none.
         BadRequest: the office that they name does not exist.
         TooManyRequests: the client asks too often, or its address without a valid token.
     """
@@ -52,17 +56,23 @@ def _authenticated(request: Request) -> Actor:
         _count_stranger(request)
         raise
     request.state.standing = service.limits.clients.spend(actor.id)
-    if wanted_office(request.headers) not in (None, actor.office):
-        raise Forbidden(
-            f"A development token has its office: {actor.office}.", help=f"Leave {OFFICE} out, or get another token."
+    wanted = wanted_office(request.headers)
+    if wanted not in (None, actor.office):
+        raise TurnedAway(
+            f"A development token has its office: {actor.office}.",
+            help=f"Leave {OFFICE} out, or get another token.",
+            reason=Reason.OFFICE_NOT_HELD,
+            person=actor.id,
+            login=None,
+            office=wanted,
         )
     return actor
 
 
 def charge(request: Request, error: LedgerError) -> None:
-    """Has a client pay for a reading that was refused, or met nobody; programs look for who is not there yet."""
+    """Has a client pay for a reading or a paper that was refused, or met nobody; programs look for who is not there."""
     actor: Actor | None = getattr(request.state, "actor", None)
-    refused = request.method == "GET" and isinstance(error, Forbidden | NotFound)
+    refused = isinstance(error, Forbidden | NotFound) and (request.method == "GET" or request.url.path == HAND_OVERS)
     if refused and actor is not None and actor.office is not Office.SYSTEM:
         service_of(request).limits.clients.owe(actor.login or actor.id, REFUSED)
 

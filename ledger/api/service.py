@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ledger.api.identity import Identity
     from ledger.api.limits import Limits
     from ledger.api.tokens import TokenVerifier
+    from ledger.application.door import Door
     from ledger.application.ledger import Ledger
     from ledger.application.readiness import Readiness
 
@@ -28,6 +29,7 @@ class Service:
     identity: Identity | None
     limits: Limits
     readiness: Readiness
+    door: Door
     streams: Streams = field(default_factory=Streams)
 
 

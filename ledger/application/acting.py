@@ -7,7 +7,8 @@ each command, on the same lanes on which it is decided: who lost an office is re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -45,9 +46,48 @@ class Caller(NamedTuple):
     program: bool
 
 
+class Reason(StrEnum):
+    """Why somebody who is authenticated is turned away."""
+
+    LOGIN_UNKNOWN = "login_unknown"
+    NO_OFFICE = "no_office"
+    OFFICE_NOT_HELD = "office_not_held"
+    LOGIN_UNLINKED = "login_unlinked"
+    OFFICE_LEFT = "office_left"
+    BEYOND_REACH = "beyond_reach"
+
+
+class TurnedAway(Forbidden):
+    """Somebody with a valid token is refused before the policies are asked; the edge has it recorded (`door.py`).
+
+    Args:
+        person: who it is, by the register; their login, where that is nobody's.
+        office: the one that they wanted, or acted in.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        help: str,  # noqa: A002 - as in the base class
+        reason: Reason,
+        person: UUID,
+        login: UUID | None,
+        office: Office | None,
+    ) -> None:
+        super().__init__(detail, help=help)
+        self.reason = reason
+        self.person = person
+        self.login = login
+        self.office = office
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the register says of a caller: whose login it is, the offices open to them, the one chosen or why none."""
+    """What the register says of a caller: whose login it is, the offices open to them, the one chosen or why none.
+
+    `reason` is None where they only have to say in which of their offices they act.
+    """
 
     login: UUID
     person: UUID | None
@@ -55,16 +95,24 @@ class Known:
     actor: Actor | None
     why: str = ""
     help: str = ""
+    reason: Reason | None = None
+    wanted: Office | None = None
 
     def acts(self) -> Actor:
         """Returns who acts, in which office.
 
         Raises:
-            Forbidden: the login is nobody's, or no office is open or named.
+            TurnedAway: the login is nobody's, no office is open to it, or another one than was asked for.
+            Forbidden: several are open and none was named.
         """
-        if self.actor is None:
+        if self.actor is not None:
+            return self.actor
+        if self.reason is None:
             raise Forbidden(self.why, help=self.help)
-        return self.actor
+        person = self.person or self.login
+        raise TurnedAway(
+            self.why, help=self.help, reason=self.reason, person=person, login=self.login, office=self.wanted
+        )
 
 
 def open_to(register: StaffRegister | None, caller: Caller, day: date) -> Known:
@@ -75,7 +123,8 @@ def open_to(register: StaffRegister | None, caller: Caller, day: date) -> Known:
     login = register.login(caller.login) if register is not None else None
     if register is None or login is None:
         why = "This login is not linked to anybody of this school."
-        return Known(caller.login, None, (), None, why, f"Ask the director or secretary to link login {caller.login}.")
+        told = f"Ask the director or secretary to link login {caller.login}."
+        return Known(caller.login, None, (), None, why, told, Reason.LOGIN_UNKNOWN, caller.wanted)
     offices = tuple(
         office
         for office in map(Office, register.offices_of(login, day))
@@ -86,16 +135,14 @@ def open_to(register: StaffRegister | None, caller: Caller, day: date) -> Known:
     known = Known(caller.login, login.person, offices, None)
     if wanted is None:
         why = "Your office is not clear." if offices else "No office is open to this login today."
-        return _refused(known, why, f"Name it in the header Ledger-Office; open to you today: {names}.")
+        told = f"Name it in the header Ledger-Office; open to you today: {names}."
+        return replace(known, why=why, help=told, reason=None if offices else Reason.NO_OFFICE)
     if wanted not in offices:
         why = f"The office {wanted} is not yours today."
-        return _refused(known, why, f"Open to you today: {names}. The director keeps the register (GET /v1/me).")
+        told = f"Open to you today: {names}. The director keeps the register (GET /v1/me)."
+        return replace(known, why=why, help=told, reason=Reason.OFFICE_NOT_HELD, wanted=wanted)
     students = frozenset({login.person}) if wanted is Office.STUDENT else frozenset[UUID]()
     return Known(caller.login, login.person, offices, Actor(login.person, wanted, students, caller.login))
-
-
-def _refused(known: Known, why: str, help: str) -> Known:  # noqa: A002 - the error's own name for it
-    return Known(known.login, known.person, known.offices, None, why, help)
 
 
 def _only(offices: Sequence[Office]) -> Office | None:
@@ -110,16 +157,22 @@ def check_acting(lanes: Lanes, school: UUID, actor: Actor, day: date) -> None:
     """Passes if an actor's login is still theirs and the office too, on `day`; looked at with every command.
 
     Raises:
-        Forbidden: they lost one of them since the request came in.
+        TurnedAway: they lost one of them since the request came in.
     """
     if actor.login is None:
         return
     register = lanes.get(staff_ref(school))
     login = register.login(actor.login) if register is not None else None
     if register is None or login is None or login.person != actor.id:
-        raise Forbidden("This login is not linked to you any more.", help="Ask the director or secretary.")
+        why = "This login is not linked to you any more."
+        raise _turned_away(actor, why, "Ask the director or secretary.", Reason.LOGIN_UNLINKED)
     if actor.office not in register.offices_of(login, day):
-        raise Forbidden(f"The office {actor.office} is not yours any more.", help="GET /v1/me says which are.")
+        why = f"The office {actor.office} is not yours any more."
+        raise _turned_away(actor, why, "GET /v1/me says which are.", Reason.OFFICE_LEFT)
+
+
+def _turned_away(actor: Actor, why: str, help: str, reason: Reason) -> TurnedAway:  # noqa: A002 - the error's own name
+    return TurnedAway(why, help=help, reason=reason, person=actor.id, login=actor.login, office=actor.office)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +213,7 @@ class Acting:
         """Passes if their office or mandate reaches whatever is written; accesses were judged by the gate.
 
         Raises:
-            Forbidden: it does not.
+            TurnedAway: it does not.
         """
         reach = reach_of(lanes, self.school, self.actor, context.today)
         if reach.everything:
@@ -169,10 +222,12 @@ class Acting:
         if not all(reach.may_write(lanes, proposal) for proposal in written):
             raise self._beyond()
 
-    def _beyond(self) -> Forbidden:
-        return Forbidden(
+    def _beyond(self) -> TurnedAway:
+        return _turned_away(
+            self.actor,
             f"This is beyond what your office of {self.actor.office} reaches.",
-            help="The director sets its level, or the scope of your mandate: GET /v1/staff?person_id=<your id>.",
+            "The director sets its level, or the scope of your mandate: GET /v1/staff?person_id=<your id>.",
+            Reason.BEYOND_REACH,
         )
 
 

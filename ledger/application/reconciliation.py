@@ -7,6 +7,9 @@ the opening is counted in, or before it by no more than a receipt lives. Which o
 difference: somebody got around the gate. What a killed process had not stored is unknown, and counted as such by the
 disclosures of that time which no process has counted an opening of. That time is over when the process's lease is: it
 opens nothing that long after it has stored what it opened.
+
+A document that was handed over on paper is none of these disclosures: nothing was opened for it, so it vouches for no
+opening, and nobody misses one of it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from ledger.aggregates.disclosures import AccessOpened, AccessRefused, DataDisclosed
+from ledger.aggregates.disclosures import AccessOpened, AccessRefused, DataDisclosed, DocumentHandedOver
 from ledger.projections.reader import EventReader
 from ledger.receipt import LIFETIME
 from ledger.seal.entry import Entry
@@ -354,7 +357,7 @@ class Reconciler:
 
     def _has_looked(self, connection: psycopg.Connection[Row], person: UUID) -> bool:
         if person not in self._looked:
-            topics = [AccessOpened.TOPIC, AccessRefused.TOPIC]
+            topics = [AccessOpened.TOPIC, AccessRefused.TOPIC, DocumentHandedOver.TOPIC]
             self._looked[person] = bool(self._row(connection, _LOOKED, (person, topics))[0])
         return self._looked[person]
 

@@ -34,6 +34,7 @@ TITLES: Mapping[str, str] = {
     "results.corrected": "Отметка за период исправлена / mark of a period corrected",
     "disclosure.made": "Данные показаны / data disclosed",
     "disclosure.refused": "В доступе отказано / access refused",
+    "disclosure.handed_over": "Документ выдан / document handed over",
     "disclosure.exceptional": "Исключительный доступ / exceptional access",
 }
 """Titles of the events that a student's history can have, by topic; a test holds them against the registry."""

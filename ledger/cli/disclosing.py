@@ -206,6 +206,12 @@ def _show_access(line: DisclosureLine) -> None:
         f" ({escape(', '.join(line.categories))}){purpose}"
         f" [dim]({basis}{escape(line.channel)}; #{line.position:,})[/dim]"
     )
-    for what, text in (("документ / document", line.document), ("причина / reason", line.reason)):
+    paper = line.handed_over
+    handed = f"{paper.kind} № {paper.number}, {paper.effective_on}" if paper is not None else None
+    for what, text in (
+        ("выдано / handed over", handed),
+        ("документ / document", line.document),
+        ("причина / reason", line.reason),
+    ):
         if text is not None:
             out.print(f"    {what}: {escape(text)}")

@@ -75,6 +75,7 @@ RECORDING: Mapping[str, frozenset[Office]] = {
     "consents": _OFFICE_WORK | SPEAKING,
     "requests": _OFFICE_WORK | SPEAKING,
     "answers": _OFFICE_WORK,
+    "hand_overs": frozenset({Office.DIRECTOR, Office.DEPUTY_HEAD, Office.SECRETARY}),
     "transfers": _OFFICE_WORK,
     "marks": _TEACHING,
     "results": _TEACHING,

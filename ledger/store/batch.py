@@ -15,7 +15,7 @@ import psycopg
 from ledger.clock import utc_now
 from ledger.errors import LedgerError, trace
 from ledger.store.append import AppendBatch, AppendResult
-from ledger.store.commands import Recorded, RecordedEvent
+from ledger.store.commands import Recorded, RecordedEvent, RefusedOnRecord
 from ledger.store.header import encode_header
 from ledger.store.keyring import AES_256_GCM, DataKey
 from ledger.store.lanes import BatchLanes, LanesMissing, seal_snapshot
@@ -62,7 +62,10 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Decided:
-    """What became of a command in this batch: a refusal, or events; `first` counts the batch's events from 1."""
+    """What became of a command in this batch: a refusal, or events; `first` counts the batch's events from 1.
+
+    A refusal has events only where it is recorded itself (`RefusedOnRecord`).
+    """
 
     waiting: Waiting
     refusal: BaseException | None = None
@@ -123,15 +126,16 @@ async def decide_batch(
                 if envelope.sequence is not None:
                     held_up.add(envelope.sequence)
                 continue
+            except RefusedOnRecord as refused:
+                outcome.refusal, proposals = refused.answer, refused.proposals
             except Exception as error:  # noqa: BLE001 - a refusal, or a fault, of one command is its own answer
-                outcome.refusal = error
+                outcome.refusal, proposals = error, ()
             if envelope.sequence in held_up:
                 again.append((waiting, []))
                 continue
-            if outcome.refusal is None:
-                _apply(outcome, proposals, lanes, now)
-            elif not isinstance(outcome.refusal, LedgerError):
+            if outcome.refusal is not None and not isinstance(outcome.refusal, LedgerError):
                 _tell_undecided(waiting, outcome.refusal)
+            _apply(outcome, proposals, lanes, now)
             decided.append(outcome)
         if missing:
             unreadable = await _load(missing, lanes, load)
@@ -228,7 +232,8 @@ def write_batch(
             raise BrokenCommand(entry.waiting, error) from error
         key_row = envelope.idempotency
         if key_row is not None:
-            columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, len(entry.events))
+            count = len(entry.events) if entry.refusal is None else 0  # a refusal is not what the key stands for
+            columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, count)
     for ref, before, lane in lanes.changes():
         if lane.version >= snapshot_every and snapshot_due(before, lane.version, snapshot_every):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
-from ledger.errors import Conflict, Refused
+from ledger.errors import Conflict, LedgerError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
     from ledger.streams.base import Context, Lanes, Proposal
 
 
+class RefusedOnRecord(Exception):
+    """A decision that refuses, and wants that to be recorded; `answer` is given once it is.
+
+    Nothing is stored under the idempotency key: whoever sends the command again is decided anew, as after any refusal.
+    """
+
+    def __init__(self, answer: LedgerError, proposals: Sequence[Proposal]) -> None:
+        super().__init__()
+        self.answer = answer
+        self.proposals = proposals
+
+
 class Command(Protocol):
-    """Something that somebody wants to happen; its decision reads lanes and returns proposals, or raises."""
+    """Something that somebody wants to happen; its decision reads lanes and returns proposals, or raises.
+
+    What it raises is answered and not recorded, unless it is a `RefusedOnRecord`.
+    """
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Returns what shall be recorded. Called again when the lanes have changed, so it has no effects."""

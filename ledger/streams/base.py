@@ -144,6 +144,7 @@ class Context:
 
     `imported` marks history taken over from another system: it is recorded and flagged, not judged again.
     `speaks_for` are the students whom a student's or representative's token names; what is recorded decides besides.
+    `login` is by which login of a provider they came: the register bounds how far its office reaches.
     """
 
     today: date
@@ -151,6 +152,7 @@ class Context:
     office: str
     imported: bool = False
     speaks_for: frozenset[UUID] = frozenset()
+    login: UUID | None = None
 
 
 def judge(violations: list[Violation], context: Context, *, may_flag: frozenset[str] = frozenset()) -> list[str]:

@@ -244,6 +244,32 @@ def test_register_of_everybody_is_filtered_and_exported(served: Served, director
     assert served.acts(Office.TEACHER).get("/v1/disclosures/export").status_code == 403
 
 
+def test_document_on_paper_stands_in_the_register_and_a_refused_one_as_refused(served: Served, a_class: AClass) -> None:
+    student = a_class.students[0]
+    secretary = served.acts(Office.SECRETARY)
+    paper = {
+        "students": [student], "categories": ["personal_file"], "document_kind": "copy", "document_number": "б/н",
+        "channel": "letter", "purpose": "custody", "received_by": student,
+    }  # fmt: skip
+    answer = secretary.post("/v1/hand-overs", paper, key="paper")
+    again = secretary.post("/v1/hand-overs", paper, key="paper")
+    assert (answer.status_code, again.content) == (201, answer.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    last = register(served, student)[-1]
+    assert (last["access_id"], last["granted"], last["channel"]) == (answer.json()["id"], True, "letter")
+    assert (last["handed_over"]["number"], last["handed_over"]["received_by"]) == ("б/н", student)
+    outside = paper | {"received_by": None, "recipient": "Синтетическая газета"}
+    refused = secretary.post("/v1/hand-overs", outside)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    (line,) = secretary.bulk({"key": "line", "command": "RecordHandOver", **outside})
+    assert (line["status"], line["code"]) == (403, "forbidden")
+    assert secretary.get("/v1/commands/line").status_code == 404
+    lines = register(served, student)
+    assert [(one["granted"], one["channel"]) for one in lines[-2:]] == [(False, "letter")] * 2
+    missing = secretary.post("/v1/hand-overs", paper | {"students": []})
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "body.students")
+
+
 def test_parent_asks_about_an_access_and_gets_a_day_by_which_it_is_answered(
     served: Served, director: Api, a_class: AClass
 ) -> None:

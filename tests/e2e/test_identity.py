@@ -174,6 +174,36 @@ def test_withdrawn_office_is_refused_at_the_next_request_with_the_same_token(sch
     )
 
 
+def turned_away(school: School, person: str) -> int:
+    """Returns how many events tell that somebody was turned away."""
+    database = school.served.base.database
+    with database.connect("owner") as connection:
+        query = "SELECT count(*) FROM {schema}.events WHERE topic = 'access.turned_away' AND subject_id = %s"
+        row = connection.execute(database.bind(query), (person,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_who_is_turned_away_is_recorded_once_a_minute_and_who_is_nobody_is_not(school: School) -> None:
+    person = school.links("pushes")
+    assert turned_away(school, person) == 0
+    for _ in range(5):
+        assert "not yours" in refused(school.client("pushes", "director").get("/v1/school"))
+        assert turned_away(school, person) == 1
+    refused(school.client("pushes", "secretary").get("/v1/students/nobody"))
+    assert turned_away(school, person) == 2
+    login = school.client("comes-anew").reads("/v1/me")["login_id"]
+    assert turned_away(school, login) == 0, "Whoever asks who they are is refused nothing."
+    refused(school.client("comes-anew").post("/v1/marks", {}))
+    assert turned_away(school, login) == 1
+    database = school.served.base.database
+    with database.connect("owner") as connection:
+        query = database.bind("SELECT max(position) FROM {schema}.events")
+        before = connection.execute(query).fetchone()
+        refused(school.client("pushes", None, aud="payroll").get("/v1/school"), 401)
+        assert connection.execute(query).fetchone() == before
+
+
 def test_login_that_was_unlinked_is_refused_at_once(school: School) -> None:
     school.links("dismissed")
     client = school.client("dismissed")
@@ -200,7 +230,7 @@ def test_teacher_records_in_the_courses_that_the_school_gave_them(school: School
     other = make_class(school.director)
     client = school.client("teaches")
     client.records("/v1/marks", teaches.mark(teaches.students[0]))
-    client.reads(f"/v1/journals/{teaches.course_id}")
+    client.reads(f"/v1/journals/{teaches.course_id}", min_position=other.position)
     refused(client.post("/v1/marks", other.mark(other.students[0])))
     refused(client.get(f"/v1/journals/{other.course_id}"))
 
@@ -287,6 +317,14 @@ def test_register_lists_who_held_what_and_others_see_their_own(school: School) -
     assert tenure in {item["entry_id"] for item in held}
 
 
+def provider_part(school: School) -> dict[str, object]:
+    """Returns what is said of the provider's keys, without what nothing is said of."""
+    answer = school.served.anonymous().get("/readyz")
+    assert answer.status_code == 200
+    (part,) = [part for part in answer.json()["parts"] if part["name"] == "identity provider"]
+    return {name: value for name, value in part.items() if value is not None}
+
+
 def test_keys_rotate_while_the_service_runs_and_it_goes_on_while_the_provider_is_away(school: School) -> None:
     issuer, before = school.issuer, school.client(DIRECTOR)
     before.reads("/v1/school")
@@ -294,11 +332,13 @@ def test_keys_rotate_while_the_service_runs_and_it_goes_on_while_the_provider_is
     after = school.client(DIRECTOR)
     after.reads("/v1/school")
     before.reads("/v1/school")
+    assert provider_part(school) == {"name": "identity provider", "ready": True, "reason": ""}
     issuer.answers |= {DISCOVERY: (503, {}, b""), "/keys": (503, {}, b"")}
     issuer.rotate("three", keeping=True)
     during = school.client(DIRECTOR)
     refused(during.get("/v1/school"), 401)
     after.reads("/v1/school")
+    assert provider_part(school)["reason"] == "Keys held: 2. The newest look for them failed."
     issuer.answers.clear()
     during.reads("/v1/school")
     issuer.keys.pop("one")

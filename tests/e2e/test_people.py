@@ -125,11 +125,11 @@ def test_family_fills_no_record_without_end(served: Served, family: AClass, monk
     assert [one["code"] for one in office.json()["violations"]] == ["no_standing"], "It is not full for the office."
 
 
-def test_parent_asks_about_an_access_and_gets_an_answer_in_time(served: Served, family: AClass) -> None:
+def test_parent_asks_about_an_access_and_gets_an_answer_in_time(served: Served, director: Api, family: AClass) -> None:
     student = family.students[0]
     mother = served.acts(Office.REPRESENTATIVE, person=new_id(), students=(UUID(student),))
     secretary = served.acts(Office.SECRETARY)
-    access = str(new_id())
+    access = director.reads(f"/v1/students/{student}/portfolio", min_position=family.position)["access_id"]
     where = f"/v1/students/{student}/requests"
     question = {"kind": "information", "text": "Почему смотрели?", "about_access": access}
     asked = mother.records(where, question)

@@ -174,10 +174,19 @@ def test_time_beside_which_there_is_none_is_a_problem_that_says_the_bounds(
             ("9999-12-31T23:59:59-14:00", "2199-12-31"),
         ):
             answer = director.get(path, **whose, **{name: time})
-            check_problem(answer, 422, "invalid-input")
+            check_problem(answer, 400 if "tracker" in path else 422, "invalid-input")
             assert bound in answer.text
     edges = {begin: "1900-01-01T00:00:00Z", end: "2199-12-31T23:59:59.999999Z"}
     assert director.get(path, **whose, **edges).status_code == 200
+
+
+def test_query_that_the_data_tracker_cannot_understand_is_answered_with_its_protocols_status(director: Api) -> None:
+    for query in ({}, {"userCode": ""}, {"userCode": "1", "limit": 0}, {"userCode": "1", "of": "me"}):
+        check_problem(director.get("/v1/data-tracker/findUsage", **query), 400, "invalid-input")
+    director.http.headers["X-Road-UserId"] = "EE1"
+    check_problem(director.get("/v1/data-tracker/findUsage", userCode="1", offset=-1), 400, "invalid-input")
+    check_problem(director.get("/v1/data-tracker/usagePeriod", of="me"), 400, "invalid-input")
+    assert director.get("/v1/data-tracker/findUsage", userCode="1").json() == {"totalUsages": 0, "usages": []}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from ledger.aggregates.disclosures import AccessOpened, AccessRefused, Grounds, disclose
+from ledger.aggregates.disclosures import AccessOpened, AccessRefused, DocumentHandedOver, Grounds, disclose
 from ledger.aggregates.student import record
 from ledger.errors import Refused
 from ledger.ids import new_id
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ACTIONS = (
     "mark", "mark", "correct", "void", "submit", "attend", "result", "correct_result", "achieve", "reward", "credit",
     "move", "leave_group", "leave", "transfer_out", "come_back", "enrol", "close", "permit", "open_access", "refuse",
-    "name", "consent", "ask", "answer",
+    "name", "consent", "ask", "answer", "hand_over",
 )  # fmt: skip
 STUDENTS = 3
 PEOPLE = (people.MOTHER, people.FATHER, people.GRANDMOTHER)
@@ -176,6 +176,24 @@ class Story(AClass):
                 grounds=Grounds(reason="Синтетическая причина исключительного доступа")
                 if step.number % 3 == 0
                 else Grounds(),
+            )
+        )
+
+    def _hand_over(self, step: Step, student: Student) -> None:
+        values: dict[str, object] = {
+            "office": "secretary", "policy": "p", "channel": "paper", "resource": "student", "purpose": "x",
+            "legal_basis": "y", "recipient": None, "received_by": PEOPLE[step.number % 3], "handed_by": TEACHER,
+            "document_kind": "extract", "document_number": str(step.number), "effective_on": step.day,
+        }  # fmt: skip
+        self.record(
+            disclose(
+                DocumentHandedOver,
+                values,
+                access_id=new_id(),
+                actor=TEACHER,
+                students=(student.subject_id,),
+                categories=("personal_file",),
+                grounds=Grounds(document="Синтетический запрос") if step.number % 2 else Grounds(),
             )
         )
 

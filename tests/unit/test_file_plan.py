@@ -46,7 +46,13 @@ def due_of(
         ("summary_sheets", 75, TermKind.AT_LEAST, Clock.YEAR_END, "S1-6.3"),
         ("personal_file", 5, TermKind.EXACT, Clock.COMPLETION, "S1-6.4"),
         ("consents", 3, TermKind.AT_LEAST, Clock.ENDED, "Rosarchiv 236 of 20.12.2019, 441"),
-        ("requests", 5, TermKind.AT_LEAST, Clock.CALENDAR_YEAR_END, "Rosarchiv 236 of 20.12.2019, 154"),
+        (
+            "requests",
+            5,
+            TermKind.AT_LEAST,
+            Clock.CALENDAR_YEAR_END,
+            "Rosarchiv 236 of 20.12.2019, 154 (to be confirmed)",
+        ),
         ("control_works", 0, TermKind.AT_LEAST, Clock.YEAR_END, "S1-4.5.2"),
     ],
 )

@@ -54,6 +54,7 @@ def test_every_operation_under_v1_says_its_problems_and_security(document: Json)
             assert operation["security"] == [{"bearer": []}]
             wanted = {"400", "401", "403", "404", "422", "500", "503"}
             wanted |= {"409", "413", "415"} if method == "post" else {"410"}
+            wanted -= {"422"} if path.startswith("/v1/data-tracker/") else set()  # a protocol that says 400
             assert wanted <= operation["responses"].keys(), (path, method)
     for response in document["components"]["responses"].values():
         assert list(response["content"]) == ["application/problem+json"]
@@ -127,6 +128,7 @@ AMENDING = {"correctMark", "voidMark", "correctPeriodMark"}
 CREATING = {
     "foundSchool", "formClassGroup", "openCourse", "enrolStudent", "recordMark", "recordLesson", "submitWork",
     "recordAchievement", "grantAward", "creditResult", "nameRepresentative", "giveConsent", "registerRequest",
+    "recordHandOver",
 }  # fmt: skip
 ADDING = {
     "restrictRepresentation",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.application.disclose.shown import DisclosureLine
-from ledger.application.disclose.telling import CHANNELS, OFFICES, RESOURCES, tell
+from ledger.aggregates.disclosures import DOCUMENT_KINDS, HAND_OVER_CHANNELS
+from ledger.application.disclose.shown import DisclosureLine, HandedOver
+from ledger.application.disclose.telling import CHANNELS, DOCUMENTS, OFFICES, RESOURCES, tell
 from ledger.policy.engine import Purpose
 from ledger.policy.offices import Office
 from ledger.policy.reading import Resource
@@ -42,6 +43,8 @@ LINE = DisclosureLine(
 def test_every_office_resource_and_purpose_has_words() -> None:
     assert set(OFFICES) == set(Office)
     assert set(RESOURCES) == set(Resource)
+    assert set(DOCUMENTS) == set(DOCUMENT_KINDS)
+    assert set(HAND_OVER_CHANNELS) <= set(CHANNELS)
     for purpose in Purpose:
         told = tell(replace(LINE, purpose=purpose.value), "Europe/Moscow")
         assert purpose.value not in told.ru
@@ -75,6 +78,32 @@ def test_sentence_says_what_was_special(changed: dict[str, object], ru: str, en:
     told = tell(replace(LINE, **changed), "Europe/Moscow")  # type: ignore[arg-type]  # fields of its own
     assert ru in told.ru
     assert en in told.en
+
+
+PAPER = replace(
+    LINE,
+    office="secretary",
+    channel="paper",
+    handed_over=HandedOver("extract", "17", date(2025, 9, 18), UUID(int=4), LINE.student_id),
+)
+
+
+def test_document_is_told_by_the_day_on_which_it_was_handed_over() -> None:
+    told = tell(PAPER, "Europe/Moscow")
+    assert told.ru == (
+        "18 сентября 2025 г.: на бумаге передали выписку № 17 ученику. Записал секретарь 20 сентября 2025 г., 11:03."
+        " Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
+    )
+    assert told.en == (
+        "2025-09-18, an extract no. 17 was handed over on paper to the student. Recorded by the secretary on 2025-09-20"
+        " at 11:03. Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
+    )
+    assert PAPER.handed_over is not None
+    parent = replace(PAPER, handed_over=replace(PAPER.handed_over, received_by=UUID(int=9)))
+    assert "выписку № 17 представителю" in tell(parent, "Europe/Moscow").ru
+    refused = tell(replace(PAPER, granted=False, handed_over=None), "Europe/Moscow")
+    assert "секретарь хотел передать на бумаге портфолио — отказано." in refused.ru
+    assert "the secretary wanted to hand over the portfolio on paper and was refused." in refused.en
 
 
 @given(

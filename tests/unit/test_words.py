@@ -9,7 +9,10 @@ from ledger.application import words
 from ledger.streams.base import LedgerEvent
 from ledger.streams.record_classes import STUDENT_CLASSES
 
-OF_THE_READER = {"access.opened", "access.refused", "access.grounded", "access.nobody_found"}
+OF_THE_READER = {
+    "access.opened", "access.refused", "access.grounded", "access.nobody_found", "access.handed_over",
+    "access.turned_away",
+}  # fmt: skip
 """Events about whoever looks; they stand in no student's history."""
 
 SHOWN = {

@@ -35,9 +35,14 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """База отвечает, запись идёт, представления идут за ней / Database, recording, views; 503 says which is not.
 
+    Поставщик учётных записей: есть ли его ключи / Whether the identity provider's keys are here, which is told only.
+
     Ответ общий для всех, кто спросил в течение полусекунды / One answer for all who ask within half a second.
     """
-    parts = await service_of(request).readiness.read()
+    service = service_of(request)
+    parts = await service.readiness.read()
+    if service.identity is not None:
+        parts = [*parts, service.identity.part()]
     failing = [part.name for part in parts if not part.ready]
     if not failing:
         return show(Ready("ready", parts))

@@ -34,7 +34,9 @@ COLUMNS = (
     "document",
     "reason",
     "access_id",
+    *(f"handed_over.{name}" for name in ("kind", "number", "effective_on", "handed_by", "received_by")),
 )
+"""Later ones are added at the end: a program may count them."""
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet begins a formula; somebody may have typed one as the recipient."""
@@ -49,7 +51,7 @@ def csv_header() -> bytes:
 
 def csv_lines(lines: Iterable[DisclosureLine]) -> bytes:
     """Returns lines as CSV, in the order of COLUMNS; text that a spreadsheet would calculate gets an apostrophe."""
-    return _rows([[_cell(getattr(line, name)) for name in COLUMNS] for line in lines])
+    return _rows([[_cell(_value(line, name)) for name in COLUMNS] for line in lines])
 
 
 def json_lines(lines: Iterable[DisclosureLine]) -> bytes:
@@ -61,6 +63,13 @@ def _rows(rows: Iterable[Iterable[str]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
+
+
+def _value(line: DisclosureLine, name: str) -> object:
+    """Returns what a column shows; what a document was, only of one that was handed over."""
+    outer, _, inner = name.partition(".")
+    value = getattr(line, outer)
+    return getattr(value, inner) if inner and value is not None else value
 
 
 def _cell(value: object) -> str:

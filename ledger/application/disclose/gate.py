@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
@@ -91,6 +92,7 @@ class OpenAccess(RecordingCommand):
 
     `named` says that who asks has named the student (none: a foreign id, or a mark, that is nobody's); those of a page
     come from the views. `refused` are whom a refusal of a page concerns, whichever page of the list it is.
+    `consented_on` is the day on which a consent must hold; today, where it is left out.
     """
 
     CAPABILITY: ClassVar[str] = "reading"
@@ -103,6 +105,7 @@ class OpenAccess(RecordingCommand):
     group_id: UUID | None = None
     named: bool = False
     refused: tuple[UUID, ...] | None = None
+    consented_on: date | None = None
     access_id: UUID = field(default_factory=new_id)
     said: list[Decision] = field(default_factory=list, compare=False, repr=False)
     """What policy said each time that this was decided; the last counts."""
@@ -156,13 +159,13 @@ class OpenAccess(RecordingCommand):
 
     def _consented(self, records: Sequence[StudentRecord], context: Context) -> bool:
         """Tells whether consents in force, each to one purpose, allow to hand this out to the recipient."""
-        recipient = self.reader.recipient
+        recipient, day = self.reader.recipient, self.consented_on or context.today
         if recipient is None or not records:
             return False
         return all(
             any(
                 isinstance(
-                    allows(record, purpose=one, categories=self.categories, recipient=recipient, day=context.today),
+                    allows(record, purpose=one, categories=self.categories, recipient=recipient, day=day),
                     Consented,
                 )
                 for one in PROCESSING_PURPOSES

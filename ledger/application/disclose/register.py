@@ -14,8 +14,8 @@ from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, check_access, open_access
 from ledger.application.disclose.moment import AsOf, find_moment
-from ledger.application.disclose.opening import open_accesses, open_rows, snapshot, table
-from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister, RegisterPage
+from ledger.application.disclose.opening import check_recorded, open_accesses, open_rows, snapshot, table
+from ledger.application.disclose.shown import DisclosureLine, DisclosureRegister, HandedOver, RegisterPage
 from ledger.policy.reading import Resource
 from ledger.projections.disclosures import queries
 from ledger.projections.disclosures.projection import AccessBody, DisclosedBody
@@ -186,6 +186,22 @@ async def count_disclosures(ledger: Ledger, query: RegisterQuery) -> int:
         return (await queries.students_of(connection, accesses, disclosed, filters))[1]
 
 
+async def concerns(ledger: Ledger, student_id: UUID, access_id: UUID) -> bool:
+    """Tells whether an access, granted or refused, stands in a student's register; nothing is opened for it.
+
+    Raises:
+        Busy: the register is behind, so that nobody can say.
+    """
+    disclosed = table(ledger, VIEW, "disclosed")
+    async with snapshot(ledger, (VIEW,)) as connection:
+        if await queries.has_access(connection, disclosed, student_id, access_id):
+            return True
+    # It may be newer than the view. Whether there is one elsewhere must not be told by how long this takes.
+    last = await check_recorded(ledger, 0)
+    async with snapshot(ledger, (VIEW,), last) as connection:
+        return await queries.has_access(connection, disclosed, student_id, access_id)
+
+
 async def _filters(ledger: Ledger, query: RegisterQuery) -> Filters:
     """Returns the filters of a query: times as positions, and what is sealed as tokens."""
     after = await _position(ledger, query.since - INSTANT) if query.since is not None else 0
@@ -244,6 +260,7 @@ async def _open(
 def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureLine:
     recorded_at, granted, exceptional, actor, office, students = access.clear[:6]
     body = cast("AccessBody", access.body)
+    paper = body.handed_over
     return DisclosureLine(
         student_id,
         position,
@@ -264,6 +281,7 @@ def _line(student_id: UUID, position: int, row: Row, access: Row) -> DisclosureL
         cast("bool", exceptional),
         body.document,
         body.reason,
+        HandedOver(paper.kind, paper.number, paper.effective_on, paper.handed_by, paper.received_by) if paper else None,
     )
 
 

@@ -269,11 +269,22 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A document that was handed over: what, on which day, by whom, and to which of the family (null: an outsider)."""
+
+    kind: str
+    number: str
+    effective_on: date
+    handed_by: UUID
+    received_by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class DisclosureLine:
     """One access to a student's data (or a refused one); `position` is that of the disclosure in the history.
 
     `document` asked for it. `exceptional` is access for which the office alone did not suffice, and `reason` why it was
-    needed, in the words of who had it.
+    needed, in the words of who had it. `handed_over`: nobody looked, a document was handed over.
     """
 
     student_id: UUID
@@ -295,6 +306,7 @@ class DisclosureLine:
     exceptional: bool = False
     document: str | None = None
     reason: str | None = None
+    handed_over: HandedOver | None = None
 
 
 @dataclass(frozen=True, slots=True)

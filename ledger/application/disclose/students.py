@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from ledger.application.acting import TurnedAway
 from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
@@ -120,6 +121,8 @@ async def find_student(
     if stored:
         try:
             return await read_student(ledger, reader, stored[0][1])
+        except TurnedAway:
+            raise
         except (Forbidden, NotFound):
             pass  # recorded by the gate; answered like an id that nobody has
     else:

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.application.acting import TurnedAway
 from ledger.application.disclose.gate import refuse_unknown
 from ledger.application.disclose.opening import snapshot, table
 from ledger.application.disclose.register import VIEW, RegisterQuery, count_disclosures, read_disclosures
 from ledger.application.disclose.school import read_school
-from ledger.application.disclose.telling import OFFICES, RESOURCES, purpose_of
+from ledger.application.disclose.telling import DOCUMENTS, OFFICES, RESOURCES, purpose_of
 from ledger.errors import Forbidden, LedgerError, NotFound
 from ledger.policy.engine import Purpose, Words
 from ledger.policy.reading import Resource
@@ -97,6 +98,8 @@ async def find_usage(ledger: Ledger, reader: Reader, query: UsageQuery) -> Usage
             ledger, reader, student_id, before=None, limit=query.limit, query=asked, offset=query.offset
         )
         total = await count_disclosures(ledger, replace(asked, student_id=student_id))
+    except TurnedAway:
+        raise
     except (Forbidden, NotFound):
         return Usages(0, [])
     school = await read_school(ledger)
@@ -105,6 +108,9 @@ async def find_usage(ledger: Ledger, reader: Reader, query: UsageQuery) -> Usage
 
 def _usage(line: DisclosureLine, school_id: UUID, school: str) -> Usage:
     resource = RESOURCES.get(line.resource, Words(line.resource, line.resource))
+    if line.handed_over is not None:
+        kind = line.handed_over.kind
+        resource = DOCUMENTS.get(kind, Words(kind, kind))
     office = OFFICES.get(line.office, Words(line.office, line.office))
     action = f"{purpose_of(line).ru}: {resource.ru} / {purpose_of(line).en}: {resource.en}"
     outside = line.recipient is not None

@@ -79,6 +79,10 @@ class RecordingCommand(ABC):
         """Returns the local act that the events cite; none, unless a command says so."""
         return None
 
+    async def informed(self, ledger: Ledger) -> RecordingCommand:  # noqa: ARG002 - what a subclass may look at
+        """Returns the command with what it has to know from elsewhere than the lanes; as it is, unless it says so."""
+        return self
+
     def tag(self, lanes: Lanes) -> str | None:  # noqa: ARG002 - likewise
         """Returns the tag of the thing that it changes, as it stands; None where it changes nothing that is there."""
         return None
@@ -145,7 +149,12 @@ def envelope(ledger: Ledger, command: Sendable, request: Request) -> Envelope:
         request.carrier,
     )
     context = Context(
-        ledger.today(), request.actor.id, request.actor.office.value, request.imported, request.actor.students
+        ledger.today(),
+        request.actor.id,
+        request.actor.office.value,
+        request.imported,
+        request.actor.students,
+        request.actor.login,
     )
     demand = None
     if request.precondition is not None and isinstance(command, RecordingCommand):
@@ -168,17 +177,21 @@ def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
 
 async def record(ledger: Ledger, command: Sendable, request: Request) -> Recorded:
     """Records a command and returns what was recorded, once it is durable (see `CommandExecutor.execute`)."""
-    return await ledger.executor.execute(envelope(ledger, command, request))
+    return await ledger.executor.execute(envelope(ledger, await _informed(ledger, command), request))
 
 
 def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
-    """Queues a command; for imports, which wait for many answers at once."""
+    """Queues a command as it is; for imports, which wait for many answers at once."""
     return ledger.executor.submit(envelope(ledger, command, request))
 
 
 async def submit_when_free(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
     """Queues a command, waiting while the queue is full; for those who send many in order."""
-    return await ledger.executor.submit_when_free(envelope(ledger, command, request))
+    return await ledger.executor.submit_when_free(envelope(ledger, await _informed(ledger, command), request))
+
+
+async def _informed(ledger: Ledger, command: Sendable) -> Sendable:
+    return await command.informed(ledger) if isinstance(command, RecordingCommand) else command
 
 
 def content_of(kind: str, fields: object) -> bytes:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from ledger.aggregates.student import record_lane, requests
+from ledger.application.disclose.register import concerns
 from ledger.application.record.command import RecordingCommand, existing, founded, student
 from ledger.application.record.speaking import heard
 from ledger.errors import Refused, Violation
 from ledger.ids import new_id
 from ledger.streams.base import Context, Lanes, Proposal
+
+if TYPE_CHECKING:
+    from ledger.application.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,12 @@ class RegisterRequest(RecordingCommand):
     by: UUID | None = None
     about_access: UUID | None = None
     request_id: UUID = field(default_factory=new_id)
+
+    async def informed(self, ledger: Ledger) -> RegisterRequest:
+        """Returns the command that knows whether the access that it is about stands in the student's register."""
+        if self.about_access is None or await concerns(ledger, self.student_id, self.about_access):
+            return self
+        return _AboutNothing(**{one.name: getattr(self, one.name) for one in fields(self)})
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Registers it."""
@@ -51,6 +61,20 @@ class RegisterRequest(RecordingCommand):
             about_access=self.about_access,
             context=context,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AboutNothing(RegisterRequest):
+    """A request about an access that the student's register does not have.
+
+    Whoever may register it learns that and no more: an access to somebody else, and none at all, are answered alike.
+    """
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
+        """Refuses it, after everything else that may be wrong with it."""
+        super().decide(lanes, context)
+        message = "The register of this student has no access with the id `about_access`; `who-saw` shows those it has."
+        raise Refused([Violation("access_unknown", message)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,6 +152,15 @@ async def students_of(
     return [row[0] for row in rows], sum(row[1] for row in rows)
 
 
+async def has_access(
+    connection: psycopg.AsyncConnection[Row], disclosed: TableStore, student_id: UUID, access_id: UUID
+) -> bool:
+    """Tells whether an access stands in a student's register."""
+    query = f"SELECT EXISTS (SELECT FROM {disclosed.qualified} WHERE student_id = %s AND access_id = %s)"  # noqa: S608 - ours
+    row = await (await connection.execute(sql.SQL(query), (student_id, access_id))).fetchone()
+    return bool(row and row[0])
+
+
 async def first_access(connection: psycopg.AsyncConnection[Row], accesses: TableStore) -> datetime:
     """Returns when the first access was recorded; now, where there is none."""
     query = (

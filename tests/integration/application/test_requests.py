@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -9,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from ledger.application.disclose.history import read_history
+from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.requests import list_requests, read_requests
 from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
 from ledger.application.record.school import DeclareWorkingDay
 from ledger.application.standing import read_standing
-from ledger.errors import Forbidden, InvalidInput, NotFound
+from ledger.errors import Busy, Forbidden, InvalidInput, NotFound, Refused
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import TEACHER, reads
 from tests.support.people import MOTHER, SEPTEMBER
@@ -117,6 +119,37 @@ async def test_nothing_tells_one_of_a_family_that_another_one_asked(desk: Desk) 
     assert not {str(one) for one in theirs} & {str(line.event_id) for line in history.items}
     whole = await read_history(desk.ledger, reads(), student, after=0, limit=50)
     assert {str(one) for one in theirs} <= {str(line.event_id) for line in whole.items}
+
+
+async def test_request_is_about_an_access_to_that_student_or_refused_as_if_there_were_none(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    student, other = await desk.enrols(2)
+    await desk.catches_up()
+    access = (await read_portfolio(desk.ledger, reads(), student, after=None, limit=50)).access_id
+    question = RegisterRequest(
+        school=desk.school, student_id=student, kind="information", text="Почему?", about_access=access, by=MOTHER
+    )
+    with pytest.raises(Busy):  # the register does not have it yet, and nobody says that there is none
+        await desk.does(question, SECRETARY)
+    await desk.catches_up()
+    recorded = await desk.does(question, SECRETARY, key="k", content=b"1")
+    told = []
+    for of, about in ((other, access), (student, uuid4()), (other, recorded.events[0].event_id)):
+        await desk.catches_up()
+        with pytest.raises(Refused) as refused:
+            await desk.does(replace(question, student_id=of, about_access=about, request_id=uuid4()), SECRETARY)
+        told.append([(one.code, one.message) for one in refused.value.violations])
+    assert told == [told[0]] * 3
+    assert told[0][0][0] == "access_unknown"
+    stranger = Actor(uuid4(), Office.STUDENT, frozenset({uuid4()}))
+    for about in (access, uuid4()):
+        with pytest.raises(NotFound):
+            await desk.does(replace(question, about_access=about, by=None), stranger)
+    query = "SELECT count(*) FROM events WHERE topic = 'request.registered'"
+    assert owner.execute(query).fetchone() == (1,)
+    again = replace(question, about_access=uuid4())
+    assert (await desk.does(again, SECRETARY, key="k", content=b"1")).events == recorded.events, "By its key alone."
 
 
 async def test_declared_day_moves_deadlines_and_other_ids_are_no_requests(desk: Desk) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ledger.aggregates.disclosures import AccessTurnedAway, access_lane
 from ledger.aggregates.student import marks_lane
 from ledger.aggregates.student.marks import MarkVoided, StudentMarks
-from ledger.errors import Busy, InvalidInput, KeyReused, Refused, StoreUnavailable
+from ledger.errors import Busy, Forbidden, InvalidInput, KeyReused, Refused, StoreUnavailable
 from ledger.ids import new_id
-from ledger.store.commands import Idempotency
+from ledger.store.commands import Idempotency, RefusedOnRecord
 from ledger.store.recorded import select_recorded
 from ledger.streams.base import LaneRef, Proposal
 from tests.support.commands import CLIENT, CONTEXT, TODAY, YEAR, Enrol, Mark, Scripted, envelope
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from ledger.store.commands import Envelope
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.secrets import Hasher
-    from ledger.streams.base import Lanes
+    from ledger.streams.base import Context, Lanes
     from tests.conftest import MakeExecutor
 
 
@@ -347,3 +349,52 @@ async def test_lane_of_another_kind_is_not_taken_for_the_wanted_one(executor: Co
     with pytest.raises(InvalidInput, match="looked"):
         await executor.execute(envelope(Scripted(look)))
     assert seen[-1] is None
+
+
+async def test_refusal_on_record_is_recorded_answered_as_refusal_and_not_what_its_key_stands_for(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], hasher: Hasher
+) -> None:
+    actor = new_id()
+    refusing = [True]
+
+    def decide(_: Lanes) -> Sequence[Proposal]:
+        values = {"login": None, "office": "", "reason": "r", "channel": "api", "times": 1}
+        proposals = [Proposal(access_lane(new_id(), actor), AccessTurnedAway, values, new_id())]
+        if refusing:
+            raise RefusedOnRecord(Forbidden("No."), proposals)
+        return proposals
+
+    def keyed() -> Envelope:
+        return envelope(Scripted(decide), hasher=hasher, key="k")
+
+    first, refusal, last = await asyncio.gather(
+        executor.execute(envelope(Enrol())),
+        executor.execute(keyed()),
+        executor.execute(envelope(Enrol())),
+        return_exceptions=True,
+    )
+    assert isinstance(refusal, Forbidden)
+    assert not isinstance(first, BaseException)
+    assert not isinstance(last, BaseException)
+    query = "SELECT event_id, position FROM events WHERE topic = 'student.enrolled' ORDER BY position"
+    assert owner.execute(query).fetchall() == sorted((one.events[0].event_id, one.position) for one in (first, last))
+    assert (_count(owner, "events"), _count(owner, "commands")) == (3, 0)
+    refusing.clear()
+    accepted = await executor.execute(keyed())
+    assert (accepted.position, accepted.repeated, _count(owner, "commands")) == (4, False, 1)
+    refusing.append(True)
+    assert (await executor.execute(keyed())).repeated, "What was recorded under the key is its answer."
+    assert _count(owner, "events") == 4
+
+
+async def test_decision_that_cannot_say_what_it_cites_leaves_nothing(
+    executor: CommandExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    class Uncertain(Enrol):
+        def cites(self, lanes: Lanes, context: Context) -> str | None:
+            del lanes, context
+            raise InvalidInput("Nobody knows which local act is in force.")
+
+    with pytest.raises(InvalidInput):
+        await executor.execute(envelope(Uncertain()))
+    assert _count(owner, "events") == 0

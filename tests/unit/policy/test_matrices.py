@@ -38,6 +38,7 @@ MAY_RECORD = {
     "consents": "+ . . + + + . . + +",
     "requests": "+ . . + + + . . + +",
     "answers": "+ . . + + + . . . .",
+    "hand_overs": ". . . + + + . . . .",
     "transfers": "+ . . + + + . . . .",
     "marks": "+ + + + + . . . . .",
     "results": "+ + + + + . . . . .",
