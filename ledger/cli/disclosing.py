@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
@@ -166,12 +167,13 @@ def findings(
         async def work(ledger: Ledger) -> Findings:
             return await read_findings(ledger, reader, since=begin, until=end, kind=kind, progress=moved)
 
-        found = with_ledger(base, work)
+        found, zone = with_ledger(base, work), ZoneInfo(base.settings.timezone)
     for one in found.items:
         if as_json:
             print_json(one)
         else:
-            out.print(f"{one.last_at:%Y-%m-%d %H:%M} UTC [bold]{escape(one.office)}[/bold] {one.actor}: {one.text}")
+            at = one.last_at.astimezone(zone)  # nights are the school's
+            out.print(f"{at:%Y-%m-%d %H:%M %Z} [bold]{escape(one.office)}[/bold] {one.actor}: {one.text}")
             numbers = ", ".join(f"#{position:,}" for position in one.positions[:NAMED])
             more = f" … ({one.accesses})" if one.accesses > NAMED else ""
             out.print(f"  [dim]{escape(one.text_en)} {numbers}{more}[/dim]")

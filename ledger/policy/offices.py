@@ -43,7 +43,7 @@ class Actor:
 
 
 COURSE_BOUND = frozenset({Office.TEACHER, Office.CLASS_TEACHER})
-"""Offices that record only in courses which they teach on that day, as teachers or as substitutes."""
+"""Offices that record only in courses which they teach, as teachers or as substitutes; of which days: ADR 0023."""
 
 SPEAKING = frozenset({Office.STUDENT, Office.REPRESENTATIVE})
 """Who acts for themselves or for whom they represent, and for nobody else."""

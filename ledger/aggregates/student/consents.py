@@ -319,7 +319,9 @@ def _who(
     student = str(ref.subject_id)
     if by == ref.subject_id:
         if record.state.born is None:
-            message = "The student's birth date is not recorded, so nobody knows whether they may decide."
+            message = (
+                "The student's birth date is not recorded, so nobody knows whether they may decide; record it first."
+            )
             return BY_STUDENT, [Violation("age_unknown", message, student)]
         if not record.has_reached(age, day):
             message = f"A student decides this from {age} on; before that a representative does."
@@ -334,7 +336,7 @@ def _who(
 def _standing(record: StudentRecord, consent_id: UUID, day: date) -> tuple[Consent | None, list[Violation]]:
     found = find(record, consent_id)
     if found is None:
-        return None, [Violation("consent_unknown", "The student has no such consent.")]
+        return None, [Violation("consent_unknown", "The student has no such consent; GET …/consents lists them.")]
     if found.withdrawn_on is not None:
         return found, [Violation("consent_withdrawn", "The consent was withdrawn already.")]
     if not found.covers(day, record.reaches(MAJORITY)):

@@ -137,7 +137,11 @@ def name_representative(
     if any(one.person == person and one.overlaps(effective_on, until) for one in known):
         violations.append(Violation("named_already", "This person represents the student already; end that first."))
     if kind == PARENT and _parents_at_once(known, effective_on, until) >= MAX_PARENTS:
-        violations.append(Violation("two_parents", "The student has two parents on record on these days.", student))
+        violations.append(
+            Violation(
+                "two_parents", "The student has two parents on record on one of these days; end one first.", student
+            )
+        )
     barred = any(one.person == person and one.barred(effective_on) for one in known)
     if barred and document_kind != COURT_DECISION:
         message = "A court took rights from this person; only a court's decision gives them back."
@@ -234,7 +238,11 @@ def _age(record: StudentRecord, kind: str, day: date, student: str) -> list[Viol
 
 def _there(found: Representative | None, day: date, *, ending: bool = False) -> list[Violation]:
     if found is None:
-        return [Violation("representation_unknown", "The student has no such representation.")]
+        return [
+            Violation(
+                "representation_unknown", "The student has no such representation; GET …/representatives lists them."
+            )
+        ]
     if day < found.since:
         return [Violation("before_begin", "The representation had not begun on that day.")]
     if found.ended_on is not None and (ending or day >= found.ended_on):

@@ -192,7 +192,12 @@ def extend_request(
             Violation("not_extendable", "The term of a correction cannot be extended (152-FZ art. 20(3)).")
         )
     if context.today > state.due_on:
-        violations.append(Violation("term_over", "The term is over; it can be extended only while it runs."))
+        violations.append(
+            Violation(
+                "term_over",
+                "The term is over; it is extended only while it runs. Answer: the list shows that it came late.",
+            )
+        )
     if not reason.strip():
         violations.append(Violation("reason_missing", "An extension needs the reason that whoever asked was told."))
     judge(violations, context)
