@@ -15,6 +15,7 @@ from uuid import UUID
 
 from ledger.aggregates.student import consents, record, representation, requests
 from ledger.aggregates.working_days import declare_working_day
+from ledger.application.record.representation import NameRepresentative
 from ledger.ids import new_id
 from tests.support.world import TODAY
 
@@ -44,6 +45,15 @@ def names(school: ASchool, student: Student, person: UUID, **changes: Any) -> UU
         student, school.the(student), person=person, context=school.context, **values
     )
     return school.record(proposals)[0].event_id
+
+
+def a_parent(school: UUID, student: UUID, person: UUID, **changes: Any) -> NameRepresentative:  # noqa: ANN401 - fields by name
+    """Returns the command that names a parent with a birth certificate, unless told otherwise."""
+    values: dict[str, Any] = {
+        "kind": "parent", "document_kind": "birth_certificate", "document": "I-АБ 000000",
+        "document_on": date(2012, 5, 20), "effective_on": SEPTEMBER, **changes,
+    }  # fmt: skip
+    return NameRepresentative(school=school, student_id=student, person=person, **values)
 
 
 def restricts(school: ASchool, student: Student, named: UUID, *powers: str, **changes: Any) -> None:  # noqa: ANN401 - fields by name

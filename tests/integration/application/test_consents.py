@@ -9,12 +9,11 @@ from uuid import UUID
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.retention import read_retention
 from ledger.application.record.consents import GiveConsent, WithdrawConsent
-from ledger.application.record.representation import NameRepresentative
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.engine import Purpose
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import reads
-from tests.support.people import MOTHER, SEPTEMBER
+from tests.support.people import MOTHER, SEPTEMBER, a_parent
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -55,17 +54,7 @@ async def agrees(desk: Desk, student: UUID, *categories: str) -> UUID:
 async def test_portfolio_goes_to_whom_a_consent_names_and_only_while_it_holds(desk: Desk) -> None:
     student, other = await desk.enrols(2)
     await desk.catches_up()
-    mother = NameRepresentative(
-        school=desk.school,
-        student_id=student,
-        person=MOTHER,
-        kind="parent",
-        document_kind="birth_certificate",
-        document="I-АБ 000000",
-        document_on=SEPTEMBER,
-        effective_on=SEPTEMBER,
-    )
-    await desk.does(mother)
+    await desk.does(a_parent(desk.school, student, MOTHER))
     assert not await goes_out(desk, student, COMMITTEE)
     await agrees(desk, student, "achievements", "awards")
     assert not await goes_out(desk, student, COMMITTEE), "The portfolio has credited results, too."
@@ -79,18 +68,7 @@ async def test_portfolio_goes_to_whom_a_consent_names_and_only_while_it_holds(de
 
 async def test_term_of_consents_waits_while_one_holds_and_runs_from_the_withdrawal(desk: Desk) -> None:
     (student,) = await desk.enrols()
-    await desk.does(
-        NameRepresentative(
-            school=desk.school,
-            student_id=student,
-            person=MOTHER,
-            kind="guardian",
-            document_kind="guardianship_act",
-            document="Акт 1",
-            document_on=SEPTEMBER,
-            effective_on=SEPTEMBER,
-        )
-    )
+    await desk.does(a_parent(desk.school, student, MOTHER))
     consent = await agrees(desk, student, "marks")
     await desk.catches_up()
 

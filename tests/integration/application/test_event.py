@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 
 from ledger.application.disclose.event import read_event
-from ledger.application.record.representation import NameRepresentative
 from ledger.errors import Forbidden, NotFound
 from ledger.policy import reading
 from ledger.policy.engine import read_book
@@ -17,7 +16,7 @@ from ledger.policy.offices import Actor, Office
 from ledger.store.keyring import Keyring
 from ledger.store.openings import CountedKeyring
 from tests.support.desk import DIRECTOR, TEACHER, reads
-from tests.support.people import FATHER, MOTHER, SEPTEMBER
+from tests.support.people import FATHER, MOTHER, a_parent
 from tests.support.tampering import erase
 from tests.support.world import TODAY
 
@@ -99,18 +98,7 @@ async def test_representative_is_judged_by_the_schools_record_whatever_a_token_c
     await read_event(desk.ledger, reads(AUDITOR), marked.position)
     made = len(recorded(owner))
     for person, until in ((MOTHER, None), (FATHER, TODAY - timedelta(days=1))):
-        naming = NameRepresentative(
-            school=desk.school,
-            student_id=student,
-            person=person,
-            kind="guardian",
-            document_kind="guardianship_act",
-            document="Акт 1",
-            document_on=SEPTEMBER,
-            effective_on=SEPTEMBER,
-            until=until,
-        )
-        await desk.does(naming)
+        await desk.does(a_parent(desk.school, student, person, until=until))
     mother = reads(Actor(MOTHER, Office.REPRESENTATIVE))  # as a provider's token has it: it names no child
     father = reads(Actor(FATHER, Office.REPRESENTATIVE, frozenset({student})))
     for position in (marked.position, made, 1, len(recorded(owner)) + 100):

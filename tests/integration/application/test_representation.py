@@ -12,12 +12,12 @@ from ledger.application.disclose.history import read_history
 from ledger.application.disclose.moment import AsOf
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.representation import read_representatives
-from ledger.application.record.representation import EndRepresentation, NameRepresentative, RestrictRepresentation
+from ledger.application.record.representation import EndRepresentation, RestrictRepresentation
 from ledger.application.record.students import RecordBirthDate
 from ledger.errors import NotFound
 from ledger.policy.offices import Actor, Office
 from tests.support.desk import CLASS_TEACHER, TEACHER, reads
-from tests.support.people import BORN, FATHER, MOTHER, SEPTEMBER
+from tests.support.people import BORN, FATHER, MOTHER, a_parent
 from tests.support.world import TODAY
 
 if TYPE_CHECKING:
@@ -34,19 +34,7 @@ def parent(person: UUID, *students: UUID) -> Actor:
 
 
 async def named(desk: Desk, student: UUID, person: UUID, *, contact: str = "") -> UUID:
-    recorded = await desk.does(
-        NameRepresentative(
-            school=desk.school,
-            student_id=student,
-            person=person,
-            kind="parent",
-            document_kind="birth_certificate",
-            document="I-АБ 000000",
-            document_on=date(2012, 5, 20),
-            effective_on=SEPTEMBER,
-            contact=contact,
-        )
-    )
+    recorded = await desk.does(a_parent(desk.school, student, person, contact=contact))
     return recorded.events[0].event_id
 
 
