@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ledger.telemetry.parts import Telemetry
 
 
+AT_ONCE = 4
+"""Readings of whole histories that a process works on at the same time; others wait for their turn."""
+
+
 @dataclass(slots=True)
 class Ledger:
     """The parts of one ledger in one process.
@@ -60,6 +65,8 @@ class Ledger:
     """Tables of views that were read (view, version, table): their statements are written once."""
     proven: WeakKeyDictionary[Disclosure, Proven] = field(default_factory=WeakKeyDictionary)
     """What receipts were found to open; forgotten with the receipt."""
+    folding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    """Held by who looks through a whole history in memory: a client who asks again and again takes no more."""
 
     def view(self, name: str) -> View:
         """Returns a view by its name."""

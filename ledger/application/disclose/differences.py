@@ -125,15 +125,11 @@ async def read_difference(
             "The first moment lies after the second.",
             help="Exchange them. A side that names no position or time is now; one that names no day has every day.",
         )
-    receipt, past = await disclose_state(ledger, reader, student_id, after.position)
-    old, new = _fold(ledger, past, before), _fold(ledger, past, after)
-    titles = await _titles(ledger, new, after)
-    changes = [
-        _change(name, old.values.get(name), values, _causes(old, new, name), titles)
-        for name, values in new.values.items()
-        if values != old.values.get(name)
-    ]
-    changes.sort(key=lambda change: change.causes[0].position)
+    async with ledger.folding:
+        receipt, past = await disclose_state(ledger, reader, student_id, after.position)
+        old, new = await past.aside(lambda: (_fold(ledger, past, before), _fold(ledger, past, after)))
+        titles = await _titles(ledger, new, after)
+        changes = await past.aside(lambda: _changes(old, new, titles))
     return Difference(
         student_id,
         await show_moment(ledger, before),
@@ -142,6 +138,15 @@ async def read_difference(
         erased_classes(past),
         receipt.access_id,
     )
+
+
+def _changes(old: _Folded, new: _Folded, titles: Mapping[str, str]) -> list[Change]:
+    changes = [
+        _change(name, old.values.get(name), values, _causes(old, new, name), titles)
+        for name, values in new.values.items()
+        if values != old.values.get(name)
+    ]
+    return sorted(changes, key=lambda change: change.causes[0].position)
 
 
 def _fold(ledger: Ledger, past: Past, moment: Moment) -> _Folded:

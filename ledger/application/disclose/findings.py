@@ -102,10 +102,11 @@ async def read_findings(
     low, high = [(await find_moment(ledger, AsOf(known_at=at - INSTANT))).position for at in (begin, end)]
     async with snapshot(ledger, (VIEW,), min_position) as connection:
         position = await lowest(connection, ledger.database, [ledger.view(VIEW)])
-    seen = await _seen(ledger, low, min(high, position), progress)
-    belongs, held = await _belongs(ledger, position), await _held(ledger)
-    # Some hundred thousand accesses take a second or two; others are answered meanwhile.
-    found = await asyncio.to_thread(find, seen, ledger.settings.timezone, belongs, held)
+    async with ledger.folding:
+        seen = await _seen(ledger, low, min(high, position), progress)
+        belongs, held = await _belongs(ledger, position), await _held(ledger)
+        # Some hundred thousand accesses take a second or two; others are answered meanwhile.
+        found = await asyncio.to_thread(find, seen, ledger.settings.timezone, belongs, held)
     if kind is not None:
         found = [one for one in found if one.kind is kind]
     items = [_shown(one) for one in found[:SHOWN]]

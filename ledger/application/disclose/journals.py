@@ -209,7 +209,7 @@ async def _content_then(
     """Folds the students' record lanes and their marks of the course's year: all that a page is made of."""
     streams = [lane.stream_id for student_id in page for lane in deciding_lanes(student_id, course.year)]
     past = await past_of_streams(ledger, receipt, page, streams, moment.position)
-    students, journal = (past.fold(ledger.view(name), moment) for name in VIEWS)
+    students, journal = await past.aside(lambda: [past.fold(ledger.view(name), moment) for name in VIEWS])
     return _Content(
         rows_of(students, "students"),
         [(key, row) for key, row in rows_of(journal, "entries") if row.clear[0] == course.course_id],

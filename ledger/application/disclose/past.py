@@ -6,12 +6,13 @@ kept for time travel but the events themselves.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from ledger.application.disclose.moment import had_happened
-from ledger.application.disclose.opening import open_events
+from ledger.application.disclose.opening import BREATH, open_events
 from ledger.projections.view import Fact, Key, Moment, Row, Rows
 from ledger.seal.entry import Entry
 from ledger.store.database import translated
@@ -19,7 +20,7 @@ from ledger.store.lanes import ENTRY_COLUMNS
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ledger.application.ledger import Ledger
     from ledger.projections.view import View
@@ -37,6 +38,9 @@ _OF_STUDENT = (
 )
 
 
+T = TypeVar("T")
+
+
 @dataclass(slots=True)
 class Past:
     """Events up to a position, opened, in order; and of what nobody can open any more, whose and which class."""
@@ -51,6 +55,10 @@ class Past:
             if fact.entry.position <= moment.position and had_happened(fact.event, moment.effective_on):
                 view.apply(fact, rows)
         return rows
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Returns what `work` makes of the events; of many, from a thread, so that others are answered meanwhile."""
+        return await asyncio.to_thread(work) if len(self.facts) > BREATH else work()
 
 
 def rows_of(rows: Rows, table: str) -> list[tuple[Key, Row]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ledger.application.disclose.past import Past
     from ledger.application.ledger import Ledger
-    from ledger.projections.view import Moment
+    from ledger.projections.view import Moment, Rows
     from ledger.receipt import Disclosure
 
 _APART = (RecordClass.REPRESENTATION, RecordClass.CONSENTS, RecordClass.REQUESTS, RecordClass.DISCLOSURES)
@@ -118,12 +118,16 @@ async def read_state(ledger: Ledger, reader: Reader, student_id: UUID, *, as_of:
         InvalidInput: the moment has not come yet.
     """
     moment = await find_moment(ledger, as_of)
-    receipt, past = await disclose_state(ledger, reader, student_id, moment.position)
-    card = next(iter(cards_of(ledger, past, moment)), None)
+    async with ledger.folding:
+        receipt, past = await disclose_state(ledger, reader, student_id, moment.position)
+        cards = await past.aside(lambda: cards_of(ledger, past, moment))
+        journal = await past.aside(lambda: past.fold(ledger.view("journals"), moment))
+        portfolio = await past.aside(lambda: past.fold(ledger.view("portfolios"), moment))
+        courses = await _courses(ledger, journal, moment)
+    card = next(iter(cards), None)
     memberships = card.memberships if card else []
-    courses = await _courses(ledger, past, moment)
     school = await arranged(ledger, (), (entry.group_id for entry in memberships), moment.position)
-    items = rows_of(past.fold(ledger.view("portfolios"), moment), "items")
+    items = rows_of(portfolio, "items")
     return StudentState(
         student_id,
         await show_moment(ledger, moment),
@@ -136,8 +140,7 @@ async def read_state(ledger: Ledger, reader: Reader, student_id: UUID, *, as_of:
     )
 
 
-async def _courses(ledger: Ledger, past: Past, moment: Moment) -> list[CourseState]:
-    rows = past.fold(ledger.view("journals"), moment)
+async def _courses(ledger: Ledger, rows: Rows, moment: Moment) -> list[CourseState]:
     cells: dict[UUID, list[CellShown]] = {}
     results: dict[UUID, list[ResultShown]] = {}
     for key, row in rows_of(rows, "entries"):

@@ -173,7 +173,8 @@ async def list_students(
     if asked is None and all(row.position <= moment.position for _, row in opened):
         cards = [show_student(key, row) for key, row in opened]
     else:  # a moment was asked for, or somebody's card has changed since the page was found
-        cards = cards_of(ledger, await past_of_streams(ledger, receipt, page, page, moment.position), moment)
+        past = await past_of_streams(ledger, receipt, page, page, moment.position)
+        cards = await past.aside(lambda: cards_of(ledger, past, moment))
     items = sorted(cards, key=by_name)
     following = str(page[-1]) if len(ids) > limit else None
     return Page(items, following, moment.position, weak(following, *((card.student_id, card.etag) for card in items)))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ledger.application.disclose import past as pasts
 from ledger.application.disclose.differences import read_difference
 from ledger.application.disclose.moment import NOW, AsOf
+from ledger.application.disclose.past import Past
 from ledger.application.disclose.states import read_state
+from ledger.application.ledger import AT_ONCE
 from ledger.application.record.marks import CorrectMark, SetPeriodMark, VoidMark
 from ledger.application.record.students import LeaveSchool
 from ledger.errors import InvalidInput, NotFound
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.application.disclose.differences import Change, Difference
+    from ledger.projections.view import Moment, Rows, View
     from tests.support.desk import Desk
 
 EARLIER, LATER = TODAY - timedelta(days=7), TODAY - timedelta(days=2)
@@ -179,3 +185,34 @@ async def test_erased_class_is_named_and_the_rest_is_shown(desk: Desk) -> None:
         assert "mark" not in {change.what for change in found.changes}
         assert "achievement" in {change.what for change in found.changes}
     assert (await read_state(desk.ledger, reads(), stays, as_of=AsOf(last))).erased == []
+
+
+async def test_long_past_is_looked_through_beside_the_event_loop_and_by_so_many_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven years of marks take seconds: one parent who asks for them again and again must not stop everybody."""
+    (student,) = await desk.enrols()
+    await desk.marks(*[student] * 20)
+    short = await difference(desk, student, AsOf(position=1)), await read_state(desk.ledger, reads(), student)
+    threads: set[int] = set()
+    fold = Past.fold
+
+    def folding(past: Past, view: View, moment: Moment) -> Rows:
+        if past.facts and view.name == "journals":
+            threads.add(threading.get_ident())
+        return fold(past, view, moment)
+
+    monkeypatch.setattr(pasts, "BREATH", 10)
+    monkeypatch.setattr(Past, "fold", folding)
+    long = await difference(desk, student, AsOf(position=1)), await read_state(desk.ledger, reads(), student)
+    assert long[0].changes == short[0].changes
+    assert long[1].courses == short[1].courses
+    assert threading.get_ident() not in threads
+    assert threads
+    for _ in range(AT_ONCE):
+        await desk.ledger.folding.acquire()
+    waiting = asyncio.ensure_future(read_state(desk.ledger, reads(), student))
+    await asyncio.wait({waiting}, timeout=0.1)
+    assert not waiting.done()
+    desk.ledger.folding.release()
+    assert (await waiting).courses == short[1].courses
