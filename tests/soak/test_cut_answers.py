@@ -119,11 +119,11 @@ def a_school(served: Served) -> Insisting:
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 1800)
 async def test_commits_whose_answers_were_cut_off_are_recorded_once_and_answered(
-    postgres_url: str, ledger_db: Database, kek_text: str, tmp_path: Path
+    ledger_db: Database, kek_text: str, tmp_path: Path
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - a drill, not a secret
     async with AsyncExitStack() as stack:
-        base = stack.enter_context(a_foundation(postgres_url, ledger_db.schema, kek_text, tmp_path))
+        base = stack.enter_context(a_foundation(ledger_db.url, ledger_db.schema, kek_text, tmp_path))
         proxy = await stack.enter_async_context(Proxy(base.database))
         server = ExitStack()
         stack.push_async_callback(asyncio.to_thread, server.close)  # it takes leave of the database through the proxy

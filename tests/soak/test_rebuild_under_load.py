@@ -24,11 +24,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
-from psycopg import sql
 
 from ledger.application.audit import Auditor
 from ledger.application.disclose.journals import read_journal
@@ -42,9 +39,9 @@ from ledger.application.record.marks import RecordMark
 from ledger.benchmarks import ours
 from ledger.bootstrap import open_ledger
 from ledger.ids import new_id
-from ledger.store.database import Database
 from tests.support.desk import a_base, positions_of, reads
 from tests.support.filling import PRODUCERS, a_history
+from tests.support.postgres import copied
 from tests.support.projector import environment
 from tests.support.waiting import until
 
@@ -55,6 +52,7 @@ if TYPE_CHECKING:
 
     from ledger.application.audit import AuditReport
     from ledger.application.ledger import Ledger
+    from ledger.store.database import Database
     from ledger.store.keyring import KeyEncryptionKeys
     from ledger.store.mapper import EventMapper
 
@@ -176,24 +174,6 @@ def idles(seconds: float) -> Callable[[dict[str, str]], Awaitable[None]]:
     return lambda _settings: asyncio.sleep(seconds)
 
 
-@contextmanager
-def a_copy(source: Database) -> Iterator[Database]:
-    """Yields a copy of the whole database of a ledger, to which nobody is connected; it is dropped afterwards."""
-    name = f"copy_{uuid4().hex[:12]}"
-    copy = Database(urlsplit(source.url)._replace(path=f"/{name}").geturl(), source.schema)
-    server = Database(urlsplit(source.url)._replace(path="/template1").geturl(), source.schema)
-    names = {"copy": sql.Identifier(name), "source": sql.Identifier(urlsplit(source.url).path.removeprefix("/"))}
-    with server.connect("owner") as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {copy} TEMPLATE {source} STRATEGY file_copy").format(**names))
-        role = sql.Identifier(f"{source.schema}_projector")  # rights on a database itself are not copied with it
-        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(names["copy"], role))
-    try:
-        yield copy
-    finally:
-        with server.connect("owner") as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names["copy"]))
-
-
 @dataclass
 class Run:
     """A load from the first second on: the quiet seconds before, and the phase that is compared."""
@@ -266,7 +246,7 @@ async def test_no_read_fails_and_writers_keep_their_speed_while_every_view_is_re
     seconds = 0.0  # the first of all is a rebuild
     for round_ in range(ROUNDS):
         for with_rebuild in (round_ % 2 == 0, round_ % 2 != 0):
-            with a_copy(ledger_db) as copy:
+            with copied(ledger_db) as copy:
                 if with_rebuild:
                     rebuilding.append(await school.works(copy, rebuilds, SEED + round_))
                     seconds = rebuilding[-1].phase.seconds

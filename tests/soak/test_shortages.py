@@ -99,12 +99,12 @@ async def recorded_on(clients: Insisting) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_readers_without_a_connection_are_told_and_writers_go_on(
-    postgres_url: str, ledger_db: Database, kek_text: str, tmp_path: Path
+    ledger_db: Database, kek_text: str, tmp_path: Path
 ) -> None:
     """A lock on the table of a view holds up whoever reads it, until the pool has no connection left."""
     with ExitStack() as stack:
         base = stack.enter_context(
-            a_foundation(postgres_url, ledger_db.schema, kek_text, tmp_path, pool_seconds=2, statement_seconds=5)
+            a_foundation(ledger_db.url, ledger_db.schema, kek_text, tmp_path, pool_seconds=2, statement_seconds=5)
         )
         stack.enter_context(projecting(base))
         served = stack.enter_context(serving(base))

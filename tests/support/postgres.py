@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -91,13 +92,52 @@ def fresh_schema(url: str) -> Iterator[Database]:
         drop_ledger(database)
 
 
+@cache
+def _migrated(url: str) -> Database:
+    """An empty ledger of this process in a database of its own, to be copied; it goes with the server."""
+    name = f"t{uuid4().hex[:12]}"
+    on_server(url, sql.SQL("CREATE DATABASE {}"), name)
+    database = Database(named(url, name), name)
+    migrate(database)
+    return database
+
+
 @contextmanager
 def fresh_ledger(url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
-    """Yields an empty ledger: migrated, with its secrets, and nothing recorded."""
-    with fresh_schema(url) as database:
-        migrate(database)
+    """Yields an empty ledger in a database of its own: migrated, with its secrets, and nothing recorded.
+
+    It is a copy of one that this process has migrated before: that takes a fraction of the time. Ledgers of one process
+    have the same schema name and share their roles.
+    """
+    with copied(_migrated(url)) as database:
+        with database.connect("owner") as connection:
+            connection.execute("UPDATE meta SET ledger_id = gen_random_uuid()")
         ensure_secrets(database, keks)
         yield database
+
+
+@contextmanager
+def copied(source: Database) -> Iterator[Database]:
+    """Yields a copy of the whole database of a ledger to which nobody is connected; it is dropped afterwards."""
+    name = f"{source.schema}_{uuid4().hex[:8]}"
+    on_server(source.url, sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, urlsplit(source.url).path.removeprefix("/"))
+    try:
+        # What a database itself grants is not copied with it.
+        on_server(source.url, sql.SQL("GRANT CREATE ON DATABASE {} TO {}"), name, f"{source.schema}_projector")
+        yield Database(named(source.url, name), source.schema)
+    finally:
+        on_server(source.url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+
+
+def named(url: str, name: str) -> str:
+    """Returns the URL of another database of a server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def on_server(url: str, statement: sql.SQL, *names: str) -> None:
+    """Runs a statement outside of the databases that it is about."""
+    with Database(named(url, "postgres"), "postgres").connect("owner") as connection:
+        connection.execute(statement.format(*map(sql.Identifier, names)))
 
 
 def drop_ledger(database: Database) -> None:

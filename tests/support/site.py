@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from ledger.ids import new_id
 from ledger.store.database import Database
@@ -30,7 +28,7 @@ from tests.support.crew import Place
 from tests.support.desk import at_desk
 from tests.support.errands import Town
 from tests.support.jumping_clock import take_over
-from tests.support.postgres import ROLES
+from tests.support.postgres import ROLES, copied, named, on_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,20 +53,13 @@ class Site:
         """Yields a ledger with a school in it, five students, and nothing else; it is dropped afterwards."""
         if self.server is not None and not self.server.running:
             self.server.start()  # a run has failed while it was down
-        name = f"{self.template}_{uuid4().hex[:8]}"
-        schema = self.template
-        _run(self.url, sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, self.template)
-        try:
-            # What a database grants is not copied with it.
-            _run(self.url, sql.SQL("GRANT CREATE ON DATABASE {} TO {}"), name, f"{schema}_projector")
-            with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
-                place = Place(
-                    Database(make_conninfo(self.url, dbname=name), schema), self.kek_text, Path(folder), fault
-                )
-                make_log_key(place.base().settings.log_key_path, "log.example/site")
-                yield place
-        finally:
-            _run(self.url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+        with (
+            copied(Database(named(self.url, self.template), self.template)) as database,
+            tempfile.TemporaryDirectory(prefix="ledger-") as folder,
+        ):
+            place = Place(database, self.kek_text, Path(folder), fault)
+            make_log_key(place.base().settings.log_key_path, "log.example/site")
+            yield place
 
 
 @contextmanager
@@ -76,9 +67,9 @@ def a_site(url: str, server: Server | None = None) -> Iterator[Site]:
     """Yields a site on a server, of which `url` names any database; what it makes there is dropped afterwards."""
     name = f"m{uuid4().hex[:8]}"
     kek_text = f"1 {base64.b64encode(os.urandom(32)).decode()}"
-    _run(url, sql.SQL("CREATE DATABASE {}"), name)
+    on_server(url, sql.SQL("CREATE DATABASE {}"), name)
     try:
-        database = Database(make_conninfo(url, dbname=name), name)
+        database = Database(named(url, name), name)
         with database.connect("owner") as owner:
             take_over(owner)
         migrate(database)
@@ -87,9 +78,9 @@ def a_site(url: str, server: Server | None = None) -> Iterator[Site]:
             town = asyncio.run(_found(Place(database, kek_text, Path(folder))))
         yield Site(url, name, kek_text, town, server)
     finally:
-        _run(url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+        on_server(url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
         for role in ROLES:
-            _run(url, sql.SQL("DROP ROLE IF EXISTS {}"), f"{name}_{role}")
+            on_server(url, sql.SQL("DROP ROLE IF EXISTS {}"), f"{name}_{role}")
 
 
 async def _found(place: Place) -> Town:
@@ -102,9 +93,3 @@ async def _found(place: Place) -> Town:
         await desk.enrols(STUDENTS)
         await desk.catches_up()
         return Town(desk.school, (desk.group, second_group), (desk.course, second_course), (desk.work, second_work))
-
-
-def _run(url: str, statement: sql.SQL, *names: str) -> None:
-    """Runs a statement outside of the databases that it is about."""
-    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
-        connection.execute(statement.format(*map(sql.Identifier, names)))
