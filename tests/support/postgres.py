@@ -92,6 +92,15 @@ def fresh_schema(url: str) -> Iterator[Database]:
         drop_ledger(database)
 
 
+@contextmanager
+def own_ledger(url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
+    """Yields an empty ledger as `fresh_ledger` does, but with roles of its own that a test may change."""
+    with fresh_schema(url) as database:
+        migrate(database)
+        ensure_secrets(database, keks)
+        yield database
+
+
 @cache
 def _migrated(url: str) -> Database:
     """An empty ledger of this process in a database of its own, to be copied; it goes with the server."""

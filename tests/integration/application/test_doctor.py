@@ -25,6 +25,7 @@ from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.migrate import migrations
 from tests.support.api import projecting
 from tests.support.cluster import Server, a_folder
+from tests.support.postgres import own_ledger
 from tests.support.tampering import FLIPPED, in_events
 from tests.support.waiting import until
 
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
     from tests.support.desk import Desk
 
 Found = dict[str, list[Finding]]
+
+
+@pytest.fixture
+def ledger_db(postgres_url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
+    """With roles of its own: tests change them."""
+    with own_ledger(postgres_url, keks) as database:
+        yield database
 
 
 def by_check(findings: Iterator[Finding]) -> Found:
