@@ -42,6 +42,7 @@ ACTIONS = (
     "read_student",
     "read_students",
     "read_journal",
+    "read_marks",
     "read_portfolio",
     "read_retention",
     "read_disclosures",

@@ -25,6 +25,8 @@ class Resource(StrEnum):
     STUDENT = "student"
     STUDENTS = "students"
     JOURNAL = "journal"
+    MARKS = "marks"
+    """One student's marks of a course: a line of its JOURNAL, which the student may read as well."""
     PORTFOLIO = "portfolio"
     RETENTION = "retention"
     DISCLOSURES = "disclosures"

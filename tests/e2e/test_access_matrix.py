@@ -146,7 +146,7 @@ def test_explanation_is_what_the_reading_would_be_answered(served: Served, direc
         "card": {"resource": "student", **of_student},
         "class list": {"resource": "students", "group": a_class.group_id},
         "journal": {"resource": "journal", **of_course},
-        "period marks": {"resource": "journal", **of_student, **of_course},
+        "period marks": {"resource": "marks", **of_student, **of_course},
         "who saw it": {"resource": "disclosures", **of_student},
         "feed": {"resource": "feed"},
     }

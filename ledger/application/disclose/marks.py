@@ -1,6 +1,6 @@
 """One mark, or a student's marks of periods in a course: what is read before it is corrected, with the tags for that.
 
-Who may read the journal may read a line of it; the disclosure names the one student.
+Who may read the journal may read a line of it, and so may the student; the disclosure names the one student.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ async def read_mark(
         known = await queries.entry_of(connection, entries, student_id, mark_id)
     # The id and its course stand in clear; what they are of is opened for who may read that course's journal.
     if not known or entries.subject(known[0]) != (student_id, RecordClass.MARKS):
-        await refuse_unknown(ledger, reader, Resource.JOURNAL)
+        await refuse_unknown(ledger, reader, Resource.MARKS)
         raise _no_mark()
     course_id = cast("UUID", known[0][1])
     try:
         receipt = await open_access(
             ledger,
             reader,
-            Resource.JOURNAL,
+            Resource.MARKS,
             students=[student_id],
             categories=(RecordClass.MARKS,),
             course_id=course_id,
@@ -74,7 +74,7 @@ async def read_period_marks(
     receipt = await open_access(
         ledger,
         reader,
-        Resource.JOURNAL,
+        Resource.MARKS,
         students=[student_id],
         categories=(RecordClass.FINAL_RESULTS,),
         course_id=course_id,

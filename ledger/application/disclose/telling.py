@@ -32,6 +32,7 @@ RESOURCES: Mapping[str, Words] = {
     "student": Words("личную карточку", "the card"),
     "students": Words("список класса", "the class list"),
     "journal": Words("журнал", "a journal"),
+    "marks": Words("отметки по предмету", "the marks of a course"),
     "portfolio": Words("портфолио", "the portfolio"),
     "retention": Words("сроки хранения", "the terms of keeping"),
     "disclosures": Words("сведения о том, кто видел данные", "who saw the data"),

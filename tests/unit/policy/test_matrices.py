@@ -58,6 +58,7 @@ RESOURCES = [
     "student",
     "students",
     "journal",
+    "marks",
     "portfolio",
     "retention",
     "disclosures",
@@ -72,39 +73,39 @@ RESOURCES = [
 ]
 NOBODY, OWN, TEACHES, LEADS, BOTH, ALL = "...", "o..", ".t.", "..l", ".tl", "otl"
 MAY_READ: dict[tuple[str, str], str] = {
-    **{("system", relation): "+ + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{("system", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
     **{
-        ("deputy_head", relation): "+ + + + + + + + + + + + + +"
+        ("deputy_head", relation): "+ + + + + + + + + + + + + + +"
         for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)
     },
-    **{("director", relation): "+ + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
-    **{("auditor", relation): "+ + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
-    **{("secretary", relation): "+ + . + + . . . . . + + + ." for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
-    **{("inspector", relation): ". . . . + + . . . + . + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{("director", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{("auditor", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{("secretary", relation): "+ + . . + + . . . . . + + + ." for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{("inspector", relation): ". . . . . + + . . . + . + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
     **{
-        (who, relation): ". . . . . . . . . . . . . ."
+        (who, relation): ". . . . . . . . . . . . . . ."
         for who in ("student", "representative")
         for relation in (NOBODY, TEACHES)
     },
     **{
-        (who, relation): ". . . . . . . . . . . . . ."
+        (who, relation): ". . . . . . . . . . . . . . ."
         for who in ("student", "representative")
         for relation in (LEADS, BOTH)
     },
     **{
-        (who, relation): "+ . . + + + + . + . + + + ."
+        (who, relation): "+ . . + + + + + . + . + + + ."
         for who in ("student", "representative")
         for relation in (OWN, ALL)
     },
     **{
-        (who, relation): ". . . . . . . . . . . . . ."
+        (who, relation): ". . . . . . . . . . . . . . ."
         for who in ("teacher", "class_teacher")
         for relation in (NOBODY, OWN)
     },
-    **{(who, TEACHES): ". . + . . . . . . . . . . ." for who in ("teacher", "class_teacher")},
-    **{(who, LEADS): "+ + + + . . . . + . + + . ." for who in ("teacher", "class_teacher")},
+    **{(who, TEACHES): ". . + + . . . . . . . . . . ." for who in ("teacher", "class_teacher")},
+    **{(who, LEADS): "+ + + + + . . . . + . + + . ." for who in ("teacher", "class_teacher")},
     **{
-        (who, relation): "+ + + + . . . . + . + + . ."
+        (who, relation): "+ + + + + . . . . + . + + . ."
         for who in ("teacher", "class_teacher")
         for relation in (BOTH, ALL)
     },
