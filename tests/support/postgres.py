@@ -13,7 +13,7 @@ import tempfile
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ from ledger.store.secrets import ensure_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ledger.store.database import Row
     from ledger.store.keyring import KeyEncryptionKeys
 
 HOME_VARIABLE = "LEDGER_TESTS_HOME"
@@ -105,7 +106,8 @@ def own_ledger(url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
 def _migrated(url: str) -> Database:
     """An empty ledger of this process in a database of its own, to be copied; it goes with the server."""
     name = f"t{uuid4().hex[:12]}"
-    on_server(url, sql.SQL("CREATE DATABASE {}"), name)
+    with on_server(url) as server:
+        server.execute(words("CREATE DATABASE {}", name))
     database = Database(named(url, name), name)
     migrate(database)
     return database
@@ -129,13 +131,16 @@ def fresh_ledger(url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
 def copied(source: Database) -> Iterator[Database]:
     """Yields a copy of the whole database of a ledger to which nobody is connected; it is dropped afterwards."""
     name = f"{source.schema}_{uuid4().hex[:8]}"
-    on_server(source.url, sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, urlsplit(source.url).path.removeprefix("/"))
-    try:
+    from_ = urlsplit(source.url).path.removeprefix("/")
+    with on_server(source.url) as server:
+        server.execute(words("CREATE DATABASE {} TEMPLATE {}", name, from_))
         # What a database itself grants is not copied with it.
-        on_server(source.url, sql.SQL("GRANT CREATE ON DATABASE {} TO {}"), name, f"{source.schema}_projector")
+        server.execute(words("GRANT CREATE ON DATABASE {} TO {}", name, f"{source.schema}_projector"))
+    try:
         yield Database(named(source.url, name), source.schema)
     finally:
-        on_server(source.url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+        with on_server(source.url) as server:
+            server.execute(words("DROP DATABASE {} WITH (FORCE)", name))
 
 
 def named(url: str, name: str) -> str:
@@ -143,10 +148,14 @@ def named(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
-def on_server(url: str, statement: sql.SQL, *names: str) -> None:
-    """Runs a statement outside of the databases that it is about."""
-    with Database(named(url, "postgres"), "postgres").connect("owner") as connection:
-        connection.execute(statement.format(*map(sql.Identifier, names)))
+def on_server(url: str) -> psycopg.Connection[Row]:
+    """Returns a connection outside of the databases that are made and dropped."""
+    return Database(named(url, "postgres"), "postgres").connect("owner")
+
+
+def words(statement: LiteralString, *names: str) -> sql.Composed:
+    """Returns a statement with names in it."""
+    return sql.SQL(statement).format(*map(sql.Identifier, names))
 
 
 def drop_ledger(database: Database) -> None:

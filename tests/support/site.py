@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from psycopg import sql
-
 from ledger.ids import new_id
 from ledger.store.database import Database
 from ledger.store.keyring import KeyEncryptionKeys
@@ -28,7 +26,7 @@ from tests.support.crew import Place
 from tests.support.desk import at_desk
 from tests.support.errands import Town
 from tests.support.jumping_clock import take_over
-from tests.support.postgres import ROLES, copied, named, on_server
+from tests.support.postgres import ROLES, copied, named, on_server, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +65,8 @@ def a_site(url: str, server: Server | None = None) -> Iterator[Site]:
     """Yields a site on a server, of which `url` names any database; what it makes there is dropped afterwards."""
     name = f"m{uuid4().hex[:8]}"
     kek_text = f"1 {base64.b64encode(os.urandom(32)).decode()}"
-    on_server(url, sql.SQL("CREATE DATABASE {}"), name)
+    with on_server(url) as connection:
+        connection.execute(words("CREATE DATABASE {}", name))
     try:
         database = Database(named(url, name), name)
         with database.connect("owner") as owner:
@@ -78,9 +77,10 @@ def a_site(url: str, server: Server | None = None) -> Iterator[Site]:
             town = asyncio.run(_found(Place(database, kek_text, Path(folder))))
         yield Site(url, name, kek_text, town, server)
     finally:
-        on_server(url, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
-        for role in ROLES:
-            on_server(url, sql.SQL("DROP ROLE IF EXISTS {}"), f"{name}_{role}")
+        with on_server(url) as connection:
+            connection.execute(words("DROP DATABASE {} WITH (FORCE)", name))
+            for role in ROLES:
+                connection.execute(words("DROP ROLE IF EXISTS {}", f"{name}_{role}"))
 
 
 async def _found(place: Place) -> Town:

@@ -78,10 +78,18 @@ MAY_READ: dict[tuple[str, str], str] = {
         ("deputy_head", relation): "+ + + + + + + + + + + + + + +"
         for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)
     },
-    **{("director", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{
+        ("director", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)
+    },
     **{("auditor", relation): "+ + + + + + + + + + + + + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
-    **{("secretary", relation): "+ + . . + + . . . . . + + + ." for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
-    **{("inspector", relation): ". . . . . + + . . . + . + + +" for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)},
+    **{
+        ("secretary", relation): "+ + . . + + . . . . . + + + ."
+        for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)
+    },
+    **{
+        ("inspector", relation): ". . . . . + + . . . + . + + +"
+        for relation in (NOBODY, OWN, TEACHES, LEADS, BOTH, ALL)
+    },
     **{
         (who, relation): ". . . . . . . . . . . . . . ."
         for who in ("student", "representative")
