@@ -30,7 +30,7 @@ READS = (
     ("/v1/students/{student}", "student", ["personal_file"]),
     ("/v1/students?group_id={group}", "students", ["personal_file"]),
     ("/v1/journals/{course}", "journal", ["personal_file", "marks", "final_results", "credits"]),
-    ("/v1/students/{student}/courses/{course}/period-marks", "journal", ["final_results"]),
+    ("/v1/students/{student}/courses/{course}/period-marks", "marks", ["final_results"]),
     ("/v1/students/{student}/portfolio", "portfolio", ["achievements", "awards", "credits"]),
     ("/v1/students/{student}/retention", "retention", None),
     ("/v1/students/{student}/disclosures", "disclosures", ["disclosures"]),

@@ -133,9 +133,9 @@ def test_one_release_after_another_gives_the_same_schema_as_all_at_once(
         assert catalogue(stepwise) == catalogue(ledger_db)
 
 
-def test_two_ledgers_of_one_database_do_not_touch_each_other(ledger_db: Database, postgres_url: str) -> None:
+def test_two_ledgers_of_one_database_do_not_touch_each_other(ledger_db: Database) -> None:
     before = catalogue(ledger_db)
-    with fresh_schema(postgres_url) as other:
+    with fresh_schema(ledger_db.url) as other:
         migrate(other)
         assert catalogue(other) == before
     assert catalogue(ledger_db) == before

@@ -119,8 +119,8 @@ def test_data_keys_come_only_with_events(history: Database, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_roles_of_another_ledger_do_not_get_in(history: Database, postgres_url: str, role: str) -> None:
-    with fresh_schema(postgres_url) as other:
+def test_roles_of_another_ledger_do_not_get_in(history: Database, role: str) -> None:
+    with fresh_schema(history.url) as other:
         migrate(other)
         with other.connect(role) as connection:
             for table in ("events", "data_keys", "snapshots", "tracking", "meta"):
