@@ -15,6 +15,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
+from ledger.aggregates.days import not_yet
 from ledger.aggregates.student import disclosures_stream
 from ledger.errors import Violation
 from ledger.ids import new_id
@@ -238,9 +239,7 @@ def check_hand_over(
         violations.append(Violation("number_missing", "Give the number of the document; `б/н` if it has none."))
     if channel not in HAND_OVER_CHANNELS:
         violations.append(Violation("channel_unknown", f"The way is one of {', '.join(HAND_OVER_CHANNELS)}."))
-    if effective_on > context.today:
-        violations.append(Violation("in_future", "The day lies in the future; record it when it has come."))
-    judge(violations, context)
+    judge(violations + not_yet(effective_on, context), context)
 
 
 def disclose(

@@ -102,7 +102,7 @@ class Door:
         """
         office = refused.office.value if refused.office is not None else ""
         refusal = Refusal(refused.person, refused.login, office, refused.reason.value)
-        if self._windows is None:  # not in the context of this request, whose window it is not
+        if self._windows is None or self._windows.done():  # not in this request's context: it is nobody's own
             self._windows = asyncio.create_task(self._go_through_windows(), name="door", context=contextvars.Context())
         if refusal in self._kinds:
             self._further[refusal] += 1
