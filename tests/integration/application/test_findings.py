@@ -105,6 +105,20 @@ async def test_bursts_are_found_over_the_whole_period_and_batch_by_batch(
     assert (earlier.accesses, earlier.items) == (0, [])
 
 
+@pytest.mark.parametrize("bound", ["MOST", "MOST_LINES"])
+async def test_period_with_more_than_fits_into_memory_is_refused_and_a_shorter_one_is_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    for student in await desk.enrols(3):
+        await open_access(desk.ledger, reads(), Resource.STUDENT, students=[student], categories=("personal_file",))
+    await desk.catches_up()
+    monkeypatch.setattr(findings, bound, 2)
+    with pytest.raises(InvalidInput, match="accesses"):
+        await read_findings(desk.ledger, reads(AUDITOR))
+    earlier = await read_findings(desk.ledger, reads(AUDITOR), until=utc_now() - timedelta(days=1))
+    assert earlier.accesses == 0
+
+
 async def test_findings_are_for_those_who_watch_over_the_register(desk: Desk) -> None:
     await desk.catches_up()
     for office in (Office.TEACHER, Office.SECRETARY, Office.REPRESENTATIVE):
