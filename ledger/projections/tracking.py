@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg.rows import class_row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -51,6 +52,10 @@ that only newer ones know: it stopped that projector, and not the view."""
 SELECT_TRACKED = f"SELECT {COLUMNS} FROM {{schema}}.tracking"  # noqa: S608 - names of ours
 
 _ONE = "view = %s AND version = %s AND shadow = %s"
+_UNSTOPPED = (
+    "failed_position = NULL, failed_event = NULL, failed_topic = NULL, failed_error = NULL, failed_at = NULL,"
+    " failure = NULL"
+)
 
 
 LOCK_KEY = "hashtextextended(%s, 0)"
@@ -81,8 +86,13 @@ class Tracking:
         self._lock = database.bind(f"SELECT position FROM {{schema}}.tracking WHERE {_ONE} FOR UPDATE")  # noqa: S608 - ours
         self._set = database.bind(
             "INSERT INTO {schema}.tracking (view, version, shadow, position) VALUES (%s, %s, %s, %s) ON CONFLICT"
-            " (view, version, shadow) DO UPDATE SET position = excluded.position, failed_position = NULL,"
-            " failed_event = NULL, failed_topic = NULL, failed_error = NULL, failed_at = NULL, failure = NULL"
+            f" (view, version, shadow) DO UPDATE SET position = excluded.position, {_UNSTOPPED}"
+        )
+        self._pass = database.bind(
+            f"UPDATE {{schema}}.tracking AS t SET position = %s, {_UNSTOPPED}"  # noqa: S608 - names of ours
+            " FROM unnest(%s::text[], %s::int[], %s::bool[], %s::bigint[]) AS v (view, version, shadow, position)"
+            " WHERE (t.view, t.version, t.shadow, t.position) = (v.view, v.version, v.shadow, v.position)"
+            " RETURNING t.view"
         )
         self._delete = database.bind(f"DELETE FROM {{schema}}.tracking WHERE {_ONE}")  # noqa: S608 - ours
         self._fail = database.bind(
@@ -104,6 +114,22 @@ class Tracking:
     def move(self, connection: psycopg.Connection[Row], store: ViewStore, position: int) -> None:
         """Notes that a view is at a position, and that nothing stops it (in the caller's transaction)."""
         connection.execute(self._set, (*store.key, position), prepare=True)
+
+    def move_past(
+        self, connection: psycopg.Connection[Row], stores: Sequence[tuple[ViewStore, int]], position: int
+    ) -> set[str]:
+        """Moves views to a position over events that leave their rows as they are: one statement for all of them.
+
+        Args:
+            stores: each with the position from which it is moved; one that is not there (any more) stays.
+            position: where they are moved to.
+
+        Returns:
+            The names of the views that were moved.
+        """
+        views, versions, shadows = zip(*(store.key for store, _ in stores), strict=True)
+        columns = (list(views), list(versions), list(shadows), [before for _, before in stores])
+        return {view for (view,) in connection.execute(self._pass, (position, *columns), prepare=True).fetchall()}
 
     def forget(self, connection: psycopg.Connection[Row], view: str, version: int, *, shadow: bool) -> None:
         """Removes a row (in the caller's transaction)."""

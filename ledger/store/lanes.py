@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.errors import Erased, Unreadable
 from ledger.seal.entry import Entry
+from ledger.store.arrays import texts, uuids
 from ledger.store.keyring import AES_256_GCM, SELECT_KEYS, DataKey
 from ledger.streams.base import L, Lane, LaneRef, LedgerEvent, State
 from ledger.streams.record_classes import RecordClass
@@ -50,11 +51,12 @@ SELECT low FROM search WHERE low = high
 """The last position recorded by a time; `recorded_at` never goes back, so this is a binary search on the primary key:
 what stands at `low` was recorded by then, what stands above `high` later."""
 
-_SNAPSHOT = "snapshot"
+_SNAPSHOT, _KEY = "snapshot", "key"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
-# A snapshot and the events after it come from one statement, so from one view of the database. One whose kind is not
-# known here (an older or newer shape of the state) is passed over, and replaced when the next one is due.
+# A snapshot, the events after it and the keys come from one statement, so from one view of the database, and in one
+# round trip. A snapshot whose kind is not known here (an older or newer shape of the state) is passed over, and replaced
+# when the next one is due.
 _SELECT_LANES = f"""
 SELECT {ENTRY_COLUMNS} FROM (
     SELECT 0::bigint AS position, stream_id AS event_id, stream_id, version, subject_id, '{_SNAPSHOT}'::text AS topic,
@@ -68,6 +70,9 @@ SELECT {ENTRY_COLUMNS} FROM (
                 (SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id AND n.kind = ANY(%b::text[])), 0
             )
     ) e
+    UNION ALL
+    SELECT epoch, subject_id, subject_id, 0, subject_id, '{_KEY}', NULL, record_class, 0::smallint, '', '', wrapped
+    FROM {{schema}}.data_keys WHERE subject_id = ANY(%b::uuid[])
 ) AS lane ORDER BY stream_id, version, position
 """  # noqa: S608 - columns and schema are ours
 
@@ -289,7 +294,7 @@ class LaneLoader:
     def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring) -> None:
         self._mapper = mapper
         self._kinds = mapper.lane_kinds()
-        self._names = list(self._kinds)
+        self._names = texts(list(self._kinds))
         self._keyring = keyring
         self._select_lanes = database.bind(_SELECT_LANES)
         self._select_keys = database.bind(SELECT_KEYS)
@@ -298,7 +303,7 @@ class LaneLoader:
         """Admits the keys of subjects whose keys are not known yet."""
         wanted = self._keyring.unsurveyed(subjects)
         if wanted:
-            cursor = await connection.execute(self._select_keys, (wanted,), prepare=True, binary=True)
+            cursor = await connection.execute(self._select_keys, (uuids(wanted),), prepare=True, binary=True)
             self._keyring.admit(wanted, await cursor.fetchall())
 
     async def load(
@@ -306,11 +311,14 @@ class LaneLoader:
     ) -> dict[UUID, Lane | None]:
         """Returns the lanes as they are stored now; None for an empty stream."""
         wanted = {ref.stream_id: ref for ref in refs}
-        ids = list(wanted)
-        await self.load_keys(connection, (ref.subject_id for ref in wanted.values()))
-        parameters = (ids, self._names, ids, self._names)
+        ids = uuids(list(wanted))
+        subjects = self._keyring.unsurveyed(ref.subject_id for ref in wanted.values())
+        parameters = (ids, self._names, ids, self._names, uuids(subjects))
         cursor = await connection.execute(self._select_lanes, parameters, prepare=True, binary=True)
-        rows = await cursor.fetchall()
+        found = await cursor.fetchall()
+        if subjects:
+            self._keyring.admit(subjects, ((row[4], row[7], row[0], row[11]) for row in found if row[5] == _KEY))
+        rows = [row for row in found if row[5] != _KEY]
         # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
         # So are the keys of classes that another process has begun since.
         unknown = {row[4] for row in rows if row[5] != _SNAPSHOT and not self._keyring.holds(row[4], row[7])}
