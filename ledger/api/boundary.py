@@ -13,27 +13,34 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from ledger.api.problems import answer_fault, answer_too_slow
 from ledger.ids import new_id
-from ledger.telemetry.logs import get_logger
+from ledger.telemetry.logs import RequestLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping, Sequence
+    from typing import Any
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ledger.api.limits import Standing
     from ledger.telemetry.parts import Telemetry
 
-access = get_logger("ledger.api.access")
+access = RequestLog("ledger.api.access")
 
 CLIENT_GONE = 499
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?)(?:[0-9A-Fa-f]{4}\1){3}[0-9A-Fa-f]{12}")
-_NOWHERE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_DEFAULTS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+)
+"""Headers of an answer that says nothing else of its own."""
 
 
 class Boundary:
@@ -61,15 +68,17 @@ class Boundary:
         scope.setdefault("state", {}).update(request_id=request_id, correlation_id=correlation)
         with bound_contextvars(**bound), self._metrics.under_way.track_inprogress():
             if self._tracing is None:
-                await self._answer(request_id, method, scope, receive, send)
+                await self._answer(bound, method, scope, receive, send)
                 return
             with self._tracing.request(method, parent and parent[0], bound["request_id"]) as span:
-                bind_contextvars(trace_id=self._tracing.trace_id(span))
-                status = await self._answer(request_id, method, scope, receive, send)
+                bound["trace_id"] = self._tracing.trace_id(span)
+                bind_contextvars(trace_id=bound["trace_id"])
+                status = await self._answer(bound, method, scope, receive, send)
                 self._tracing.answered(span, method, _route(scope), status)
 
-    async def _answer(self, request_id: UUID, method: str, scope: Scope, receive: Receive, send: Send) -> int:
+    async def _answer(self, bound: dict[str, str], method: str, scope: Scope, receive: Receive, send: Send) -> int:
         began = perf_counter()
+        request_id: UUID = scope["state"]["request_id"]
         status = 0
         deadline = scope["state"]["deadline"] = asyncio.timeout(self._seconds)
 
@@ -77,14 +86,7 @@ class Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = str(request_id)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
-                headers.setdefault("Content-Security-Policy", _NOWHERE)
-                standing: Standing | None = scope["state"].get("standing")
-                if standing is not None:
-                    headers.update(standing.headers())
+                message["headers"] = [*message["headers"], *_added(scope["state"], message["headers"])]
             await send(message)
 
         try:
@@ -103,9 +105,20 @@ class Boundary:
                 await answer(scope, receive, sending)
         finally:
             seconds, route = perf_counter() - began, _route(scope)
-            access.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+            access.tell(bound, method=method, route=route, status=status, ms=round(seconds * 1000, 1))
             self._metrics.answered(method, route, status, seconds)
         return status
+
+
+def _added(state: MutableMapping[str, Any], sent: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the headers that every answer has, and those that it has where it says nothing else of its own."""
+    yield b"x-request-id", str(state["request_id"]).encode()
+    yield b"x-content-type-options", b"nosniff"
+    there = {name for name, _ in sent}
+    yield from (default for default in _DEFAULTS if default[0] not in there)
+    standing: Standing | None = state.get("standing")
+    if standing is not None:
+        yield from ((name.lower().encode(), value.encode()) for name, value in standing.headers().items())
 
 
 def _route(scope: Scope) -> str:

@@ -85,7 +85,7 @@ class Tracking:
         self._select = database.bind(SELECT_TRACKED)
         self._lock = database.bind(f"SELECT position FROM {{schema}}.tracking WHERE {_ONE} FOR UPDATE")  # noqa: S608 - ours
         self._set = database.bind(
-            "INSERT INTO {schema}.tracking (view, version, shadow, position) VALUES (%s, %s, %s, %s) ON CONFLICT"
+            "INSERT INTO {schema}.tracking (view, version, shadow, position) VALUES (%s, %s, %s, %s) ON CONFLICT"  # noqa: S608 - names of ours
             f" (view, version, shadow) DO UPDATE SET position = excluded.position, {_UNSTOPPED}"
         )
         self._pass = database.bind(
