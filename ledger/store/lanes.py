@@ -54,9 +54,9 @@ what stands at `low` was recorded by then, what stands above `high` later."""
 _SNAPSHOT, _KEY = "snapshot", "key"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
-# A snapshot, the events after it and the keys come from one statement: one view of the database, and one round trip. A
-# snapshot whose kind is not known here (an older or newer shape of the state) is passed over, and replaced when the next
-# one is due.
+# A snapshot, the events after it and the keys come from one statement: one view of the database, and one round trip.
+# A snapshot whose kind is not known here (an older or newer shape of the state) is passed over, and replaced when the
+# next one is due.
 _SELECT_LANES = f"""
 SELECT {ENTRY_COLUMNS} FROM (
     SELECT 0::bigint AS position, stream_id AS event_id, stream_id, version, subject_id, '{_SNAPSHOT}'::text AS topic,

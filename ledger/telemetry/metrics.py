@@ -36,11 +36,16 @@ class HttpMetrics:
             "ledger_http_requests", "Requests that were answered.", [*by, "status"], registry=registry
         )
         self.under_way = Gauge("ledger_http_requests_under_way", "Requests being answered.", registry=registry)
+        self._of: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts a request by its route's template; what matched no route is `-`."""
-        self._seconds.labels(method, route).observe(seconds)
-        self._requests.labels(method, route, str(status)).inc()
+        of = self._of.get((method, route, status))
+        if of is None:
+            of = self._seconds.labels(method, route), self._requests.labels(method, route, str(status))
+            self._of[method, route, status] = of
+        of[0].observe(seconds)
+        of[1].inc()
 
 
 class ExecutorMetrics:
