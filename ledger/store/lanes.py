@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.errors import Erased, Unreadable
 from ledger.seal.entry import Entry
-from ledger.store.arrays import texts, uuids
+from ledger.store.arrays import int4s, texts, uuids
 from ledger.store.keyring import AES_256_GCM, SELECT_KEYS, DataKey
 from ledger.streams.base import L, Lane, LaneRef, LedgerEvent, State
 from ledger.streams.record_classes import RecordClass
@@ -61,13 +61,15 @@ _SELECT_LANES = f"""
 SELECT {ENTRY_COLUMNS} FROM (
     SELECT 0::bigint AS position, stream_id AS event_id, stream_id, version, subject_id, '{_SNAPSHOT}'::text AS topic,
         taken_at AS recorded_at, kind AS record_class, algorithm, key_commitment, ''::bytea AS header, sealed AS state
-    FROM {{schema}}.snapshots WHERE stream_id = ANY(%b::uuid[]) AND kind = ANY(%b::text[])
+    FROM unnest(%b::uuid[], %b::int[]) AS s (id, known) JOIN {{schema}}.snapshots n ON n.stream_id = s.id
+    WHERE n.version > s.known AND n.kind = ANY(%b::text[])
     UNION ALL
-    SELECT e.* FROM unnest(%b::uuid[]) AS s (id) CROSS JOIN LATERAL (
+    SELECT e.* FROM unnest(%b::uuid[], %b::int[]) AS s (id, known) CROSS JOIN LATERAL (
         SELECT {ENTRY_COLUMNS} FROM {{schema}}.events e
         WHERE e.stream_id = s.id
-            AND e.version > coalesce(
-                (SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id AND n.kind = ANY(%b::text[])), 0
+            AND e.version > greatest(
+                s.known,
+                (SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id AND n.kind = ANY(%b::text[]))
             )
     ) e
     UNION ALL
@@ -106,6 +108,7 @@ class LaneCache:
     # Keyed by the integer of the id: hashing and comparing UUID objects runs in Python and was a tenth of a command.
     def __init__(self, maximum: int) -> None:
         self._lanes: OrderedDict[int, Lane] = OrderedDict()
+        self._outdated: OrderedDict[int, Lane] = OrderedDict()
         self._maximum = maximum
         self._crowded = maximum // 2
         """Below, nobody is about to be forgotten, and who was used last need not be noted."""
@@ -120,17 +123,30 @@ class LaneCache:
     def put(self, lane: Lane) -> None:
         """Adds a lane that is equal to its stored events."""
         self._lanes[lane.id.int] = lane
-        while len(self._lanes) > self._maximum:
-            self._lanes.popitem(last=False)
+        while len(self._lanes) + len(self._outdated) > self._maximum:
+            (self._outdated or self._lanes).popitem(last=False)
+
+    def outdate(self, stream_ids: Iterable[UUID]) -> None:
+        """Notes that lanes have moved: they are equal to their stored events still, but for the newest of these."""
+        for stream_id in stream_ids:
+            lane = self._lanes.pop(stream_id.int, None)
+            if lane is not None:
+                self._outdated[stream_id.int] = lane
+
+    def take_outdated(self, key: int) -> Lane | None:
+        """Hands over a lane that has moved, to be brought up to date and put back."""
+        return self._outdated.pop(key, None)
 
     def evict(self, stream_ids: Iterable[UUID]) -> None:
-        """Forgets lanes that moved, or whose events were not committed."""
+        """Forgets lanes whose events were not committed."""
         for stream_id in stream_ids:
             self._lanes.pop(stream_id.int, None)
+            self._outdated.pop(stream_id.int, None)
 
     def clear(self) -> None:
         """Forgets everything."""
         self._lanes.clear()
+        self._outdated.clear()
 
     def __len__(self) -> int:
         """Tells how many lanes are cached."""
@@ -307,13 +323,19 @@ class LaneLoader:
             self._keyring.admit(wanted, await cursor.fetchall())
 
     async def load(
-        self, connection: psycopg.AsyncConnection[Row], refs: Iterable[LaneRef[Any]]
+        self, connection: psycopg.AsyncConnection[Row], refs: Iterable[LaneRef[Any]], cache: LaneCache | None = None
     ) -> dict[UUID, Lane | None]:
-        """Returns the lanes as they are stored now; None for an empty stream."""
+        """Returns the lanes as they are stored now; None for an empty stream.
+
+        Args:
+            cache: where lanes may be that lack only their newest events; they are taken from there and brought on.
+        """
         wanted = {ref.stream_id: ref for ref in refs}
+        lanes = {stream_id: cache.take_outdated(stream_id.int) if cache is not None else None for stream_id in wanted}
         ids = uuids(list(wanted))
+        known = int4s([lane.version if lane else 0 for lane in lanes.values()])
         subjects = self._keyring.unsurveyed(ref.subject_id for ref in wanted.values())
-        parameters = (ids, self._names, ids, self._names, uuids(subjects))
+        parameters = (ids, known, self._names, ids, known, self._names, uuids(subjects))
         cursor = await connection.execute(self._select_lanes, parameters, prepare=True, binary=True)
         found = await cursor.fetchall()
         if subjects:
@@ -325,7 +347,6 @@ class LaneLoader:
         unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and not self._keyring.holds(row[4], _SNAPSHOTS)}
         self._keyring.forget(unknown)
         await self.load_keys(connection, unknown)
-        lanes: dict[UUID, Lane | None] = dict.fromkeys(wanted)
         for row in rows:
             entry = Entry._make(row)
             ref = wanted[entry.stream_id]

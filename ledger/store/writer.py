@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, NoReturn
 
@@ -169,7 +170,8 @@ class BatchWriter:
     ) -> tuple[list[Decided], Written]:
         """Decides a batch and writes it into columns, loading what is missing on `connection`."""
         began = perf_counter()
-        decided = await decide_batch(batch, lanes, utc_now(), lambda refs: self.loader.load(connection, refs))
+        load = partial(self.loader.load, connection, cache=self.cache)
+        decided = await decide_batch(batch, lanes, utc_now(), load)
         await self.loader.load_keys(connection, (ref.subject_id for entry in decided for ref, _ in entry.events))
         written = write_batch(decided, lanes, self._mapper, self.keyring, self._settings.snapshot_every)
         self._watch.decided(began, batch, lanes, written)
@@ -240,7 +242,7 @@ class BatchWriter:
             HistoryAlarm: the history or the clock went back.
         """
         self.unsettled = None
-        self.cache.evict(result.moved)
+        self.cache.outdate(result.moved)
         if result.outcome in ("appended", "empty"):
             self.seen = result.last_position
             if written.columns.event_ids:
