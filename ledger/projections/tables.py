@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
-from ledger.errors import Unreadable
+from ledger.errors import Erased, Unreadable
 from ledger.projections.view import Key, Row, Table, View
 from ledger.store.arrays import PackedArray, byteas, int8s, texts, uuids
-from ledger.store.keyring import Keyring
+from ledger.store.keyring import DataKey, Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,10 +124,29 @@ class TableStore:
         Raises:
             Unreadable: it was altered, moved, or its key is another one; Erased: its key is gone.
         """
+        return self._opened(stored, keyring.get(*self.subject(stored)))
+
+    def open_all(self, stored: Sequence[tuple[Any, ...]], keyring: Keyring) -> list[tuple[Key, Row]]:
+        """Returns stored rows, opened, without those whose key is gone; each key is asked for once.
+
+        Raises:
+            Unreadable: as `open` says.
+        """
         at = self._key_width + self._clear_width
-        key, clear = stored[: self._key_width], stored[self._key_width : at]
+        times = Counter([(row[at].int, row[at + 1]) for row in stored])
+        keys: dict[tuple[int, str], DataKey] = {}
+        for (subject, record_class), count in times.items():
+            with suppress(Erased):
+                keys[subject, record_class] = keyring.get(UUID(int=subject), record_class, count)
+        opened, found = self._opened, keys.get
+        return [opened(row, key) for row in stored if (key := found((row[at].int, row[at + 1]))) is not None]
+
+    def _opened(self, stored: tuple[Any, ...], data_key: DataKey) -> tuple[Key, Row]:
+        """Returns a stored row, opened with its key; where nothing is sealed, it counts that the key is there."""
+        width = self._key_width
+        at = width + self._clear_width
+        key, clear = stored[:width], stored[width:at]
         subject_id, record_class, position = stored[at : at + 3]
-        data_key = keyring.get(subject_id, record_class)  # where nothing is sealed, erased is erased as well
         if self._decoder is None:
             return key, Row(subject_id, record_class, position, clear)
         # As `associated` has it; a page of a journal has hundreds of rows, and each call counts.

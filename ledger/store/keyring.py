@@ -205,8 +205,13 @@ class Keyring:
         """Tells whether the key is in memory, so that it stays there for whoever gets it next."""
         return Keyring.find(self, subject_id, record_class) is not None
 
-    def get(self, subject_id: UUID, record_class: str) -> DataKey:
+    def get(self, subject_id: UUID, record_class: str, times: int = 1) -> DataKey:  # noqa: ARG002 - who counts, looks
         """Returns the key; its rows must have been admitted before.
+
+        Args:
+            subject_id: whose.
+            record_class: of which class.
+            times: how many records are opened with it.
 
         Raises:
             Erased: there is none: the class was erased for this subject.

@@ -92,8 +92,8 @@ class Openings:
         """Returns for how many seconds nothing has been stored."""
         return time.monotonic() - self._vouched
 
-    def count(self, subject_id: UUID, record_class: str) -> None:
-        """Counts one opening.
+    def count(self, subject_id: UUID, record_class: str, times: int = 1) -> None:
+        """Counts an opening, or several.
 
         Raises:
             StoreUnavailable: the counts were not stored for so long that nobody could account for one more.
@@ -111,7 +111,7 @@ class Openings:
         if counts is None:
             counts = self._counts[name] = {}
         before = counts.get(subject, 0)
-        counts[subject] = before + 1
+        counts[subject] = before + times
         self.pairs += not before
 
     def counted(self) -> list[tuple[UUID | None, str]]:
@@ -132,14 +132,14 @@ class CountedKeyring(Keyring):
         self.__dict__.update(keyring.__dict__)  # the same keys, whoever of the two has admitted them
         self.openings = openings
 
-    def get(self, subject_id: UUID, record_class: str) -> DataKey:
-        """Returns the key, and counts that a record is opened with it.
+    def get(self, subject_id: UUID, record_class: str, times: int = 1) -> DataKey:
+        """Returns the key, and counts that so many records are opened with it.
 
         Raises:
             Erased: there is none: the class was erased for this subject. StoreUnavailable: as `Openings.count` says.
         """
         key = super().get(subject_id, record_class)
-        self.openings.count(subject_id, record_class)
+        self.openings.count(subject_id, record_class, times)
         return key
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:

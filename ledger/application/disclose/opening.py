@@ -200,10 +200,4 @@ async def _open(
     ledger: Ledger, store: TableStore, stored: Sequence[Stored], pairs: Sequence[tuple[UUID, str]]
 ) -> list[tuple[Key, Row]]:
     await load_keys(ledger, pairs)
-    opened = []
-    for row in stored:
-        try:
-            opened.append(store.open(row, ledger.keyring))
-        except Erased:
-            continue
-    return opened
+    return store.open_all(stored, ledger.keyring)
