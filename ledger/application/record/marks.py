@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.course import Course
+from ledger.aggregates.school import School
 from ledger.aggregates.student import StudentMarks, StudentRecord, deciding_lanes, marking, marks_lane, results
 from ledger.aggregates.student.marking import Place
 from ledger.aggregates.student.marks import result_key
@@ -17,9 +18,9 @@ from ledger.application.record.command import (
     check_entering,
     existing,
     founded,
+    no_such,
     no_such_pupil,
     opened_once,
-    student,
 )
 from ledger.application.tags import Thing, strong
 from ledger.errors import Refused, Violation
@@ -38,20 +39,22 @@ class CourseCommand(RecordingCommand):
 
     def course(self, lanes: Lanes) -> Course:
         """Returns the course, or raises NotFound."""
-        lanes.need(self.course_ref(self.course_id), self.school_ref)
-        return existing(lanes, self.course_ref(self.course_id), "course")
+        ref = self.course_ref(self.course_id)
+        lanes.need(ref, self.school_ref)
+        return existing(lanes, ref, "course")
 
     def cites(self, lanes: Lanes, context: Context) -> str | None:
         """Returns the version of the assessment regulation in force, as `act/version` (S0-4.2, S1-4.2)."""
         act = founded(lanes, self.school_ref).act_in_force(marking.ASSESSMENT_ACT, context.today)
         return f"{act.act}/{act.version}" if act else None
 
-    def place(self, lanes: Lanes, course: Course, student_id: UUID, context: Context) -> Place:
+    def place(self, lanes: Lanes, course: Course, school: School, student_id: UUID, context: Context) -> Place:
         """Returns where a student's mark goes, or raises NotFound."""
         record, ref = deciding_lanes(student_id, course.state.year)
         lanes.need(record, ref)
-        school = founded(lanes, self.school_ref)
-        found = student(lanes, student_id) if context.office not in COURSE_BOUND else lanes.get(record)
+        found = lanes.get(record)
+        if found is None and context.office not in COURSE_BOUND:
+            raise no_such("student")
         if found is None or not _may_know(found, course, context):
             raise no_such_pupil()
         return Place(ref, lanes.get(ref), found, self.course_id, course, school, context)
@@ -77,12 +80,13 @@ class RecordMark(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.effective_on)
-        place = self.place(lanes, course, self.student_id, context)
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.effective_on)
+        place = self.place(lanes, course, school, self.student_id, context)
         at = marking.occasion(
             self.course_id,
             course,
-            place.school,
+            school,
             context,
             work_id=self.work_id,
             effective_on=self.effective_on,
@@ -123,11 +127,11 @@ class RecordLesson(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Decides every entry, and refuses with the violations of all students together."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.held_on)
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.held_on)
         year = course.state.year
         refs = [deciding_lanes(entry.student_id, year) for entry in self.entries]
         lanes.need(*(ref for pair in refs for ref in pair))
-        school = founded(lanes, self.school_ref)
         at = marking.occasion(
             self.course_id,
             course,
@@ -228,9 +232,10 @@ class CorrectMark(MarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.set_for(lanes))
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.set_for(lanes))
         return marking.correct_mark(
-            self.place(lanes, course, self.student_id, context),
+            self.place(lanes, course, school, self.student_id, context),
             mark_id=self.mark_id,
             value=self.value,
             reason=self.reason,
@@ -248,9 +253,10 @@ class VoidMark(MarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Declares it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.set_for(lanes))
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.set_for(lanes))
         return marking.void_mark(
-            self.place(lanes, course, self.student_id, context),
+            self.place(lanes, course, school, self.student_id, context),
             mark_id=self.mark_id,
             reason=self.reason,
             permit_id=self.permit_id,
@@ -269,8 +275,9 @@ class SubmitWork(CourseCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.effective_on)
-        place = self.place(lanes, course, self.student_id, context)
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.effective_on)
+        place = self.place(lanes, course, school, self.student_id, context)
         return marking.submit_work(place, work_id=self.work_id, effective_on=self.effective_on)
 
 
@@ -309,9 +316,10 @@ class SetPeriodMark(PeriodMarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.due_on(lanes))
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.due_on(lanes))
         return results.set_period_mark(
-            self.place(lanes, course, self.student_id, context),
+            self.place(lanes, course, school, self.student_id, context),
             period=self.period,
             kind=self.kind,
             value=self.value,
@@ -331,9 +339,10 @@ class CorrectPeriodMark(PeriodMarkCommand):
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
         course = self.course(lanes)
-        check_entering(course, founded(lanes, self.school_ref), context, self.due_on(lanes))
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, self.due_on(lanes))
         return results.correct_period_mark(
-            self.place(lanes, course, self.student_id, context),
+            self.place(lanes, course, school, self.student_id, context),
             period=self.period,
             kind=self.kind,
             value=self.value,
