@@ -14,6 +14,7 @@ from starlette.responses import Response
 from ledger.api import pages, problems
 from ledger.api.boundary import Boundary
 from ledger.api.calls import CHANNEL
+from ledger.api.direct import Direct
 from ledger.api.finding import Finder
 from ledger.api.heads import HeadAsGet
 from ledger.api.identity import Identity
@@ -84,7 +85,8 @@ def create_app(base: Foundation) -> FastAPI:
 
     problems.install(app, methods_of, admit, charge)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(Boundary, telemetry=base.telemetry, seconds=base.settings.request_seconds)
+    seconds, direct = base.settings.request_seconds, Direct(routes)
+    app.add_middleware(Boundary, telemetry=base.telemetry, seconds=seconds, direct=direct)
     _describe(app)
     return app
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ledger.api.direct import Direct
     from ledger.api.limits import Standing
     from ledger.telemetry.parts import Telemetry
 
@@ -46,8 +47,9 @@ _DEFAULTS = (
 class Boundary:
     """Wraps the application; see the module."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, seconds: float, direct: Direct) -> None:
         self._app = app
+        self._direct = direct
         self._metrics = telemetry.metrics.http
         self._tracing = telemetry.tracing
         self._seconds = seconds
@@ -91,7 +93,7 @@ class Boundary:
 
         try:
             async with deadline:
-                await self._app(scope, receive, sending)
+                await (self._direct.find(scope) or self._app)(scope, receive, sending)
         except ClientDisconnect:
             status = CLIENT_GONE
         except TimeoutError as error:
