@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from ledger.benchmarks.harness import FIGURES, IMPORT, busy, measure
 from ledger.bootstrap import foundation
 from ledger.cli.demo import EXAMPLE
 from ledger.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 QUIET = 0.5
 SEALER = (sys.executable, "-m", "ledger.cli.worker", "sealer")
@@ -41,6 +44,7 @@ def bench(
         typer.Option(metavar="NAME", callback=_figures, help=f"Only this figure; repeatable: {', '.join(FIGURES)}."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a figure.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown, for a document.")] = False,
 ) -> None:
     """Measure the ledger against the stock library, and with its seal against without, in one run on one database."""
     notes = Console(stderr=True)
@@ -58,14 +62,33 @@ def bench(
                 print(json.dumps(measurement.plain()), flush=True)  # noqa: T201 - the command's output
             else:
                 notes.print(f"{measurement.name}: done")
-    if not as_json:
+    if as_markdown:
+        print("\n".join(_markdown(measured)))  # noqa: T201 - the command's output
+    elif not as_json:
         Console().print(_table(measured))
+
+
+HEADINGS = ("figure", "ours", "beside", "ratio", "goal")
 
 
 def _table(measured: list[Measurement]) -> Table:
     table = Table(title="Medians; in brackets the smallest and largest round")
-    for heading in ("figure", "ours", "beside", "ratio", "goal"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "figure" else "right")
+    for row in _rows(measured):
+        table.add_row(*row)
+    return table
+
+
+def _markdown(measured: list[Measurement]) -> Iterator[str]:
+    """Yields the lines of the table in Markdown; medians, in brackets the smallest and largest round."""
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "|---|--:|--:|--:|---|"
+    for name, *cells in _rows(measured):
+        yield f"| `{name}` | {' | '.join(cells)} |".replace("\n", "<br>")
+
+
+def _rows(measured: list[Measurement]) -> Iterator[tuple[str, str, str, str, str]]:
     for entry in measured:
         own = f"{_number(entry, entry.value)} {entry.unit} {_bounds(entry, entry.spread)}"
         own += "".join(f"\n{name} {_number(entry, value)}" for name, value in entry.more.items())
@@ -82,8 +105,7 @@ def _table(measured: list[Measurement]) -> Table:
         if entry.ratio_spread is not None:
             ratio += f" ({entry.ratio_spread[0]:.2f}–{entry.ratio_spread[1]:.2f})"
         goal = f"{entry.goal.text}: {'met' if entry.goal.met else 'NOT MET'}" if entry.goal is not None else ""
-        table.add_row(entry.name, own, beside, ratio, goal)
-    return table
+        yield entry.name, own, beside, ratio, goal
 
 
 def _number(entry: Measurement, value: float) -> str:

@@ -15,6 +15,7 @@ from ledger.projections.runner import ProjectionRunner
 from ledger.projections.store import ViewFailed
 from ledger.projections.view import Rule
 from ledger.store.keyring import Keyring
+from ledger.telemetry.parts import Telemetry
 from tests.support.desk import an_audit, positions_of
 from tests.support.projector import broken, running, running_projector
 from tests.support.tampering import FLIPPED, in_events, schema_of_view
@@ -240,3 +241,32 @@ async def test_error_of_the_rule_never_reaches_the_caller_bare(desk: Desk) -> No
     with pytest.raises(LedgerError) as failed:
         await asyncio.to_thread(with_views(desk.base, views).catch_up)
     assert "retention" in failed.value.detail
+
+
+async def test_views_whom_no_event_concerns_are_moved_all_the_same_and_count_it(
+    desk: Desk, ledger_db: Database
+) -> None:
+    students = await desk.enrols(2)
+    await asyncio.to_thread(desk.base.runner().catch_up)
+    before = positions_of(ledger_db)
+    marks = len(await desk.marks(*students))
+    telemetry = Telemetry()
+    runner = ProjectionRunner(desk.base.database, desk.base.mapper, Keyring(desk.base.keks), desk.base.views, telemetry)
+    last = await asyncio.to_thread(runner.catch_up)
+    assert set(positions_of(ledger_db).values()) == {last}
+    registry = telemetry.metrics.registry
+    for view in before:
+        assert registry.get_sample_value("ledger_view_events_total", {"view": view}) == last - before[view] >= marks
+
+
+async def test_view_that_was_set_back_is_not_moved_past_what_it_lacks(desk: Desk, ledger_db: Database) -> None:
+    students = await desk.enrols(3)
+    runner = desk.base.runner()
+    await asyncio.to_thread(runner.catch_up)
+    with running(runner):
+        with ledger_db.connect("owner") as connection, connection.transaction():
+            connection.execute("UPDATE tracking SET position = 1 WHERE view = 'rosters'")
+            connection.execute(f"DELETE FROM {schema_of_view(ledger_db, 'rosters')}.students")
+        recorded = await desk.does(desk.mark(students[0]))
+        await until(lambda: set(positions_of(ledger_db).values()) == {recorded.position})
+    assert an_audit(desk.base).equal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from ledger.errors import Erased, InvalidInput, Unreadable
 from ledger.ids import new_id
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.lanes import LaneLoader
-from tests.support.commands import CLIENT, TODAY, YEAR, Disclose, Enrol, Mark, Scripted, envelope
+from tests.support.commands import CLIENT, CONTEXT, TODAY, YEAR, Disclose, Enrol, Mark, Scripted, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.store.mapper import EventMapper
-    from ledger.streams.base import Lane, LaneRef, Lanes
+    from ledger.streams.base import Lane, LaneRef, Lanes, Proposal
     from tests.conftest import MakeExecutor
 
 
@@ -247,3 +248,41 @@ async def test_class_that_another_process_began_is_readable_here(make_executor: 
     with pytest.raises(InvalidInput, match="looked"):
         await one.execute(envelope(Scripted(look)))
     assert seen[-1] == 2
+
+
+async def test_lane_that_another_process_moved_is_brought_on_from_where_it_was(
+    make_executor: MakeExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    one, two = await make_executor(), await make_executor()
+    student, seen = new_id(), []
+    await one.execute(envelope(Enrol(student)))
+    await one.execute(envelope(Mark(student)))
+    await two.execute(envelope(Mark(student)))
+    with owner.transaction():  # whoever reads what went before again cannot
+        owner.execute("SET LOCAL session_replication_role = replica")
+        owner.execute("UPDATE events SET state = '' WHERE topic LIKE 'marks.%' AND version <= 2")
+
+    def counts(lanes: Lanes) -> Sequence[Proposal]:
+        marks = lanes.get(marks_lane(student, YEAR))
+        seen.append(len(marks.state.marks) if marks else 0)
+        return Mark(student).decide(lanes, CONTEXT)
+
+    assert (await one.execute(envelope(Scripted(counts)))).count == 1
+    assert seen[-1] == 2
+    with pytest.raises(Unreadable):
+        await (await make_executor()).execute(envelope(Mark(student)))
+
+
+@pytest.mark.parametrize("snapshot_every", [3, 500])
+async def test_lanes_of_processes_that_take_turns_are_equal_to_their_events(
+    make_executor: MakeExecutor, load: Load, snapshot_every: int
+) -> None:
+    executors = [await make_executor(snapshot_every=snapshot_every, lanes=5) for _ in range(2)]
+    students, chooser = [new_id() for _ in range(3)], random.Random(snapshot_every)
+    for student in students:
+        await executors[0].execute(envelope(Enrol(student)))
+    for _ in range(30):
+        executor, ref = chooser.choice(executors), marks_lane(chooser.choice(students), YEAR)
+        await executor.execute(envelope(Mark(ref.subject_id, value=str(chooser.randint(1, 5)))))
+        cached = executor._writer.cache.get(ref.stream_id.int)
+        assert _state(cached) == _state(await load(ref))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.errors import InvalidInput, Unreadable
 from ledger.store.header import MAX_HEADER, Header, decode_header, encode_header
@@ -80,3 +83,9 @@ def test_purposes_clients_and_fields_are_kept_apart() -> None:
 
 def test_hash_shows_no_key() -> None:
     assert bytes(32).hex() not in repr(Hasher(bytes(32)))
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
+def test_keyed_hash_is_the_hmac_of_rfc_2104(key: bytes, content: bytes) -> None:
+    message = b"".join(len(part).to_bytes(4) + part for part in (b"request", content))
+    assert Hasher(key).request(content) == hmac.digest(key, message, "sha256")
