@@ -278,7 +278,7 @@ async def test_lanes_of_processes_that_take_turns_are_equal_to_their_events(
     make_executor: MakeExecutor, load: Load, snapshot_every: int
 ) -> None:
     executors = [await make_executor(snapshot_every=snapshot_every, lanes=5) for _ in range(2)]
-    students, chooser = [new_id() for _ in range(3)], random.Random(snapshot_every)
+    students, chooser = [new_id() for _ in range(3)], random.Random(snapshot_every)  # noqa: S311 - of a test
     for student in students:
         await executors[0].execute(envelope(Enrol(student)))
     for _ in range(30):
