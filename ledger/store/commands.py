@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
+import msgspec
+
 from ledger.errors import Conflict, LedgerError, Refused
+from ledger.store.header import Header
+from ledger.streams.base import Context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ledger.store.header import Header
-    from ledger.streams.base import Context, Lanes, Proposal
+    from ledger.streams.base import Lanes, Proposal
 
 
 class RefusedOnRecord(Exception):
@@ -102,8 +105,7 @@ class Recorded:
         return self.first_position + self.count - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
+class Idempotency(msgspec.Struct, frozen=True):
     """The client's key as it is stored: keyed hashes of (client, key) and of what was asked for."""
 
     command_id: bytes
@@ -111,8 +113,7 @@ class Idempotency:
     request: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A command on its way: who sent it, under which key and on which condition.
 
     `sequence` joins commands whose order counts: each is decided after those before it, and sees their effects.

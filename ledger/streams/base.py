@@ -10,7 +10,6 @@ Aggregates and events are those of the `eventsourcing` library. What is ours:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 from uuid import UUID
@@ -138,8 +137,7 @@ class Proposal(NamedTuple):
     event_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Who decides, and when, as the rules need to know it.
 
     `imported` marks history taken over from another system: it is recorded and flagged, not judged again.

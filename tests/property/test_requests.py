@@ -5,12 +5,13 @@ All in weeks without holidays, so that the naive calendar is Monday to Friday an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.errors import Refused
 from ledger.projections.requests.projection import REQUESTS

@@ -11,8 +11,10 @@ import sys
 import traceback
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ledger.application.record.command import Request, envelope
 from ledger.application.record.precondition import Precondition

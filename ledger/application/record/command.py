@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar, Protocol
 from uuid import UUID
@@ -102,8 +102,7 @@ class Sendable(Protocol):
         """As a command's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """How a command came: who sends it, under which key, through which request.
 
     Args:
@@ -119,7 +118,7 @@ class Request:
     key: str | None = None
     content: bytes = b""
     client: UUID | None = None
-    request_id: UUID = field(default_factory=new_id)
+    request_id: UUID = msgspec.field(default_factory=new_id)
     correlation_id: UUID | None = None
     carrier: str = "electronic"
     imported: bool = False
@@ -177,7 +176,7 @@ def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
 
 async def record(ledger: Ledger, command: Sendable, request: Request) -> Recorded:
     """Records a command and returns what was recorded, once it is durable (see `CommandExecutor.execute`)."""
-    return await ledger.executor.execute(envelope(ledger, await _informed(ledger, command), request))
+    return await ledger.executor.submit(envelope(ledger, await _informed(ledger, command), request))
 
 
 def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:

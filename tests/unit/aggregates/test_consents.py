@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.aggregates.student.consents import Consented, NotConsented, all_ended_on, allows
 from ledger.aggregates.student.standing import DECISIONS
