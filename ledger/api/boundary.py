@@ -15,7 +15,7 @@ from uuid import UUID
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from structlog.contextvars import bind_contextvars, bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from ledger.api.problems import answer_fault, answer_too_slow
 from ledger.ids import new_id
@@ -68,7 +68,9 @@ class Boundary:
             bound["trace_id"] = parent[1]
         correlation = _opaque(headers.get("x-request-id", "")) or (_opaque(parent[1]) if parent else None)
         scope.setdefault("state", {}).update(request_id=request_id, correlation_id=correlation)
-        with bound_contextvars(**bound), self._metrics.under_way.track_inprogress():
+        before = bind_contextvars(**bound)
+        self._metrics.under_way += 1
+        try:
             if self._tracing is None:
                 await self._answer(bound, method, scope, receive, send)
                 return
@@ -77,6 +79,9 @@ class Boundary:
                 bind_contextvars(trace_id=bound["trace_id"])
                 status = await self._answer(bound, method, scope, receive, send)
                 self._tracing.answered(span, method, _route(scope), status)
+        finally:
+            self._metrics.under_way -= 1
+            reset_contextvars(**before)
 
     async def _answer(self, bound: dict[str, str], method: str, scope: Scope, receive: Receive, send: Send) -> int:
         began = perf_counter()

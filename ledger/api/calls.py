@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from ledger.api.recordings import Recording
     from ledger.application.ledger import Ledger
     from ledger.application.record.command import RecordingCommand
     from ledger.application.tags import Tags
@@ -102,8 +103,9 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     precondition = Precondition(tags_of(request, IF_MATCH), tags_of(request, IF_NONE_MATCH), required)
     if media_type(request) != "application/json":
         raise UnsupportedMedia("The body must be JSON.", help="Send `Content-Type: application/json`.")
-    form = read_form(recording.form, await _body(request, ledger.settings.body_seconds))
-    content = recording.content(ids, form.model_dump(exclude_defaults=True))
+    body = await _body(request, ledger.settings.body_seconds)
+    form, fields = recording.read(body) or _read_whole(recording, body)
+    content = recording.content(ids, fields)
     sent = RecordRequest(
         actor,
         key,
@@ -117,6 +119,11 @@ async def perform(request: Request, command: type[RecordingCommand], *ids: UUID)
     positions = [event.position for event in recorded.events]
     receipts = await receipts_of(request, positions, seconds) if seconds else None
     return answer_command(recorded, key, preferred_return(request), seconds, receipts)
+
+
+def _read_whole(recording: Recording, body: bytes) -> tuple[object, dict[str, object]]:
+    form = read_form(recording.form, body)
+    return form, form.model_dump(exclude_defaults=True)
 
 
 async def receipts_of(request: Request, positions: Sequence[int], seconds: int) -> list[bytes] | None:

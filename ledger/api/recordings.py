@@ -7,8 +7,12 @@ what its idempotency key stands for.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ledger.api.schemas import (
     achievements,
@@ -23,6 +27,7 @@ from ledger.api.schemas import (
     students,
     webhooks,
 )
+from ledger.api.structs import OnlyForTheForm, plain_of, struct_of
 from ledger.application.record.achievements import CreditResult, GrantAward, RecordAchievement
 from ledger.application.record.command import content_of
 from ledger.application.record.consents import GiveConsent, LimitConsent, WithdrawConsent
@@ -101,14 +106,38 @@ class Recording:
         """What the command is called."""
         return self.command.__name__
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """The names of the ids in the address, in their order."""
         return tuple(_IN_PATH.findall(self.path))
 
+    @cached_property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(self.form.model_fields)
+
+    @cached_property
+    def _decoder(self) -> tuple[msgspec.json.Decoder[msgspec.Struct], Callable[[object], dict[str, object]]] | None:
+        """What reads most bodies, and returns their fields that are not at their defaults."""
+        try:
+            return msgspec.json.Decoder(struct_of(self.form)), plain_of(self.form)
+        except OnlyForTheForm:
+            return None
+
+    def read(self, body: bytes) -> tuple[object, dict[str, object]] | None:
+        """Returns what a body holds, with those of its fields that are not at their defaults.
+
+        None where only the form can say what it holds, or what is wrong with it.
+        """
+        if self._decoder is not None:
+            decoder, plain = self._decoder
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                found = decoder.decode(body)
+                return found, plain(found)
+        return None
+
     def make(self, school: UUID, ids: Sequence[UUID], form: object) -> RecordingCommand:
         """Returns the command of a form (or of anything with the same attributes) that was sent to an address."""
-        values = {name: getattr(form, name) for name in self.form.model_fields}
+        values = {name: getattr(form, name) for name in self._fields}
         for name, shape in self.shapes.items():
             values[name] = shape(values[name])
         return self.command(school=school, **dict(zip(self.ids, ids, strict=True)), **values)

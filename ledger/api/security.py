@@ -103,7 +103,7 @@ def _identified(request: Request) -> Known | None:
     Raises:
         LedgerError: it is not valid, asks too often, or the register cannot be read.
     """
-    found: Known | LedgerError | None = getattr(request.state, "identified", None)
+    found: Known | LedgerError | None = request.scope["state"].get("identified")
     if isinstance(found, Unauthenticated):
         _count_stranger(request)
     if isinstance(found, LedgerError):

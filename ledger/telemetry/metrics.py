@@ -35,7 +35,10 @@ class HttpMetrics:
         self._requests = Counter(
             "ledger_http_requests", "Requests that were answered.", [*by, "status"], registry=registry
         )
-        self.under_way = Gauge("ledger_http_requests_under_way", "Requests being answered.", registry=registry)
+        self.under_way = 0
+        """Requests being answered."""
+        gauge = Gauge("ledger_http_requests_under_way", "Requests being answered.", registry=registry)
+        gauge.set_function(lambda: self.under_way)
         self._of: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
