@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
@@ -35,6 +34,7 @@ access = RequestLog("ledger.api.access")
 
 CLIENT_GONE = 499
 
+_ASKED = (b"traceparent", b"x-request-id")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?)(?:[0-9A-Fa-f]{4}\1){3}[0-9A-Fa-f]{12}")
 _DEFAULTS = (
@@ -60,13 +60,14 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         request_id = new_id()
-        headers = Headers(scope=scope)
+        asked = dict.fromkeys(_ASKED, "")
+        asked |= {name: value.decode("latin-1") for name, value in reversed(scope["headers"]) if name in asked}
         bound = {"request_id": str(request_id)}
         method = scope["method"] if scope["method"] in _METHODS else "?"
-        parent = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+        parent = _TRACEPARENT.fullmatch(asked[b"traceparent"])
         if parent is not None:
             bound["trace_id"] = parent[1]
-        correlation = _opaque(headers.get("x-request-id", "")) or (_opaque(parent[1]) if parent else None)
+        correlation = _opaque(asked[b"x-request-id"]) or (_opaque(parent[1]) if parent else None)
         scope.setdefault("state", {}).update(request_id=request_id, correlation_id=correlation)
         before = bind_contextvars(**bound)
         self._metrics.under_way += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from ledger.api.answers import answer_command, show
 from ledger.api.conditions import IF_MATCH, IF_NONE_MATCH, preferred_return, preferred_wait, tags_of
@@ -211,11 +212,14 @@ async def _whole_body(request: Request) -> bytes:
     chunks: list[bytes] = []
     if size <= MAX_BODY:
         size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY:
-                break
-            chunks.append(chunk)
+        more = True
+        while more and size <= MAX_BODY:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            more = message.get("more_body", False)
     if size > MAX_BODY:
         raise TooLarge("The body has more than 1 MiB.", help="Nothing was recorded; send less in one request.")
     return b"".join(chunks)
