@@ -58,8 +58,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Reads on. What the parser holds of an unfinished head is bounded here; it calls back for finished parts."""
         within = self._in_head
         super().data_received(data)
-        if within and self._in_head and not self.transport.is_closing():
-            self._head += len(data)
+        if self._in_head and not self.transport.is_closing():
+            if self._timer is None:  # most heads come in one piece and need no timer
+                self._wait(HEAD_S)
+            self._head += len(data) if within else 0
             if self._head > MAX_HEAD:
                 self._refuse(431)
         elif self._timer is None and self._idle and not self._in_head and not self._in_body:
@@ -69,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begins a request."""
         super().on_message_begin()
         self._in_head, self._head = True, 0
-        self._wait(HEAD_S)
+        self._wait(None)
 
     def on_headers_complete(self) -> None:
         """Starts the application on a request whose head is within its bounds."""
