@@ -33,6 +33,43 @@ _REFUSALS = {
 }
 
 
+class _Joining:
+    """A connection's transport for one answer: sends its head together with the first piece of its body.
+
+    The server writes the two apart: two system calls, and a client that is woken for a head alone. A head that nothing
+    follows at once, as of a stream, is sent in the same turn of the event loop.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Writes a piece; the first one waits for the second."""
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(self._head + data if self._head else data)
+            self._head = b""
+
+    def close(self) -> None:
+        """Closes the connection once everything has been written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tells whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head and not self._transport.is_closing():
+            self._transport.write(self._head)
+        self._head = b""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection; see the module. It belongs to the event loop, which calls its methods."""
 
@@ -81,7 +118,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD or len(self.headers) > MAX_FIELDS:
             self._refusal = 431
             raise ValueError  # the parser stops, and `send_400_response` is called
+        before: Any = self.cycle
         super().on_headers_complete()
+        cycle: Any = self.cycle
+        if cycle is not before:  # it begins in the next turn of the event loop
+            cycle.transport = _Joining(self.transport, self.loop)
 
     def on_message_complete(self) -> None:
         """Ends a request."""

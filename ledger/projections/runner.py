@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 POLL_S = 0.1
-REST_S = 0.03
-"""After a batch that was not full, so that the next one is worth its transactions: one for each view. What comes after
-a quiet moment is followed at once."""
+REST_S, LONG_REST_S = 0.03, 0.15
+"""After a batch that was not full, so that the next one is worth its transactions, one for each view it concerns: the
+longer the more events it had (EVENT_S for each). What comes after a quiet moment is followed at once."""
+EVENT_S = 0.003
 LEAD_S = 1.0
 RETIRE_AFTER_S = 600.0
 """How long nobody else may follow an old version of a view before its tables are dropped."""
@@ -109,7 +110,7 @@ class ProjectionRunner:
                 for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                     pass
             elif done < BATCH and not len(self._making):
-                stop.wait(REST_S)
+                stop.wait(min(max(REST_S, done * EVENT_S), LONG_REST_S))
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Brings every view to what is recorded now and returns that position.

@@ -260,13 +260,14 @@ async def test_views_whom_no_event_concerns_are_moved_all_the_same_and_count_it(
 
 
 async def test_view_that_was_set_back_is_not_moved_past_what_it_lacks(desk: Desk, ledger_db: Database) -> None:
-    students = await desk.enrols(3)
+    (student,) = await desk.enrols(1)
+    await desk.does(desk.achievement(student))
     runner = desk.base.runner()
     await asyncio.to_thread(runner.catch_up)
     with running(runner):
         with ledger_db.connect("owner") as connection, connection.transaction():
-            connection.execute("UPDATE tracking SET position = 1 WHERE view = 'rosters'")
-            connection.execute(f"DELETE FROM {schema_of_view(ledger_db, 'rosters')}.students")
-        recorded = await desk.does(desk.mark(students[0]))
+            connection.execute("UPDATE tracking SET position = 0 WHERE view = 'portfolios'")
+            connection.execute(f"DELETE FROM {schema_of_view(ledger_db, 'portfolios')}.items")
+        recorded = await desk.does(desk.mark(student))
         await until(lambda: set(positions_of(ledger_db).values()) == {recorded.position})
     assert an_audit(desk.base).equal
