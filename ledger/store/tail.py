@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 POLL_S = 0.5
-REST_S = 0.02
+REST_S = 0.05
 """Between two looks while events keep coming: who waits hears of the first at once, and of those after it together."""
 RECONNECT_S = 0.5
 IDLE_S = 30.0

@@ -45,8 +45,6 @@ logger = get_logger(__name__)
 
 LOOK_S = 5.0
 """How often the dispatcher looks for webhooks, and whether it still leads, where no event comes."""
-REST_S = 0.25
-"""Between two looks for webhooks while events keep coming; what those that there are are told does not wait for it."""
 FAULT_PAUSE_S = 10.0
 FOLLOWER_PAUSE_S = 1.0
 
@@ -119,8 +117,7 @@ class Dispatcher:
                     if webhook.id not in followed:
                         task = asyncio.create_task(self._keep(webhook, progress, tail), name=f"webhook {webhook.id}")
                         followed[webhook.id] = _Followed(webhook.changed, task)
-                if await tail.wait(registry.position, LOOK_S):
-                    await asyncio.sleep(REST_S)
+                await tail.wait(registry.position, LOOK_S)
         finally:
             self._metrics.leads.set(0)
             await _cancel([known.task for known in followed.values()])
