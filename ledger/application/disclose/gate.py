@@ -45,6 +45,8 @@ from ledger.store.header import Header
 from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ledger.aggregates.course import Course
     from ledger.aggregates.student import StudentRecord
     from ledger.application.ledger import Ledger
@@ -297,6 +299,33 @@ async def may_open(
     return command.would[-1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Belonging(RecordingCommand):
+    """Looks who of some students belongs to a class group on a day, by their own lanes; records nothing."""
+
+    CAPABILITY: ClassVar[str] = "reading"
+
+    group_id: UUID
+    students: tuple[UUID, ...]
+    day: date
+    found: list[list[UUID]] = field(default_factory=list, compare=False, repr=False)
+
+    def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:  # noqa: ARG002 - as a command's
+        """Returns nothing; the last of `found` is the answer."""
+        refs = [record_lane(student_id) for student_id in self.students]
+        lanes.need(*refs)
+        records = [lanes.get(ref) for ref in refs]
+        self.found.append([one.id for one in records if one is not None and one.in_group(self.group_id, self.day)])
+        return ()
+
+
+async def belonging(ledger: Ledger, reader: Reader, group_id: UUID, students: Sequence[UUID], day: date) -> list[UUID]:
+    """Returns who of these students belongs to a class group on a day: a view says so later, the lanes at once."""
+    command = _Belonging(school=ledger.id, group_id=group_id, students=tuple(students), day=day)
+    await ledger.executor.execute(_envelope(ledger, reader, command, looks=True))
+    return command.found[-1]
+
+
 async def check_access(
     ledger: Ledger, reader: Reader, resource: Resource, *, students: Sequence[UUID] = (), categories: Sequence[str]
 ) -> None:
@@ -311,7 +340,7 @@ async def check_access(
         await open_access(ledger, reader, resource, students=students, categories=categories)
 
 
-def _envelope(ledger: Ledger, reader: Reader, command: OpenAccess, *, looks: bool = False) -> Envelope:
+def _envelope(ledger: Ledger, reader: Reader, command: RecordingCommand, *, looks: bool = False) -> Envelope:
     actor = reader.actor
     correlation = reader.correlation_id or reader.request_id
     header = Header(actor.id, actor.office.value, correlation, None, reader.request_id, None, "electronic")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.application.acting import TurnedAway
-from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
+from ledger.application.disclose.gate import Reader, belonging, open_access, refuse_unknown
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
 from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_streams, rows_of
@@ -166,6 +166,9 @@ async def list_students(
         if not (after is None and limit == MAX_PAGE and as_of.is_now):
             first = await queries.members_of(connection, members, group_id, None, MAX_PAGE, on=today)
     page = ids[:limit]
+    following = str(page[-1]) if len(ids) > limit else None
+    if on is not None:  # the view may be behind: who has just left is the old teachers' no more
+        page = await belonging(ledger, reader, group_id, page, on)
     receipt = await open_access(
         ledger, reader, Resource.STUDENTS, students=page, categories=CATEGORIES, group_id=group_id, refused=first
     )
@@ -176,7 +179,6 @@ async def list_students(
         past = await past_of_streams(ledger, receipt, page, page, moment.position)
         cards = await past.aside(lambda: cards_of(ledger, past, moment))
     items = sorted(cards, key=by_name)
-    following = str(page[-1]) if len(ids) > limit else None
     return Page(items, following, moment.position, weak(following, *((card.student_id, card.etag) for card in items)))
 
 

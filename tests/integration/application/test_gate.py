@@ -378,6 +378,23 @@ async def test_class_teacher_sees_no_card_of_who_left_but_that_of_a_day_in_the_c
     assert then == {left: 1, stays: 1}, "Where the student went is not on it."
 
 
+async def test_class_teacher_sees_no_card_of_who_has_left_although_the_views_do_not_know_it_yet(
+    desk: Desk, owner: psycopg.Connection[DbRow]
+) -> None:
+    left, stays = await a_class(desk)
+    yesterday = TODAY - timedelta(days=1)
+    await desk.does(LeaveGroup(school=desk.school, student_id=left, group_id=desk.group, effective_on=yesterday))
+    before = disclosed(owner, left)
+    for as_of in (AsOf(), THEN):
+        page = await list_students(desk.ledger, reads(CLASS_TEACHER), desk.group, after=None, limit=50, as_of=as_of)
+        assert [card.student_id for card in page.items] == [stays]
+    assert disclosed(owner, left) == before
+    then = await list_students(
+        desk.ledger, reads(CLASS_TEACHER), desk.group, after=None, limit=50, as_of=AsOf(effective_on=yesterday)
+    )
+    assert {card.student_id for card in then.items} == {left, stays}
+
+
 async def test_register_says_that_somebody_read_as_a_substitute(desk: Desk) -> None:
     student, _ = await a_class(desk)
     substitute = Actor(uuid4(), Office.TEACHER)
