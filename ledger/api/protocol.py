@@ -21,6 +21,8 @@ MAX_HEAD = 32 * 1024
 MAX_FIELDS = 100
 HEAD_S = 10.0
 LINGER_S = 10.0
+WORTH_JOINING = 64 * 1024
+"""Bytes up to which the first piece of a body is copied behind the head of its answer; a longer one goes after it."""
 
 _REFUSALS = {
     400: ("malformed-request", "This is no HTTP/1.1 request.", "Check what lies between you and the service."),
@@ -51,9 +53,11 @@ class _Joining:
         if self._head is None:
             self._head = data
             self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(self._head + data if self._head else data)
-            self._head = b""
+            return
+        if self._head and len(data) < WORTH_JOINING:
+            data, self._head = self._head + data, b""
+        self._flush()
+        self._transport.write(data)
 
     def close(self) -> None:
         """Closes the connection once everything has been written."""
