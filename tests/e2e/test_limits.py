@@ -86,6 +86,11 @@ def test_readings_that_are_refused_are_paid_for(
     paths = (journal, nobody, journal, nobody, journal)
     assert [student.get(path).status_code for path in paths] == [403, 404, 403, 404, 403]
     assert student.get(journal).status_code == 429
+    secretary, paper = served.acts(Office.SECRETARY), {
+        "students": a_class.students, "categories": ["marks"], "document_kind": "list", "document_number": "1",
+        "channel": "paper", "purpose": "custody", "recipient": "Синтетическая газета",
+    }  # fmt: skip
+    assert [secretary.post("/v1/hand-overs", paper).status_code for _ in range(6)] == [403] * 5 + [429]
     program = served.acts(Office.SYSTEM)
     assert {program.get(nobody).status_code for _ in range(20)} == {404}
     assert program.get(nobody).headers["ratelimit"].startswith('"client";r=79')

@@ -179,8 +179,20 @@ def _live(director: Api) -> str:
     return str(student)
 
 
+def _record_paper(director: Api, student: str) -> None:
+    """Records a document that a court was handed, and one that a newspaper was not."""
+    paper = {
+        "students": [student], "categories": ["marks"], "document_kind": "extract", "document_number": QUESTION,
+        "channel": "paper", "purpose": "statutory_duty", "recipient": COURT,
+    }  # fmt: skip
+    assert director.post("/v1/hand-overs", paper).status_code == 403
+    at = director.records("/v1/hand-overs", paper | {"asked_by": CONTACT})["position"]
+    told = director.reads(f"/v1/students/{student}/who-saw", own=True, min_position=at)["items"]
+    assert all(text in told[0]["text"] + told[1]["text"] for text in (QUESTION, COURT, CONTACT))
+
+
 def _record_family(director: Api, student: str) -> None:
-    """Records a mother with an address, what a court took from her, what she agreed to and what she asked."""
+    """Records a mother with an address, what a court took from her, what she agreed to, asked and was handed."""
     day = YESTERDAY.isoformat()
     mother = str(uuid4())
     where = f"/v1/students/{student}"
@@ -193,6 +205,7 @@ def _record_family(director: Api, student: str) -> None:
     director.records(f"{where}/consents", consent)
     asked = director.records(f"{where}/requests", {"by": mother, "kind": "information", "text": QUESTION})["id"]
     director.records(f"{where}/requests/{asked}/answers", {"how": "letter", "text": QUESTION})
+    _record_paper(director, student)
     taken = {"powers": ["information"], "document": COURT, "document_on": day, "effective_on": day}
     at = director.records(f"{where}/representatives/{named}/restrictions", taken)["position"]
     (shown,) = director.reads(f"{where}/representatives")["items"]

@@ -60,6 +60,8 @@ def readings_of(categories: Sequence[str]) -> list[Resource]:
 class RecordHandOver(RecordingCommand):
     """Record that a document about students was handed over; its id is the id of the access in the register.
 
+    Texts count as they are read: blanks around them, and several in a row, are none.
+
     Args:
         received_by: the student or representative to whom it went. recipient: the name of whoever else it was.
         asked_by: the document that asked for it. handed_by: who handed it over; whoever records it, if left out.
@@ -78,6 +80,14 @@ class RecordHandOver(RecordingCommand):
     asked_by: str | None = None
     handed_by: UUID | None = None
     access_id: UUID = field(default_factory=new_id)
+
+    @property
+    def _recipient(self) -> str | None:
+        return _plain(self.recipient)
+
+    @property
+    def _asked_by(self) -> str | None:
+        return _plain(self.asked_by)
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it, or refuses and records that.
@@ -104,12 +114,12 @@ class RecordHandOver(RecordingCommand):
                 decision.reason, help="The refusal was recorded. Ask the director if this has to be handed over."
             )
             raise RefusedOnRecord(answer, self._disclose(AccessRefused, values, context))
-        if outside == (self.recipient is None):
+        if outside == (self._recipient is None):
             raise Refused([_unclear(outside=outside)])
         values |= {
             "purpose": decision.purpose,
             "legal_basis": decision.legal_basis,
-            "recipient": self.recipient,
+            "recipient": self._recipient,
             "received_by": self.received_by,
             "handed_by": self.handed_by or context.actor,
             "document_kind": self.document_kind,
@@ -131,7 +141,7 @@ class RecordHandOver(RecordingCommand):
         violations = []
         if self.purpose not in set(Purpose):
             violations.append(Violation("purpose_unknown", f"The purpose is one of {', '.join(Purpose)}."))
-        if self.received_by is None and self.recipient is None:
+        if self.received_by is None and self._recipient is None:
             violations.append(_unclear(outside=True))
         judge(violations, context)
 
@@ -150,8 +160,10 @@ class RecordHandOver(RecordingCommand):
         The office is judged as it is today, when this is recorded; a consent must have held on the day itself.
         """
         actor = Actor(context.actor, Office(context.office), context.speaks_for, context.login)
-        recipient = (self.recipient or str(self.received_by)) if outside else None
-        reader = Reader(actor, self.channel, recipient=recipient, purpose=Purpose(self.purpose), document=self.asked_by)
+        recipient = (self._recipient or str(self.received_by)) if outside else None
+        reader = Reader(
+            actor, self.channel, recipient=recipient, purpose=Purpose(self.purpose), document=self._asked_by
+        )
         judged = []
         for resource in readings_of(self.categories):
             access = OpenAccess(
@@ -176,8 +188,13 @@ class RecordHandOver(RecordingCommand):
             actor=context.actor,
             students=self.students,
             categories=self.categories,
-            grounds=Grounds(document=self.asked_by),
+            grounds=Grounds(document=self._asked_by),
         )
+
+
+def _plain(text: str | None) -> str | None:
+    """Returns a text with single blanks; None where there is nothing in it."""
+    return " ".join((text or "").split()) or None
 
 
 def _unclear(*, outside: bool) -> Violation:

@@ -140,6 +140,7 @@ def test_register_of_everybody_is_exported_filtered_as_one_access(
 def test_findings_name_their_events_and_the_look_at_them_is_recorded(
     tiny: Imported, owner: psycopg.Connection[Row]
 ) -> None:
+    tiny.cli.works("disclosures", BORIS)  # there is an access to look at
     before = count_events(owner)
     found = tiny.cli.works("findings", "--json").last
     assert found["accesses"] > 0

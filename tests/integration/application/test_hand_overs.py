@@ -246,6 +246,9 @@ async def test_consent_counts_on_the_day_on_which_the_document_went(desk: Desk) 
     await desk.does(consent)
     paper = a_paper(desk, student, recipient="Оргкомитет", purpose="consent", effective_on=YESTERDAY)
     await desk.does(paper, SECRETARY)
+    await desk.does(replace(paper, access_id=uuid4(), recipient=" Оргкомитет "), SECRETARY)
+    with pytest.raises(Forbidden):  # a document that asks for it is none without a name
+        await desk.does(a_paper(desk, student, **COURT | {"asked_by": " "}), SECRETARY)
     for changed in ({"effective_on": TODAY}, {"recipient": "Другой оргкомитет"}, {"categories": ("awards",)}):
         with pytest.raises(Forbidden):
             await desk.does(replace(paper, access_id=uuid4(), **changed), SECRETARY)
@@ -260,6 +263,7 @@ IMPOSSIBLE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"categories": ("organisation",)}, "categories_unknown"),
     ({"purpose": "curiosity"}, "purpose_unknown"),
     ({"recipient": None}, "recipient_missing"),
+    ({"recipient": " "}, "recipient_missing"),
     ({"received_by": MOTHER, "purpose": "statutory_duty", "asked_by": "Запрос № 7"}, "recipient_missing"),
 )
 
