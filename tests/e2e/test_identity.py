@@ -294,7 +294,9 @@ def test_secretary_links_students_and_representatives_and_nobody_else(school: Sc
     director = school.client(DIRECTOR).reads("/v1/me")["person_id"]
     staff = {"person_id": director, "capacities": ["staff"]}
     assert "students and representatives" in refused(secretary.post(f"/v1/logins/{login}", staff))
-    secretary.records(f"/v1/logins/{login}", {"person_id": director, "capacities": ["representative"]})
+    second = {"person_id": director, "capacities": ["representative"]}
+    assert "login already" in refused(secretary.post(f"/v1/logins/{login}", second)), "They would look as the director."
+    secretary.records(f"/v1/logins/{login}", {"person_id": str(new_id()), "capacities": ["representative"]})
     assert school.client("friend").reads("/v1/me")["offices"] == ["representative"]
     assert "not yours" in refused(school.client("friend", "director").get("/v1/school"))
 
