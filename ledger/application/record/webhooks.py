@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from ledger.aggregates import webhooks as decisions
-from ledger.application.record.command import RecordingCommand, existing, founded
+from ledger.application.record.command import RecordingCommand, existing, founded, no_such
+from ledger.application.webhooks.registered import registered_by
 from ledger.ids import new_id
+from ledger.policy.offices import Office
 from ledger.streams.base import Context, LaneRef, Lanes, Proposal
+
+if TYPE_CHECKING:
+    from ledger.application.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +37,23 @@ class RegisterWebhook(RecordingCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class _WebhookCommand(RecordingCommand):
-    """Base of the commands about a webhook that there is."""
+    """Base of the commands about a webhook that there is: the director's, and of the program that registered it."""
 
     CAPABILITY: ClassVar[str] = "webhooks"
     webhook_id: UUID
     reason: str
+    registered_by: UUID = field(default_factory=new_id)
+    """Nobody, until it is looked up before the decision; who registered it never changes."""
 
-    def _found(self, lanes: Lanes) -> tuple[LaneRef[decisions.Webhook], decisions.Webhook]:
+    async def informed(self, ledger: Ledger) -> _WebhookCommand:
+        """Returns the command that knows whose webhook it is."""
+        found = await registered_by(ledger, self.webhook_id)
+        return self if found is None else replace(self, registered_by=found)
+
+    def _found(self, lanes: Lanes, context: Context) -> tuple[LaneRef[decisions.Webhook], decisions.Webhook]:
         ref = decisions.webhook_ref(self.webhook_id, self.school)
+        if context.office == Office.SYSTEM and self.registered_by != context.actor:
+            raise no_such("webhook")
         return ref, existing(lanes, ref, "webhook")
 
 
@@ -49,7 +63,7 @@ class RotateWebhookSecret(_WebhookCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Rotates it."""
-        return decisions.rotate_webhook_secret(*self._found(lanes), reason=self.reason, context=context)
+        return decisions.rotate_webhook_secret(*self._found(lanes, context), reason=self.reason, context=context)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +72,7 @@ class ResumeWebhook(_WebhookCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Resumes it."""
-        return decisions.resume_webhook(*self._found(lanes), reason=self.reason, context=context)
+        return decisions.resume_webhook(*self._found(lanes, context), reason=self.reason, context=context)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +81,4 @@ class RemoveWebhook(_WebhookCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Removes it."""
-        return decisions.remove_webhook(*self._found(lanes), reason=self.reason, context=context)
+        return decisions.remove_webhook(*self._found(lanes, context), reason=self.reason, context=context)

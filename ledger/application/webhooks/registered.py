@@ -25,6 +25,7 @@ from ledger.store.tail import LAST
 if TYPE_CHECKING:
     import psycopg
 
+    from ledger.application.ledger import Ledger
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
@@ -34,6 +35,18 @@ _SELECT = (
     f"SELECT {ENTRY_COLUMNS} FROM {{schema}}.events WHERE subject_id = %b AND position > %b"  # noqa: S608 - ours
     " AND position <= %b AND (starts_with(topic, 'webhook.') OR starts_with(topic, 'staff.')) ORDER BY position"
 )
+
+
+_REGISTERED = "SELECT header FROM {schema}.events WHERE stream_id = %b AND version = 1"
+
+
+async def registered_by(ledger: Ledger, webhook_id: UUID) -> UUID | None:
+    """Returns who registered a webhook, None where there never was one."""
+    with translated():
+        async with ledger.keys.connection() as connection:
+            query = ledger.database.bind(_REGISTERED)
+            row = await (await connection.execute(query, (webhook_id,), prepare=True, binary=True)).fetchone()
+    return decode_header(bytes(row[0])).actor if row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -444,7 +445,7 @@ async def test_withdrawn_mandate_ends_what_the_webhooks_of_its_program_are_told(
     assert receiver.positions[-1] > withdrawn + 2
 
 
-async def test_program_is_told_the_secrets_of_its_own_webhooks_alone(desk: Desk, receiver: Receiver) -> None:
+async def test_program_has_its_own_webhooks_alone(desk: Desk, receiver: Receiver) -> None:
     """Whoever has a secret can tell its receiver whatever they like, in the ledger's name."""
     one, other = Actor(new_id(), Office.SYSTEM), Actor(new_id(), Office.SYSTEM)
     webhook = (await desk.does(RegisterWebhook(school=desk.school, url=receiver.url), one)).events[0].stream_id
@@ -452,6 +453,12 @@ async def test_program_is_told_the_secrets_of_its_own_webhooks_alone(desk: Desk,
     with pytest.raises(NotFound, match="no such webhook"):
         await read_webhook_secret(desk.ledger, reads(other), webhook)
     assert (await read_webhook_secret(desk.ledger, reads(), webhook)).webhook_id == webhook
+    for kind in (RotateWebhookSecret, ResumeWebhook, RemoveWebhook):
+        command = kind(school=desk.school, webhook_id=webhook, reason="Плановая замена")
+        for unknown in (command, replace(command, webhook_id=new_id())):
+            with pytest.raises(NotFound, match="no such webhook"):
+                await desk.does(unknown, other)
+        await desk.does(command, one)
 
 
 async def test_history_with_webhooks_passes_the_audit(desk: Desk, receiver: Receiver) -> None:
