@@ -2,7 +2,8 @@
 
 `postgres_url`   URL of the one embedded PostgreSQL of the run (as its superuser), shared by all workers
 `kek_text`       key-encryption keys as `LEDGER_KEK` takes them, and `keks` as the store does
-`ledger_db`      `Database`: a fresh ledger in a database of its own, migrated, with its secrets; dropped afterwards
+`ledger_db`      `Database`: a fresh ledger in a database of its own, migrated, with its secrets and empty views (with the
+                 marker `no_views` without them); dropped afterwards
 `empty_db`       `Database`: the name of a ledger that has not been migrated yet; dropped afterwards
 `owner`          a connection to `ledger_db` as its owner (autocommit), for looking behind the curtain
 `hasher`         the keyed hashes of `ledger_db`
@@ -83,8 +84,9 @@ def keks(kek_text: str) -> KeyEncryptionKeys:
 
 
 @pytest.fixture
-def ledger_db(postgres_url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
-    with postgres.fresh_ledger(postgres_url, keks) as database:
+def ledger_db(request: pytest.FixtureRequest, postgres_url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
+    views = request.node.get_closest_marker("no_views") is None
+    with postgres.fresh_ledger(postgres_url, keks, views=views) as database:
         yield database
 
 

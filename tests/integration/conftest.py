@@ -1,7 +1,7 @@
 """Fixtures of tests that need a whole ledger.
 
 `base`   what a process of the ledger stands on: database, keys, mapper, views
-`desk`   an opened ledger with a school in it (see `tests.support.desk`); views are not built yet
+`desk`   an opened ledger with a school in it (see `tests.support.desk`); its views are empty
 """
 
 from __future__ import annotations

@@ -133,6 +133,7 @@ async def test_view_that_is_behind_is_compared_at_its_own_position(desk: Desk) -
     assert max(digest.position for digest in report.views) < report.position
 
 
+@pytest.mark.no_views
 async def test_views_that_were_never_built_are_named(desk: Desk) -> None:
     report = desk.audits()
     assert {finding.where for finding in report.findings} == {f"view {view.name}" for view in desk.base.views}

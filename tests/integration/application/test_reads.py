@@ -166,6 +166,7 @@ async def test_wait_for_what_nobody_has_recorded_is_refused_at_once(desk: Desk) 
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=last + 1)
 
 
+@pytest.mark.no_views
 async def test_reads_before_the_first_projector_are_told_to_wait(desk: Desk) -> None:
     with pytest.raises(Busy, match="has not been made yet"):
         await read_school(desk.ledger)
@@ -370,6 +371,7 @@ async def test_groups_courses_and_works_come_in_pages_without_any_disclosure(
     assert owner.execute("SELECT max(position) FROM events").fetchone() == (last,)
 
 
+@pytest.mark.no_views
 async def test_readiness_names_each_view_with_its_lag(desk: Desk) -> None:
     parts = {part.name: part for part in await read_readiness(desk.ledger)}
     assert not parts["view journals"].ready

@@ -304,5 +304,6 @@ async def test_data_tracker_tells_strangers_nothing_of_who_is_there(
     assert len(beats) == len(codes)
 
 
+@pytest.mark.no_views
 async def test_heartbeat_says_fail_while_the_register_is_not_made(desk: Desk) -> None:
     assert (await heartbeat(desk.ledger)).status == "FAIL"

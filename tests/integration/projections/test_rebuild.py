@@ -64,6 +64,7 @@ async def test_rebuild_mends_rows_that_were_altered(desk: Desk, owner: psycopg.C
     assert desk.audits().equal
 
 
+@pytest.mark.no_views
 async def test_rebuild_of_a_view_that_was_never_built_builds_it(desk: Desk) -> None:
     await desk.enrols(1)
     (swapped,) = await asyncio.to_thread(desk.base.runner().rebuild, [view_of(desk, "rosters")])

@@ -69,6 +69,7 @@ async def rows_of_tracking(owner: psycopg.Connection[Row]) -> set[tuple[str, int
     return set(owner.execute("SELECT view, version, shadow FROM tracking").fetchall())
 
 
+@pytest.mark.no_views
 async def test_view_that_is_added_to_a_running_ledger_is_made_while_the_others_go_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +348,7 @@ async def test_view_that_lags_too_far_makes_the_service_not_ready(desk: Desk, li
     assert ("LEDGER_LAG_LIMIT (1)" in part.reason) == (not ready)
 
 
+@pytest.mark.no_views
 async def test_wait_told_to_a_client_follows_from_what_is_left(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "BATCH", 5)
     monkeypatch.setattr("ledger.projections.query.MAKING_PER_S", 2)
