@@ -5,6 +5,7 @@ PORT ?=
 ONCE ?=
 ONLY ?=
 PYTEST_ARGS ?=
+PROCESSES ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +15,7 @@ TOOLS_STAMP := $(TOOLS)/.installed
 LOCKS := requirements/runtime.txt requirements/dev.txt
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
@@ -21,8 +23,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 help: ## Show the targets
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
-	@echo "make test            run the tests with branch coverage"
-	@echo "make coverage        the same, and the processes that tests start are traced too (the command line, workers)"
+	@echo "make test            run the tests"
+	@echo "make coverage        the same with branch coverage and its floors, as CI does (PROCESSES=1 traces the processes that tests start, too)"
 	@echo "make lint            ruff, mypy --strict, import-linter, squawk"
 	@echo "make lint-api        redocly and spectral on the OpenAPI document (needs npm)"
 	@echo "make format          let ruff format and fix what it can"
@@ -61,14 +63,15 @@ serve: $(STAMP) ## Serve the API
 bench: $(STAMP) ## Compare with the stock event store, and sealing with not sealing
 	@exec $(BIN)/ledger bench $(if $(ONLY),--only $(ONLY))
 
-test: $(STAMP) $(TOOLS_STAMP) ## Run the tests with branch coverage
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report= $(PYTEST_ARGS)
+test: $(STAMP) $(TOOLS_STAMP) ## Run the tests
+	$(PYTEST) $(PYTEST_ARGS)
+
+# Tracing takes as long as half of the tests; what CI runs is this.
+coverage: $(STAMP) $(TOOLS_STAMP) ## The same with branch coverage, and its floors
+	$(if $(PROCESSES),COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml) $(PYTEST) --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered --skip-empty
 	$(BIN)/coverage report --include='ledger/aggregates/*,ledger/streams/*' --skip-covered --fail-under=95
 	$(BIN)/coverage report --include='ledger/store/*' --skip-covered --fail-under=95
-
-coverage: ## Run the tests and trace the processes that they start as well
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(MAKE) test
 
 soak: $(STAMP) $(TOOLS_STAMP) ## Faults and load, seeded; each prints its seed and its figures
 	$(BIN)/pytest -n 0 -s -m soak $(PYTEST_ARGS)
