@@ -2,8 +2,8 @@
 
 `postgres_url`   URL of the one embedded PostgreSQL of the run (as its superuser), shared by all workers
 `kek_text`       key-encryption keys as `LEDGER_KEK` takes them, and `keks` as the store does
-`ledger_db`      `Database`: a fresh ledger in a database of its own, migrated, with its secrets, its views empty (with the
-                 marker `no_views`: not there yet); dropped afterwards
+`ledger_db`      `Database`: a fresh ledger in a database of its own, migrated, with its secrets and empty views (or
+                 without, with the marker `no_views`); dropped afterwards
 `empty_db`       `Database`: the name of a ledger that has not been migrated yet; dropped afterwards
 `owner`          a connection to `ledger_db` as its owner (autocommit), for looking behind the curtain
 `hasher`         the keyed hashes of `ledger_db`
