@@ -29,8 +29,8 @@ def served(postgres_url: str, kek_text: str, tmp_path_factory: pytest.TempPathFa
         serving(base) as service,
     ):
         with service.acts().http as client:
-            found(Api(client))
-            Api(client).reads("/v1/school", min_position=1)  # the views are there: no test meets their making
+            api = Api(client)
+            api.reads("/v1/school", min_position=found(api))  # the views are there: no test meets their making
         yield service
 
 

@@ -101,9 +101,10 @@ def a_school(url: str, kek: str, folder: Path, **settings: Any) -> Iterator[Scho
         login = base.hasher.login(issuer.issuer, DIRECTOR)
         appoint(served, AppointDirector(school=base.id, login_id=login, document="Приказ 1-к"))
         made = School(served, issuer)
-        found(made.director)
+        founded = found(made.director)
         anybody = served.anonymous()
         asyncio.run(until(lambda: anybody.get("/readyz").status_code == 200))
+        made.director.reads("/v1/school", min_position=founded)
         yield made
 
 

@@ -84,7 +84,7 @@ def before_views(postgres_url: str, kek_text: str, tmp_path: Path) -> Iterator[S
 
 def test_without_a_projector_the_service_records_and_is_not_ready(before_views: Served) -> None:
     director = before_views.acts()
-    director.records("/v1/school", {"name": "Школа"})
+    founded = director.records("/v1/school", {"name": "Школа"})["position"]
     assert director.get("/v1/school").status_code == 503
     answer = before_views.anonymous().get("/readyz")
     assert answer.status_code == 503
@@ -92,7 +92,7 @@ def test_without_a_projector_the_service_records_and_is_not_ready(before_views: 
     assert reasons["view journals"] == "The view has not been made yet: no projector has run."
     with projecting(before_views.base):
         asyncio.run(until(lambda: before_views.anonymous().get("/readyz").status_code == 200))
-        assert director.reads("/v1/school")["name"] == "Школа"
+        assert director.reads("/v1/school", min_position=founded)["name"] == "Школа"
 
 
 class _Wire:

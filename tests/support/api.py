@@ -189,13 +189,13 @@ def make_class(director: Api, *, students: int = 2, family: str = "Синтет�
     return AClass(group, course, work, teacher, class_teacher, ids, position)
 
 
-def found(director: Api) -> None:
-    """Founds the school with a year and a period around today."""
+def found(director: Api) -> int:
+    """Founds the school with a year and a period around today, and returns the position from which it can be read."""
     director.records("/v1/school", {"name": "Школа для проверок"})
     dates = {"starts_on": BEGIN.isoformat(), "ends_on": END.isoformat()}
     director.records("/v1/school/years", {"year": YEAR, "title": "2025/26", **dates})
     quarter = {"period": PERIOD, "year": YEAR, "kind": "quarter", "title": "I четверть"}
-    director.records("/v1/school/periods", {**quarter, **dates})
+    return int(director.records("/v1/school/periods", {**quarter, **dates})["position"])
 
 
 @contextmanager
