@@ -21,6 +21,11 @@ MAX_HEAD = 32 * 1024
 MAX_FIELDS = 100
 HEAD_S = 10.0
 LINGER_S = 10.0
+KEEP_ALIVE_S = 65
+"""How long an idle connection is kept: longer than clients and proxies keep theirs (5 to 60 s), so that they end it.
+
+Who sends a request on a connection that is ended at that moment cannot know whether it was taken.
+"""
 WORTH_JOINING = 64 * 1024
 """Bytes up to which the first piece of a body is copied behind the head of its answer; a longer one goes after it."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from ledger.api.app import create_app
-from ledger.api.protocol import BoundedProtocol
+from ledger.api.protocol import KEEP_ALIVE_S, BoundedProtocol
 from ledger.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def make_server(base: Foundation) -> uvicorn.Server:
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(base.settings.grace_seconds),
     )
     # `access_log=False` only takes its handlers away: whoever adds one would log addresses with keys and foreign ids.

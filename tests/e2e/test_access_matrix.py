@@ -139,8 +139,10 @@ async def statuses(requests: list[httpx.Request]) -> list[int]:
         for number, request in waiting:
             answers[number] = (await client.send(request)).status_code
 
-    # As many askers as connections: a client's pool looks through all who wait each time that one is served.
-    async with httpx.AsyncClient(timeout=60) as client:
+    # As many askers as connections: a client's pool looks through all who wait each time that one is served. Beyond the
+    # connections that it keeps (20 of its own accord) it closes idle ones, and at times one that was just given away.
+    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
         await asyncio.gather(*(some(client) for _ in range(AT_ONCE)))
     return answers
 

@@ -224,6 +224,15 @@ def test_head_that_does_not_come_is_cut_off(served: Served, monkeypatch: pytest.
         assert everything(silent) == b""
 
 
+def test_idle_connection_ends_later_than_a_client_gives_it_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = served.server.config
+    assert config.timeout_keep_alive > 60
+    monkeypatch.setattr(config, "timeout_keep_alive", 0.2)
+    with a_wire(served) as wire:
+        wire.sendall(b"GET /livez HTTP/1.1\r\nHost: ledger\r\n\r\n")
+        assert everything(wire).startswith(b"HTTP/1.1 200 ")
+
+
 def test_body_that_does_not_come_is_a_problem(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = served.service.ledger
     monkeypatch.setattr(ledger, "settings", ledger.settings.model_copy(update={"body_seconds": 0.2}))
