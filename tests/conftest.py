@@ -23,6 +23,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from ledger.aggregates.registry import EVENTS
+from ledger.collector import collect_seldom
 from ledger.store.executor import CommandExecutor, ExecutorSettings
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.mapper import EventMapper
@@ -60,6 +61,10 @@ class MakeExecutor(Protocol):
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         postgres.choose_home()
+
+
+def pytest_collection_finish() -> None:
+    collect_seldom()  # thousands of tests are in memory now, and stay there
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

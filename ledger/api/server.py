@@ -7,7 +7,6 @@ itself (after forking) and calls `serve`. The kernel spreads the connections.
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 import math
 import socket
@@ -18,6 +17,7 @@ import uvicorn
 
 from ledger.api.app import create_app
 from ledger.api.protocol import KEEP_ALIVE_S, BoundedProtocol
+from ledger.collector import collect_seldom
 from ledger.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ledger.bootstrap import Foundation
 
 BACKLOG = 2048
-YOUNG = 50_000
-"""Objects made and not freed again after which the collector of cycles looks at them, in place of 700."""
 CLIENT_GONE_MS = 30_000
 """After which a client that acknowledges nothing of what we sent it counts as gone."""
 
@@ -100,16 +98,5 @@ def serve(base: Foundation, listening: socket.socket) -> None:
         SystemExit: the application could not start; the log says why.
     """
     server = make_server(base)
-    _collect_seldom()
+    collect_seldom()  # again, now that the application is there
     server.run(sockets=[listening])
-
-
-def _collect_seldom() -> None:
-    """Keeps Python's collector of cycles away from what lives as long as the process, and lets it come less often.
-
-    Hardly anything here is a cycle, but with its defaults the collector walks through a page of a journal several times
-    while it is made, and now and then through the whole program (ADR 0018).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG, 20, 20)

@@ -15,6 +15,7 @@ from ledger.benchmarks.figures import Measurement
 from ledger.benchmarks.harness import FIGURES, IMPORT, busy, measure
 from ledger.bootstrap import foundation
 from ledger.cli.demo import EXAMPLE
+from ledger.collector import collect_seldom
 from ledger.settings import read_settings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def bench(
     if chosen is None and IMPORT in wanted:
         notes.print("No OneRoster package was named and the example is not here: import_full is left out.")
     measured: list[Measurement] = []
+    collect_seldom()  # as in every process of the service; for both sides
     with foundation(read_settings()) as base:
         for measurement in measure(base, rounds=rounds, seconds=seconds, package=chosen, sealer=SEALER, only=wanted):
             measured.append(measurement)

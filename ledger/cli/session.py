@@ -10,6 +10,7 @@ from uuid import UUID
 import uvloop
 
 from ledger.bootstrap import foundation, open_ledger
+from ledger.collector import collect_seldom
 from ledger.errors import SettingsError
 from ledger.ids import new_id
 from ledger.settings import Settings, read_settings
@@ -47,6 +48,7 @@ def opened(
         check_there(settings)
     if migrating is None:
         migrating = settings.database_url is None
+    collect_seldom()
     with foundation(settings, migrating=migrating, process=process) as base:
         yield base
 
