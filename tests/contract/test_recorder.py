@@ -161,4 +161,4 @@ def test_listeners_are_told_on_the_channel_of_the_ledger(recorder: LedgerRecorde
     with ledger_db.connect("owner") as listener:
         listener.execute(f"LISTEN {ledger_db.schema}")
         recorder.insert_events([_event(uuid4(), 1)])
-        assert [note.payload for note in listener.notifies(timeout=5, stop_after=1)] == ["1"]
+        assert [note.payload for note in listener.notifies(timeout=30, stop_after=1)] == ["1"]

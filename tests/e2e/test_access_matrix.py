@@ -234,7 +234,7 @@ def test_client_that_goes_away_in_mid_answer_stands_in_the_register(served: Serv
         person = new_id()
         token = served.token(Office.DIRECTOR, person=person)
         address = served.url.removeprefix("http://").split(":")
-        with socket.create_connection((address[0], int(address[1])), timeout=20) as connection:
+        with socket.create_connection((address[0], int(address[1])), timeout=30) as connection:
             head = [f"GET /v1/journals/{a_class.course_id} HTTP/1.1", "Host: ledger", f"Authorization: Bearer {token}"]
             connection.sendall("\r\n".join([*head, "", ""]).encode())
             got = connection.recv(taken) if taken else b""

@@ -205,7 +205,7 @@ def test_answers_come_while_the_request_is_still_being_sent(served: Served, dire
         "POST /v1/bulk HTTP/1.1\r\nHost: ledger\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-ndjson\r\n"
         f"Authorization: {token}\r\n\r\n"
     )
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as wire:
+    with socket.create_connection((address.host, address.port or 0), timeout=30) as wire:
         wire.sendall(head.encode())
         answers = wire.makefile("rb")
         while answers.readline() != b"\r\n":
@@ -230,7 +230,7 @@ def test_what_was_sent_before_the_client_left_is_recorded_whole_lines_only(
         f"POST /v1/bulk HTTP/1.1\r\nHost: ledger\r\nContent-Length: {len(text)}\r\n"
         f"Content-Type: application/x-ndjson\r\nAuthorization: {director.http.headers['authorization']}\r\n\r\n"
     )
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as wire:
+    with socket.create_connection((address.host, address.port or 0), timeout=30) as wire:
         wire.sendall(head.encode() + text[:-20])
         answers = wire.makefile("rb")
         seen = 0

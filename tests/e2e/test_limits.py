@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 @contextmanager
 def a_wire(served: Served) -> Iterator[socket.socket]:
     address = httpx.URL(served.url)
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as wire:
+    with socket.create_connection((address.host, address.port or 0), timeout=30) as wire:
         yield wire
 
 
 def everything(wire: socket.socket) -> bytes:
     """Returns what comes until the service ends the connection."""
-    wire.settimeout(10)
+    wire.settimeout(30)
     pieces = []
     try:
         while piece := wire.recv(65_536):
@@ -304,7 +304,7 @@ def test_service_that_stops_cuts_off_who_is_not_done_and_keeps_what_it_acknowled
         a_foundation(postgres_url, database.schema, kek_text, tmp_path, grace_seconds=0.5) as base,
     ):
         with serving(base) as service, a_wire(service) as wire:
-            wire.settimeout(10)
+            wire.settimeout(30)
             line = ndjson({"key": "first", "command": "FoundSchool", "name": "Школа для проверок"})
             fields = {"Content_Type": "application/x-ndjson", "Content_Length": "100000"}
             wire.sendall(head_of(service, "/v1/bulk", **fields) + line)

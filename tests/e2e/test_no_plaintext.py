@@ -225,7 +225,7 @@ async def _provoke(cli: Cli, server: EmbeddedPostgres, running: Running, directo
         award_form = {"kind": "research", "level": "school", "outcome": "winner", "title": AWARD, "evidence": LATIN}
         award_form["achieved_on"] = YESTERDAY.isoformat()
         director.records(f"/v1/students/{student}/achievements", award_form)
-        await until(lambda: b"View journals cannot apply" in _log(cli), seconds=40)
+        await until(lambda: b"View journals cannot apply" in _log(cli))
         assert director.get(f"/v1/students/{student}/history").status_code == 500
         in_events(database, flip)
         ended = owner.execute(
@@ -237,7 +237,7 @@ async def _provoke(cli: Cli, server: EmbeddedPostgres, running: Running, directo
     assert answer.status_code in {201, 503}
     (worker,) = running.children("api")
     worker.send_signal(signal.SIGKILL)
-    await until(lambda: b"signal 9" in _log(cli), seconds=40)
+    await until(lambda: b"signal 9" in _log(cli))
     broken = write_package(cli.home.parent / f"{cli.home.name}.zip", results=f"sourcedId,{LATIN}\r\n{FAMILY},\r\n")
     try:
         said = cli.fails("import", "oneroster", str(broken), LEDGER_LOG_LEVEL="debug").err

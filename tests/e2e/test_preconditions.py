@@ -324,7 +324,7 @@ def test_strict_ledger_takes_no_line_that_corrects_what_was_not_seen(teacher: Ap
 async def test_head_of_a_stream_ends_at_once(served: Served, director: Api) -> None:
     streams = served.service.streams
     await until(lambda: streams.open == 0)
-    answer = director.http.head("/v1/events", headers={"Accept": "text/event-stream"}, timeout=5)
+    answer = director.http.head("/v1/events", headers={"Accept": "text/event-stream"}, timeout=30)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     await until(lambda: streams.open == 0)

@@ -227,7 +227,7 @@ def test_body_without_an_end_is_answered_before_it_ends(served: Served) -> None:
         f"Idempotency-Key: {uuid4()}\r\nAuthorization: Bearer {served.token()}\r\n\r\n"
     )
     piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as wire:
+    with socket.create_connection((address.host, address.port or 0), timeout=30) as wire:
         wire.sendall(head.encode() + piece * 17)
         assert wire.recv(65_536).startswith(b"HTTP/1.1 413 ")
 

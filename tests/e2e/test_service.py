@@ -106,7 +106,7 @@ class _Wire:
         self.run(self.proxy.accept())
 
     def run(self, step: object) -> None:
-        asyncio.run_coroutine_threadsafe(step, self.loop).result(20)  # type: ignore[arg-type]  # a coroutine
+        asyncio.run_coroutine_threadsafe(step, self.loop).result(60)  # type: ignore[arg-type]  # a coroutine
 
     def close(self) -> None:
         self.run(self.proxy.__aexit__(None, None, None))
@@ -134,7 +134,7 @@ def _goes_away_and_comes_back(service: Served, wire: _Wire) -> None:
     found(director)
     a_class = make_class(director)
     ledger = service.service.ledger
-    ledger.executor._writer._settings = ExecutorSettings(patience_s=0.5)
+    patient, ledger.executor._writer._settings = ledger.executor._writer._settings, ExecutorSettings(patience_s=0.5)
     ledger.pool.timeout = ledger.keys.timeout = 0.5
     student = f"/v1/students/{a_class.students[0]}"
     director.reads(student, min_position=a_class.position)
@@ -155,6 +155,7 @@ def _goes_away_and_comes_back(service: Served, wire: _Wire) -> None:
     assert readiness.status_code == 503
     assert readiness.json()["code"] == "not-ready"
     assert [part["name"] for part in readiness.json()["parts"] if not part["ready"]] == ["database"]
+    ledger.executor._writer._settings = patient
     wire.run(wire.proxy.accept())
     asyncio.run(until(lambda: client.get("/readyz").status_code == 200))
     made = director.records("/v1/marks", a_class.mark(a_class.students[0]))

@@ -82,7 +82,7 @@ def restored(server: Server, heading: str, variables: dict[str, str]) -> None:
     """Restores a server by the manual, and waits until it takes writes."""
     MANUAL.follow(heading, variables | {"RESTORED": str(server.data)})
     server.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while server.run_sql("SELECT pg_is_in_recovery()") != [(False,)]:
         assert time.monotonic() < deadline, "The server does not leave recovery."
         time.sleep(0.02)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 MAPPER = EventMapper(EVENTS)
 """Made once: processes that are forked off have it already."""
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a process may take to begin, or to answer with nothing in its way."""
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ledger.store.secrets import Hasher
     from tests.support.api import AClass
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 UNRECORDED = {"busy", "store-unavailable"}
 """Codes of problems that say that nothing was recorded."""
 

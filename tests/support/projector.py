@@ -1,6 +1,7 @@
 """A projector as a process of its own, which says how far it is after each small batch: to be killed anywhere.
 
-python -m tests.support.projector <batch>     reads LEDGER_DATABASE_URL, LEDGER_DB_SCHEMA and LEDGER_KEK
+python -m tests.support.projector <batch> <batches>     reads LEDGER_DATABASE_URL, LEDGER_DB_SCHEMA and LEDGER_KEK;
+                                                        after so many batches it waits for its end
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ if TYPE_CHECKING:
 
 
 class _Talking(runner.ProjectionRunner):
+    batches: int
+
     def advance(self, connection: psycopg.Connection[Row]) -> int:
+        if not self.batches:
+            threading.Event().wait()
         done = super().advance(connection)
         if done:
+            self.batches -= 1
             sys.stdout.write(f"{done}\n")
             sys.stdout.flush()
         return done
@@ -43,6 +49,7 @@ def main() -> None:
     follower.BATCH = int(sys.argv[1])
     with foundation(read_settings(), migrating=False) as base:
         talking = _Talking(base.database, base.mapper, Keyring(base.keks), base.views)
+        talking.batches = int(sys.argv[2])
         talking.run(threading.Event())
 
 
@@ -79,10 +86,12 @@ def environment(database: Database, kek_text: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_projector(database: Database, kek_text: str, *, batch: int) -> Iterator[subprocess.Popen[str]]:
-    """Yields the process; it is dead afterwards."""
+def running_projector(
+    database: Database, kek_text: str, *, batch: int, batches: int
+) -> Iterator[subprocess.Popen[str]]:
+    """Yields the process, which goes no further than so many batches; it is dead afterwards."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.projector", str(batch)],
+        [sys.executable, "-m", "tests.support.projector", str(batch), str(batches)],
         env=environment(database, kek_text),
         stdout=subprocess.PIPE,
         text=True,

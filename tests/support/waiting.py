@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 POLL_S = 0.005
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, seconds: float = 60) -> None:
     """Returns as soon as `condition()` is true; raises TimeoutError when it does not become so in time."""
 
     async def poll() -> None:

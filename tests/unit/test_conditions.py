@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -135,11 +135,11 @@ def test_no_preference_is_ever_an_error(value: str) -> None:
 
 def test_header_full_of_quotes_that_do_not_end_is_read_at_once() -> None:
     """Each of them was looked for to the end of the header: one request held up all others for seconds."""
-    began = perf_counter()
+    began = process_time()
     for value in ('"' + '\\"' * 16_000, '"' * 32_000, '",' * 16_000, "\\" * 32_000, 'a"' * 16_000):
         read_wait(value)
         read_return(value)
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
 
 
 # --- tags -------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_served_example_is_read_with_the_printed_lines_and_goes_on_after_ctrl_c(
         assert urlsplit(docs).hostname == "127.0.0.1"
         assert httpx.get(docs, timeout=30).status_code == 200
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(40) == 0
+        assert running.process.wait(60) == 0
 
 
 def test_demo_keeps_its_hands_off_a_real_schools_ledger(tiny: Imported, cli: Cli) -> None:

@@ -22,7 +22,7 @@ async def test_served_ledger_is_healthy_and_exits_with_0(cli: Cli) -> None:
     with cli.started("serve", "--port", "0", "--workers", "1") as running:
         found = re.search(r"http://\S+:\d+", running.line("Serving"))
         assert found is not None
-        await until(lambda: httpx.get(f"{found.group()}/readyz", timeout=30).status_code == 200, seconds=40)
+        await until(lambda: httpx.get(f"{found.group()}/readyz", timeout=30).status_code == 200)
         lines = cli.works("doctor", "--json").lines
         (cli.home / "keys" / "kek").write_text("1 canary")
         broken = cli.run("doctor", "--json")

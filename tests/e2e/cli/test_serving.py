@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.cli import Json
 
-PATIENCE_S = 40
+PATIENCE_S = 60
 
 
 def _url(running: Running) -> str:

@@ -318,7 +318,7 @@ async def test_checkpoint_that_another_host_took_to_the_witness_is_no_alarm(desk
 
         def overtake(_request: httpx.Request) -> None:
             if not overtaken:
-                overtaken.append(asyncio.run_coroutine_threadsafe(grow(), loop).result(30))
+                overtaken.append(asyncio.run_coroutine_threadsafe(grow(), loop).result(60))
 
         def ask() -> tuple[bool, bool]:
             with (
@@ -406,7 +406,7 @@ async def test_process_that_cannot_read_the_list_of_witnesses_does_everything_bu
         assert await told() == [(True, "The list of witnesses cannot be read: no receipts from here.")]
         seal(desk, tmp_path)
         assert await read_checkpoint(ledger)
-        waiting = asyncio.create_task(wait_for_receipts(ledger, [1], 20))
+        waiting = asyncio.create_task(wait_for_receipts(ledger, [1], 60))
         with serving(create_witness(a_witness(ONE, tmp_path))) as url:
             assert await asyncio.to_thread(step, desk, Cosigning(desk.base.database, WitnessAddress(url, ONE.verifier)))
             assert not waiting.done()

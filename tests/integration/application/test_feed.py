@@ -206,6 +206,6 @@ async def test_whoever_follows_in_whatever_way_has_every_event_once(desk: Desk, 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=6))
     def any_way(steps: list[tuple[int, bool, bool]]) -> None:
-        asyncio.run_coroutine_threadsafe(follow(steps), loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(follow(steps), loop).result(timeout=60)
 
     await asyncio.to_thread(any_way)

@@ -308,6 +308,6 @@ async def test_every_student_ever_shown_stands_in_the_register_before_the_answer
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.sampled_from(list(READS)), st.sampled_from(students), st.sampled_from(people))
     def any_read(what: str, student: UUID, by: Actor) -> None:
-        asyncio.run_coroutine_threadsafe(once(what, student, by), loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(once(what, student, by), loop).result(timeout=60)
 
     await asyncio.to_thread(any_read)

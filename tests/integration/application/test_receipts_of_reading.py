@@ -312,6 +312,6 @@ async def test_nothing_is_opened_that_was_not_recorded_for_it(desk: Desk) -> Non
             claims, named, actor=actor, students=frozenset(students),
             first=placed.first + begins, position=placed.position + ends,
         )  # fmt: skip
-        asyncio.run_coroutine_threadsafe(once(claim, wanted, same=same), loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(once(claim, wanted, same=same), loop).result(timeout=60)
 
     await asyncio.to_thread(any_claim)

@@ -60,7 +60,7 @@ async def test_receipts_of_many_events_let_others_have_their_turn(desk: Desk, mo
     monkeypatch.setattr(log, "inclusion_proof", prove)
     beside = asyncio.create_task(others())
     try:
-        receipts = await wait_for_receipts(desk.ledger, list(range(1, last + 1)), 20)
+        receipts = await wait_for_receipts(desk.ledger, list(range(1, last + 1)), 60)
     finally:
         beside.cancel()
     assert receipts is not None

@@ -277,7 +277,7 @@ async def test_decision_that_raises_what_a_future_cannot_hold_fails_alone(execut
             executor.execute(envelope(Enrol())),
             return_exceptions=True,
         ),
-        10,
+        60,
     )
     assert isinstance(crashed, RuntimeError)
     assert not isinstance(recorded, BaseException)
@@ -287,8 +287,8 @@ async def test_decision_that_raises_what_a_future_cannot_hold_fails_alone(execut
 async def test_batch_that_cannot_be_sent_is_answered_and_the_next_is_recorded(executor: CommandExecutor) -> None:
     faulty = replace(envelope(Enrol()), idempotency=Idempotency(b"k", "no id", b"r"))  # type: ignore[arg-type]  # the fault under test
     with pytest.raises(AttributeError):
-        await asyncio.wait_for(executor.execute(faulty), 10)
-    await asyncio.wait_for(executor.execute(envelope(Enrol())), 10)
+        await asyncio.wait_for(executor.execute(faulty), 60)
+    await asyncio.wait_for(executor.execute(envelope(Enrol())), 60)
 
 
 async def test_command_that_is_accepted_without_events_is_a_fault(executor: CommandExecutor) -> None:

@@ -60,7 +60,7 @@ class Pair:
         """Starts it, and waits until commits pass again."""
         if not self.standby.running:
             self.standby.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self.standby.follows(self.primary):
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -55,7 +55,7 @@ def rival(ledger_db: Database, keks: KeyEncryptionKeys, mapper: EventMapper) -> 
     def run(command: Command) -> None:
         thread = threading.Thread(target=lambda: asyncio.run(record(command)))
         thread.start()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from uuid import UUID
 
 from ledger.policy.watching import BURST_STUDENTS, BURST_WINDOW, DAY_BEGINS, DAY_ENDS, Kind, Seen, bursts
@@ -26,7 +26,7 @@ def test_whoever_collects_by_the_ten_thousand_makes_looking_for_it_no_slower() -
         Seen(n, began + n * step, UUID(int=n), actor, "teacher", True, False, (UUID(int=n % 1000),))  # noqa: FBT003 - as they stand in the row
         for n in range(1, count + 1)
     ]
-    since = perf_counter()
+    since = process_time()
     [found] = bursts(seen)
-    assert perf_counter() - since < 3
+    assert process_time() - since < 3
     assert found.positions == tuple(range(1, count + 1))
