@@ -163,7 +163,7 @@ def test_withdrawn_office_is_refused_at_the_next_request_with_the_same_token(sch
     person = school.links("leaves")
     tenure = school.appoints(person, "deputy_head")
     deputy = school.client("leaves", "deputy_head")
-    deputy.reads(f"/v1/students/{a_class.students[0]}")
+    deputy.reads(f"/v1/students/{a_class.students[0]}", min_position=a_class.position)
     deputy.records(f"/v1/courses/{a_class.course_id}/works", {"title": "Диктант", "kind": "test"})
     leaving = {"last_day": YESTERDAY.isoformat(), "document": "Приказ 3-к"}
     school.director.records(f"/v1/staff/{person}/offices/{tenure}/leavings", leaving)
@@ -240,7 +240,7 @@ def test_student_reads_their_own_and_nobody_elses(school: School, a_class: AClas
     own, other = a_class.students
     school.links("pupil", "student", person=UUID(own))
     client = school.client("pupil")
-    assert client.reads(f"/v1/students/{own}")["student_id"] == own
+    assert client.reads(f"/v1/students/{own}", min_position=a_class.position)["student_id"] == own
     assert client.get(f"/v1/students/{other}").status_code in {403, 404}
 
 
@@ -253,8 +253,8 @@ def test_representative_reads_of_whom_the_school_has_recorded(school: School, a_
         "person": person, "kind": "parent", "document_kind": "birth_certificate", "document": "I-АБ № 000000",
         "document_on": BEGIN.isoformat(), "effective_on": BEGIN.isoformat(),
     }  # fmt: skip
-    school.director.records(f"/v1/students/{child}/representatives", naming)
-    assert parent.reads(f"/v1/students/{child}")["student_id"] == child
+    named = school.director.records(f"/v1/students/{child}/representatives", naming)["position"]
+    assert parent.reads(f"/v1/students/{child}", min_position=named)["student_id"] == child
     assert parent.get(f"/v1/students/{other}").status_code in {403, 404}
 
 
