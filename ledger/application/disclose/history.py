@@ -45,7 +45,8 @@ async def read_history(
 ) -> History:
     """Returns a page of the student's history; students and representatives read who represents them apart.
 
-    Of what others of the family have asked for they are told nothing here either, not even that and when.
+    Of what others of the family have asked for they are told nothing here either, not even that and when: neither by
+    the length of a page nor by where the next one begins.
 
     Args:
         as_of: only what the ledger had recorded by then; with `effective_on`, only what had happened by that day, as
@@ -58,15 +59,9 @@ async def read_history(
     zone = ZoneInfo(ledger.settings.timezone)
     bounded = as_of.position is not None or as_of.known_at is not None
     until = (await find_moment(ledger, as_of)).position if bounded else _WHOLE
-    speaks = reader.actor.office in SPEAKING
-    shown = _OF_ONESELF if speaks else CATEGORIES
+    shown = _OF_ONESELF if reader.actor.office in SPEAKING else CATEGORIES
     receipt = await open_access(ledger, reader, Resource.HISTORY, students=[student_id], categories=shown)
-    with translated():
-        async with ledger.keys.connection() as connection:
-            cursor = await connection.execute(
-                ledger.database.bind(_SELECT), (student_id, after, until, limit + 1), prepare=True, binary=True
-            )
-            entries = [Entry._make(row) for row in await cursor.fetchall()]
+    entries = await _entries(ledger, reader, student_id, (after, until), limit)
     page = entries[:limit]
     told = [entry for entry in page if entry.record_class in shown]
     opened = {entry.position: event for entry, event in await open_events(ledger, receipt, told)}
@@ -82,8 +77,6 @@ async def read_history(
                 continue
             state = state_of(event)
         header = decode_header(entry.header)
-        if speaks and entry.record_class == RecordClass.REQUESTS and header.actor != reader.actor.id:
-            continue  # that somebody else of the family has asked is theirs to tell
         lines.append(
             HistoryLine(
                 entry.position,
@@ -102,3 +95,29 @@ async def read_history(
         )
     following = str(page[-1].position) if len(entries) > limit else None
     return History(student_id, lines, following, receipt.access_id)
+
+
+async def _entries(
+    ledger: Ledger, reader: Reader, student_id: UUID, between: tuple[int, int], limit: int
+) -> list[Entry]:
+    """Returns the entries of a page that the reader is told of, and more than `limit` where there is another page."""
+    after, until = between
+    found: list[Entry] = []
+    while True:
+        with translated():
+            async with ledger.keys.connection() as connection:
+                cursor = await connection.execute(
+                    ledger.database.bind(_SELECT), (student_id, after, until, limit + 1), prepare=True, binary=True
+                )
+                entries = [Entry._make(row) for row in await cursor.fetchall()]
+        found += [entry for entry in entries if _told(reader, entry)]
+        if len(entries) <= limit or len(found) > limit:
+            return found
+        after = entries[-1].position
+
+
+def _told(reader: Reader, entry: Entry) -> bool:
+    """Tells whether a reader learns of an event: that somebody else of the family has asked is theirs to tell."""
+    if reader.actor.office not in SPEAKING or entry.record_class != RecordClass.REQUESTS:
+        return True
+    return decode_header(entry.header).actor == reader.actor.id

@@ -12,6 +12,7 @@ from ledger.application.disclose.opening import open_rows, snapshot, table
 from ledger.application.disclose.past import past_of_student
 from ledger.application.disclose.representation import lane_of
 from ledger.application.disclose.shown import Retention, RetentionLine
+from ledger.policy.offices import SPEAKING
 from ledger.policy.reading import Resource
 from ledger.projections.query import positions
 from ledger.projections.retention import queries
@@ -31,6 +32,9 @@ CONSENTS = (RecordClass.PERSONAL_FILE, RecordClass.CONSENTS)
 
 async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, min_position: int = 0) -> Retention:
     """Returns the terms of a student's records.
+
+    To students and representatives not those of requests: how many there are, and since when, tells one of a family
+    what another one has asked for.
 
     Raises:
         Forbidden: the policy refused (recorded). NotFound: no such student.
@@ -54,6 +58,8 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
     lines: dict[RecordClass, RetentionLine] = {}
     for key, row in await open_rows(ledger, receipt, classes, class_rows):
         record_class = RecordClass(str(key[1]))
+        if record_class is RecordClass.REQUESTS and reader.actor.office in SPEAKING:
+            continue
         last_on, events = cast("tuple[date, int]", row.clear)
         term = due(
             record_class,

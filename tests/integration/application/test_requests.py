@@ -12,6 +12,7 @@ import pytest
 from ledger.application.disclose.history import read_history
 from ledger.application.disclose.portfolios import read_portfolio
 from ledger.application.disclose.requests import list_requests, read_requests
+from ledger.application.disclose.retention import read_retention
 from ledger.application.record.requests import AnswerRequest, ExtendRequest, RegisterRequest
 from ledger.application.record.school import DeclareWorkingDay
 from ledger.application.standing import read_standing
@@ -117,8 +118,23 @@ async def test_nothing_tells_one_of_a_family_that_another_one_asked(desk: Desk) 
     assert pages == [[one] for one in mine]
     history = await read_history(desk.ledger, mother, student, after=0, limit=50)
     assert not {str(one) for one in theirs} & {str(line.event_id) for line in history.items}
+    positions: list[int] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        part = await read_history(desk.ledger, mother, student, after=cursor, limit=1)
+        assert len(part.items) == 1
+        positions += [line.position for line in part.items]
+        cursor = int(part.next) if part.next else None
+        assert cursor in (None, positions[-1])
+        if len(positions) > len(history.items):  # each look is one more event
+            break
+    assert positions[: len(history.items)] == [line.position for line in history.items]
     whole = await read_history(desk.ledger, reads(), student, after=0, limit=50)
     assert {str(one) for one in theirs} <= {str(line.event_id) for line in whole.items}
+    kept = await read_retention(desk.ledger, mother, student)
+    assert "requests" not in {line.record_class for line in kept.lines}  # how many, and when the last one came
+    kept = await read_retention(desk.ledger, reads(), student)
+    assert "requests" in {line.record_class for line in kept.lines}
 
 
 async def test_request_is_about_an_access_to_that_student_or_refused_as_if_there_were_none(
