@@ -176,6 +176,10 @@ async def fetch_keys(issuer: str, where: str | None) -> dict[str, SigningKey]:
         raise ProviderAway(
             f"The provider does not answer ({type(error).__name__}).", help="Check LEDGER_OIDC_ISSUER and the network."
         ) from error
+    except (httpx.InvalidURL, UnicodeError) as error:  # what the client cannot take apart, and a host that is none
+        raise ProviderAway(
+            f"The address of the provider's keys cannot be used ({type(error).__name__}).", help="Set LEDGER_OIDC_JWKS."
+        ) from error
     except InvalidInput as error:
         raise ProviderAway(error.detail, help=error.help) from None
 

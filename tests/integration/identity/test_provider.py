@@ -190,6 +190,9 @@ async def test_provider_that_never_answers_is_given_up(monkeypatch: pytest.Monke
         ({"issuer": "OURS", "jwks_uri": 5}, "no https address"),
         ({"issuer": "OURS", "jwks_uri": "http://attacker.example/keys"}, "no https address"),
         ({"issuer": "OURS", "jwks_uri": "file:///etc/passwd"}, "no https address"),
+        ({"issuer": "OURS", "jwks_uri": "https://999.1.1.1/keys"}, "cannot be used"),
+        ({"issuer": "OURS", "jwks_uri": "https://xn--0.example/keys"}, "cannot be used"),
+        ({"issuer": "OURS", "jwks_uri": f"https://keys.example/{'a' * 70_000}"}, "cannot be used"),
         ([], "not a JSON object"),
     ],
 )
