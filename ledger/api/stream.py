@@ -66,7 +66,12 @@ class Streams:
 
     @contextmanager
     def held(self, client: UUID) -> Iterator[None]:
-        """Counts a stream of a client as long as it is sent."""
+        """Counts a stream of a client as long as it is sent.
+
+        Raises:
+            Busy: others were opened while its first page was read, and it may not.
+        """
+        self.check(client)
         self._of[client] += 1
         try:
             yield
