@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from ledger.aggregates.disclosures import AccessTurnedAway, access_lane
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, trace
 from ledger.ids import new_id
 from ledger.store.commands import Envelope
 from ledger.store.header import Header
@@ -95,7 +95,7 @@ class Door:
         self._closing = asyncio.Event()
 
     async def turn_away(self, refused: TurnedAway) -> None:
-        """Notes a refusal; returns when it is recorded, or counted beside one that is.
+        """Notes a refusal; returns when it is recorded, or counted beside one that is or is about to be.
 
         Raises:
             LedgerError: it cannot be recorded now.
@@ -135,13 +135,14 @@ class Door:
 
     async def _tell(self) -> None:
         """Records what was counted. What cannot be recorded is counted on, and told with what comes next."""
-        counted, self._further = self._further, Counter()
-        for refusal, times in counted.items():
+        for refusal, times in list(self._further.items()):
             try:
                 await self._record(refusal, times)
-            except LedgerError as error:
-                self._further[refusal] += times
-                logger.warning("Who was turned away could not be recorded yet.", code=error.code, times=times)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the count stays, and the windows go on
+                why = {"code": error.code} if isinstance(error, LedgerError) else {"exception": trace(error)}
+                logger.warning("Who was turned away could not be recorded yet.", times=times, **why)
+            else:
+                self._further -= Counter({refusal: times})
 
     async def _record(self, refusal: Refusal, times: int) -> None:
         request = new_id()

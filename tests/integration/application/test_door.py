@@ -11,7 +11,7 @@ import pytest
 from ledger.aggregates.disclosures import AccessTurnedAway
 from ledger.application.acting import Caller, Reason, TurnedAway, look_at_register
 from ledger.application.disclose.findings import read_findings
-from ledger.application.door import MOST, OTHERS, Door
+from ledger.application.door import MOST, OTHERS, Door, Refusal
 from ledger.application.record.staff import LeaveOffice, LinkLogin
 from ledger.errors import StoreUnavailable
 from ledger.policy.offices import Actor, Office
@@ -97,6 +97,28 @@ async def test_what_cannot_be_recorded_is_said_and_not_taken_for_recorded(desk: 
         with pytest.raises(StoreUnavailable):
             await door.turn_away(turned_away(uuid4()))
     await door.close()
+
+
+async def test_what_could_not_be_told_for_whatever_reason_is_told_later(
+    desk: Desk, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, person = Door(desk.ledger, "api"), uuid4()
+    failed: list[int] = []
+    record = door._record
+
+    async def failing(refusal: Refusal, times: int) -> None:
+        if times > 1 and not failed:
+            failed.append(times)
+            raise ValueError
+        await record(refusal, times)
+
+    monkeypatch.setattr(door, "_record", failing)
+    for _ in range(4):
+        await door.turn_away(turned_away(person))
+    await door._tell()
+    await door.close()
+    assert failed == [3]
+    assert told(desk, owner) == [(person, "director", "office_not_held", times) for times in (1, 3)]
 
 
 async def test_who_comes_back_after_leaving_an_office_is_a_finding(desk: Desk, owner: psycopg.Connection[Row]) -> None:
