@@ -1,7 +1,7 @@
 """Lanes in memory: a bounded cache, the load of what is missing, and the fold of stored events.
 
 Only the executor uses this. The cache is true up to the position that the executor has seen; it is told which streams
-moved since and forgets them.
+moved since, and hands those out no more until their newest events have been loaded.
 """
 
 from __future__ import annotations

@@ -45,8 +45,6 @@ from ledger.store.header import Header
 from ledger.streams.base import Context, Lanes, Proposal
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from ledger.aggregates.course import Course
     from ledger.aggregates.student import StudentRecord
     from ledger.application.ledger import Ledger

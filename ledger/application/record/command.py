@@ -176,7 +176,7 @@ def idempotency_of(ledger: Ledger, request: Request, key: str) -> Idempotency:
 
 async def record(ledger: Ledger, command: Sendable, request: Request) -> Recorded:
     """Records a command and returns what was recorded, once it is durable (see `CommandExecutor.execute`)."""
-    return await ledger.executor.submit(envelope(ledger, await _informed(ledger, command), request))
+    return await ledger.executor.submit(envelope(ledger, await _informed(ledger, command, request.actor), request))
 
 
 def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
@@ -186,11 +186,16 @@ def submit(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Futur
 
 async def submit_when_free(ledger: Ledger, command: Sendable, request: Request) -> asyncio.Future[Recorded]:
     """Queues a command, waiting while the queue is full; for those who send many in order."""
-    return await ledger.executor.submit_when_free(envelope(ledger, await _informed(ledger, command), request))
+    informed = await _informed(ledger, command, request.actor)
+    return await ledger.executor.submit_when_free(envelope(ledger, informed, request))
 
 
-async def _informed(ledger: Ledger, command: Sendable) -> Sendable:
-    return await command.informed(ledger) if isinstance(command, RecordingCommand) else command
+async def _informed(ledger: Ledger, command: Sendable, actor: Actor) -> Sendable:
+    """Returns the command with what it has to know; for who may not record it nothing is looked up."""
+    if not isinstance(command, RecordingCommand):
+        return command
+    check_recording(actor, command.capability)
+    return await command.informed(ledger)
 
 
 def content_of(kind: str, fields: object) -> bytes:

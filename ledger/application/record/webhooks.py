@@ -42,13 +42,12 @@ class _WebhookCommand(RecordingCommand):
     CAPABILITY: ClassVar[str] = "webhooks"
     webhook_id: UUID
     reason: str
-    registered_by: UUID = field(default_factory=new_id)
-    """Nobody, until it is looked up before the decision; who registered it never changes."""
+    registered_by: UUID | None = None
+    """Who registered it, looked up before the decision: that never changes. None where nobody did."""
 
     async def informed(self, ledger: Ledger) -> _WebhookCommand:
         """Returns the command that knows whose webhook it is."""
-        found = await registered_by(ledger, self.webhook_id)
-        return self if found is None else replace(self, registered_by=found)
+        return replace(self, registered_by=await registered_by(ledger, self.webhook_id))
 
     def _found(self, lanes: Lanes, context: Context) -> tuple[LaneRef[decisions.Webhook], decisions.Webhook]:
         ref = decisions.webhook_ref(self.webhook_id, self.school)

@@ -148,6 +148,8 @@ async def test_request_is_about_an_access_to_that_student_or_refused_as_if_there
     )
     with pytest.raises(Busy):  # the register does not have it yet, and nobody says that there is none
         await desk.does(question, SECRETARY)
+    with pytest.raises(Forbidden):  # who may not ask is told that at once
+        await desk.does(question, TEACHER)
     await desk.catches_up()
     recorded = await desk.does(question, SECRETARY, key="k", content=b"1")
     told = []
