@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 BORIS = "tests:boris"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _looked_at(tiny: Imported) -> None:
+    """Somebody has looked at him already, whichever test comes first."""
+    tiny.cli.works("replay", BORIS)
+
+
 def _register(tiny: Imported, student: str = BORIS) -> list[Json]:
     return tiny.cli.works("disclosures", student, "--json").lines[:-1]
 
@@ -94,7 +100,8 @@ def test_diff_tells_what_became_of_a_student_by_whom_and_why(tiny: Imported) -> 
     assert "+ Отметка / mark, добавлено / added: Algebra, Test 1, 2024-09-20: значение / value 3" in shown
     assert "Отметка / mark, записано / recorded" in shown
     assert "Этот просмотр записан / this access was recorded." in shown
-    assert [line["resource"] for line in _register(tiny)][:-before].count("state") == 1
+    after = [line["resource"] for line in _register(tiny)]
+    assert after[: len(after) - before].count("state") == 1
     found = tiny.cli.works("diff", BORIS, "--from", "2020-01-01", "--json").last
     assert {change["what"] for change in found["changes"]} == {"card", "membership", "mark"}
     assert found["before"] == {"position": 0, "recorded_at": None, "effective_on": None}
@@ -140,7 +147,6 @@ def test_register_of_everybody_is_exported_filtered_as_one_access(
 def test_findings_name_their_events_and_the_look_at_them_is_recorded(
     tiny: Imported, owner: psycopg.Connection[Row]
 ) -> None:
-    tiny.cli.works("disclosures", BORIS)  # there is an access to look at
     before = count_events(owner)
     found = tiny.cli.works("findings", "--json").last
     assert found["accesses"] > 0
@@ -174,8 +180,10 @@ def test_refused_office_is_told_so_and_the_refusal_is_recorded(tiny: Imported) -
 
 
 def test_operator_keeps_one_opaque_id(tiny: Imported) -> None:
-    actors = {line["actor"] for line in _register(tiny) if line["office"] == "auditor"}
-    assert len(actors) == 1
+    _register(tiny)
+    looks = [line["actor"] for line in _register(tiny) if line["office"] == "auditor"]
+    actors = set(looks)
+    assert len(looks) > len(actors) == 1
     assert UUID(actors.pop()).version == 7
 
 
