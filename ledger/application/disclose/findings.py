@@ -7,10 +7,10 @@ access as well, of nobody's data.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from ledger.aggregates.class_group import ClassGroupFormed, ClassTeacherAppointe
 from ledger.application.disclose.gate import open_access
 from ledger.application.disclose.moment import AsOf, find_moment
 from ledger.application.disclose.opening import open_school_rows, snapshot, table
-from ledger.application.disclose.past import events_of_school
+from ledger.application.disclose.past import events_of_school, in_thread
 from ledger.application.disclose.register import INSTANT, VIEW
 from ledger.clock import utc_now
 from ledger.errors import InvalidInput
@@ -110,7 +110,7 @@ async def read_findings(
         seen = await _seen(ledger, low, min(high, position), progress)
         belongs, held = await _belongs(ledger, position), await _held(ledger)
         # Some hundred thousand accesses take a second or two; others are answered meanwhile.
-        found = await asyncio.to_thread(find, seen, ledger.settings.timezone, belongs, held)
+        found = await in_thread(lambda: find(seen, ledger.settings.timezone, belongs, held))
     if kind is not None:
         found = [one for one in found if one.kind is kind]
     items = [_shown(one) for one in found[:SHOWN]]
@@ -141,7 +141,7 @@ async def _seen(ledger: Ledger, low: int, high: int, progress: Callable[[int, in
     while after < high:
         async with snapshot(ledger, (VIEW,)) as connection:
             rows = await queries.accesses_between(connection, accesses, disclosed, after, high, BATCH)
-        seen += await asyncio.to_thread(_as_seen, rows, known)
+        seen += await in_thread(partial(_as_seen, rows, known))
         lines += sum(len(row[-1]) for row in rows)
         if len(seen) > MOST or lines > MOST_LINES:
             raise InvalidInput(

@@ -58,7 +58,20 @@ class Past:
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Returns what `work` makes of the events; of many, from a thread, so that others are answered meanwhile."""
-        return await asyncio.to_thread(work) if len(self.facts) > BREATH else work()
+        return await in_thread(work) if len(self.facts) > BREATH else work()
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Returns what a thread makes. Who gives up waits for it all the same: `Ledger.folding` counts those who work.
+
+    A thread cannot be stopped; were its place given away, requests that are given up would fill all threads there are.
+    """
+    made = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(made)
+    except asyncio.CancelledError:
+        await asyncio.gather(made, return_exceptions=True)
+        raise
 
 
 def rows_of(rows: Rows, table: str) -> list[tuple[Key, Row]]:
