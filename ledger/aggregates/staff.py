@@ -73,11 +73,12 @@ class Login(msgspec.Struct):
 
 
 class StaffState(State):
-    """Tenures and mandates by person, logins by their ids."""
+    """Tenures and mandates by person, logins by their ids; `unlinked` are the persons of logins that were unlinked."""
 
     tenures: dict[str, list[Tenure]] = msgspec.field(default_factory=dict)
     mandates: dict[str, list[Mandate]] = msgspec.field(default_factory=dict)
     logins: dict[str, Login] = msgspec.field(default_factory=dict)
+    unlinked: list[str] = msgspec.field(default_factory=list)
 
 
 class StaffRegister(Lane):
@@ -95,6 +96,10 @@ class StaffRegister(Lane):
     def login(self, login_id: UUID) -> Login | None:
         """Returns whose a login is; None while it is nobody's."""
         return self.state.logins.get(str(login_id))
+
+    def has_had_login(self, person: UUID) -> bool:
+        """Tells whether a person has a login, or had one that was unlinked."""
+        return str(person) in self.state.unlinked or any(one.person == person for one in self.state.logins.values())
 
     def tenures_of(self, person: UUID, day: date) -> list[Tenure]:
         """Returns the offices of the school that a person holds on `day`."""
@@ -234,6 +239,8 @@ class LoginUnlinked(LedgerEvent):
     def apply(self, aggregate: StaffRegister) -> None:
         """Unlinks it."""
         del aggregate.state.logins[str(self.login)]
+        if str(self.person) not in aggregate.state.unlinked:
+            aggregate.state.unlinked.append(str(self.person))
 
 
 def staff_ref(school: UUID) -> LaneRef[StaffRegister]:

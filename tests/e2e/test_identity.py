@@ -297,9 +297,14 @@ def test_secretary_links_students_and_representatives_and_nobody_else(school: Sc
     assert "students and representatives" in refused(secretary.post(f"/v1/logins/{login}", staff))
     second = {"person_id": director, "capacities": ["representative"]}
     assert "login already" in refused(secretary.post(f"/v1/logins/{login}", second)), "They would look as the director."
-    secretary.records(f"/v1/logins/{login}", {"person_id": str(new_id()), "capacities": ["representative"]})
+    parent = {"person_id": str(new_id()), "capacities": ["representative"]}
+    secretary.records(f"/v1/logins/{login}", parent)
     assert school.client("friend").reads("/v1/me")["offices"] == ["representative"]
     assert "not yours" in refused(school.client("friend", "director").get("/v1/school"))
+    secretary.records(f"/v1/logins/{login}/removals", {"reason": "Утрачен телефон"})
+    other = school.client("other").reads("/v1/me")["login_id"]
+    assert "or had one" in refused(secretary.post(f"/v1/logins/{other}", parent)), "They would look as the parent."
+    school.director.records(f"/v1/logins/{other}", parent)
 
 
 def test_register_lists_who_held_what_and_others_see_their_own(school: School) -> None:
