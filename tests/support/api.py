@@ -256,7 +256,7 @@ def a_foundation(url: str, schema: str, kek: str, folder: Path, **more: Any) -> 
         kek=SecretStr(kek),
         token_key_file=key_file,
         timezone=ZONE,
-        **more,
+        **{"wait_seconds": 25, **more},
     )
     with foundation(settings) as base:
         yield base

@@ -53,7 +53,7 @@ CLASS_TEACHER = Actor(UUID(int=0xC1), Office.CLASS_TEACHER)
 def a_base(database: Database, keks: KeyEncryptionKeys, mapper: EventMapper, folder: Path) -> Foundation:
     """Returns the foundation of a ledger whose database is there already."""
     hasher = load_hasher(database, keks)
-    settings = Settings(home=folder, database_url=SecretStr(database.url), db_schema=database.schema, wait_seconds=0.2)
+    settings = Settings(home=folder, database_url=SecretStr(database.url), db_schema=database.schema, wait_seconds=30)
     return Foundation(ledger_id(database), settings, database, keks, hasher, mapper, all_views(hasher.blind_index))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -127,10 +128,21 @@ async def test_journal_shows_marks_corrections_and_period_marks_by_name(desk: De
     )
 
 
+def hurries(desk: Desk) -> None:
+    """Lets reads wait for next to nothing."""
+    desk.ledger.settings = desk.ledger.settings.model_copy(update={"wait_seconds": 0.02})
+
+
 async def test_read_waits_for_its_own_write_and_says_so_when_it_takes_too_long(desk: Desk) -> None:
     (student,) = await desk.enrols(1)
     await desk.catches_up()
     written = (await desk.does(desk.mark(student), TEACHER)).position
+    waiting = asyncio.create_task(
+        read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=written)
+    )
+    await asyncio.wait({waiting}, timeout=0.1)
+    assert not waiting.done()
+    hurries(desk)
     with pytest.raises(Busy, match=f"has not reached position {written}"):
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=written)
     for read in (
@@ -144,7 +156,7 @@ async def test_read_waits_for_its_own_write_and_says_so_when_it_takes_too_long(d
         with pytest.raises(Busy):
             await read()
     await desk.catches_up()
-    page = await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=written)
+    page = await waiting
     assert len(page.lines[0].cells) == 1
     assert page.position >= written
 
@@ -154,6 +166,7 @@ async def test_wait_that_is_vain_names_the_view_that_has_stopped(desk: Desk, own
     last = await desk.catches_up()
     await desk.enrols(1)
     owner.execute("UPDATE tracking SET failed_position = %s, failure = 'x' WHERE view = 'journals'", (last + 1,))
+    hurries(desk)
     with pytest.raises(Busy) as busy:
         await read_journal(desk.ledger, reads(), desk.course, after=None, limit=50, min_position=last + 1)
     assert "journals" in f"{busy.value.detail} {busy.value.help}"

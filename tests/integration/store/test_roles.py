@@ -9,10 +9,13 @@ import pytest
 
 from ledger.store.migrate import migrate
 from tests.support.appending import Row1, call, columns, foreign
-from tests.support.postgres import ROLES, fresh_schema
+from tests.support.postgres import ROLES, fresh_ledger, fresh_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ledger.store.database import Database, Row
+    from ledger.store.keyring import KeyEncryptionKeys
 
 INSERT = (
     "INSERT INTO events SELECT 99, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 't', now(), 'c', 1, '',"
@@ -55,13 +58,20 @@ FORBIDDEN_TO_READ = {
 }
 
 
+@pytest.fixture(scope="module")
+def history(postgres_url: str, keks: KeyEncryptionKeys) -> Iterator[Database]:
+    """A ledger with one event and one idempotency row; nearly all that is tried on it is refused."""
+    with fresh_ledger(postgres_url, keks) as database:
+        foreign(database)
+        with database.connect("owner") as owner:
+            owner.execute("INSERT INTO commands SELECT '\\x01', gen_random_uuid(), '\\x01', 1, 1")
+        yield database
+
+
 @pytest.fixture
-def history(ledger_db: Database) -> Database:
-    """A ledger with one event and one idempotency row."""
-    foreign(ledger_db)
-    with ledger_db.connect("owner") as owner:
-        owner.execute("INSERT INTO commands SELECT '\\x01', gen_random_uuid(), '\\x01', 1, 1")
-    return ledger_db
+def owner(history: Database) -> Iterator[psycopg.Connection[Row]]:
+    with history.connect("owner") as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -130,15 +140,14 @@ def test_roles_of_another_ledger_do_not_get_in(history: Database, role: str) -> 
                 connection.execute(f"SELECT {history.schema}.lock_appends()")
 
 
-def test_append_does_not_run_what_a_caller_puts_into_its_search_path(
-    history: Database, owner: psycopg.Connection[Row]
-) -> None:
-    with history.connect("writer") as connection:
+def test_append_does_not_run_what_a_caller_puts_into_its_search_path(ledger_db: Database) -> None:
+    with ledger_db.connect("writer") as connection:
         connection.execute("SET search_path = pg_temp, public")
         connection.execute("CREATE TEMP TABLE events (LIKE pg_class)")
         connection.execute("CREATE TEMP TABLE data_keys (LIKE pg_class)")
-        assert call(connection, history, columns(Row1())).last_position == 2
-    assert owner.execute("SELECT max(position) FROM events").fetchone() == (2,)
+        assert call(connection, ledger_db, columns(Row1())).last_position == 1
+    with ledger_db.connect("owner") as connection:
+        assert connection.execute("SELECT max(position) FROM events").fetchone() == (1,)
 
 
 def test_functions_with_the_owners_rights_have_a_path_of_their_own(owner: psycopg.Connection[Row]) -> None:
