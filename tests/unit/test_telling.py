@@ -17,6 +17,7 @@ from ledger.policy.engine import Purpose
 from ledger.policy.offices import Office
 from ledger.policy.reading import Resource
 
+ZONE = "Europe/Moscow"
 LINE = DisclosureLine(
     UUID(int=1),
     7,
@@ -38,6 +39,38 @@ LINE = DisclosureLine(
     None,
     None,
 )
+PAPER = replace(
+    LINE,
+    office="secretary",
+    channel="paper",
+    handed_over=HandedOver("extract", "17", date(2025, 9, 18), UUID(int=4), LINE.student_id),
+)
+
+WHOLE = {
+    "a reading": (
+        LINE,
+        (
+            "20 сентября 2025 г., 11:03: директор смотрел портфолио."
+            " Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
+        ),
+        (
+            "2025-09-20 at 11:03, the director looked at the portfolio."
+            " Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
+        ),
+    ),
+    "a document, by the day on which it was handed over": (
+        PAPER,
+        (
+            "18 сентября 2025 г.: на бумаге передали выписку № 17 ученику."
+            " Записал секретарь 20 сентября 2025 г., 11:03. Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
+        ),
+        (
+            "2025-09-18, an extract no. 17 was handed over on paper to the student."
+            " Recorded by the secretary on 2025-09-20 at 11:03."
+            " Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
+        ),
+    ),
+}
 
 
 def test_every_office_resource_and_purpose_has_words() -> None:
@@ -46,20 +79,14 @@ def test_every_office_resource_and_purpose_has_words() -> None:
     assert set(DOCUMENTS) == set(DOCUMENT_KINDS)
     assert set(HAND_OVER_CHANNELS) <= set(CHANNELS)
     for purpose in Purpose:
-        told = tell(replace(LINE, purpose=purpose.value), "Europe/Moscow")
+        told = tell(replace(LINE, purpose=purpose.value), ZONE)
         assert purpose.value not in told.ru
 
 
-def test_sentence_says_when_who_what_why_and_on_which_basis() -> None:
-    told = tell(LINE, "Europe/Moscow")
-    assert told.ru == (
-        "20 сентября 2025 г., 11:03: директор смотрел портфолио."
-        " Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
-    )
-    assert told.en == (
-        "2025-09-20 at 11:03, the director looked at the portfolio."
-        " Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
-    )
+@pytest.mark.parametrize(("line", "ru", "en"), WHOLE.values(), ids=WHOLE)
+def test_entry_says_when_who_what_why_and_on_which_basis(line: DisclosureLine, ru: str, en: str) -> None:
+    told = tell(line, ZONE)
+    assert (told.ru, told.en) == (ru, en)
 
 
 @pytest.mark.parametrize(
@@ -75,33 +102,16 @@ def test_sentence_says_when_who_what_why_and_on_which_basis() -> None:
     ],
 )
 def test_sentence_says_what_was_special(changed: dict[str, object], ru: str, en: str) -> None:
-    told = tell(replace(LINE, **changed), "Europe/Moscow")  # type: ignore[arg-type]  # fields of its own
+    told = tell(replace(LINE, **changed), ZONE)  # type: ignore[arg-type]  # fields of its own
     assert ru in told.ru
     assert en in told.en
 
 
-PAPER = replace(
-    LINE,
-    office="secretary",
-    channel="paper",
-    handed_over=HandedOver("extract", "17", date(2025, 9, 18), UUID(int=4), LINE.student_id),
-)
-
-
-def test_document_is_told_by_the_day_on_which_it_was_handed_over() -> None:
-    told = tell(PAPER, "Europe/Moscow")
-    assert told.ru == (
-        "18 сентября 2025 г.: на бумаге передали выписку № 17 ученику. Записал секретарь 20 сентября 2025 г., 11:03."
-        " Цель: контроль качества обучения (273-FZ art. 28(3)(11))."
-    )
-    assert told.en == (
-        "2025-09-18, an extract no. 17 was handed over on paper to the student. Recorded by the secretary on 2025-09-20"
-        " at 11:03. Purpose: control of the quality of teaching (273-FZ art. 28(3)(11))."
-    )
+def test_document_is_told_by_who_received_it_and_a_refused_one_by_what_was_wanted() -> None:
     assert PAPER.handed_over is not None
     parent = replace(PAPER, handed_over=replace(PAPER.handed_over, received_by=UUID(int=9)))
-    assert "выписку № 17 представителю" in tell(parent, "Europe/Moscow").ru
-    refused = tell(replace(PAPER, granted=False, handed_over=None), "Europe/Moscow")
+    assert "выписку № 17 представителю" in tell(parent, ZONE).ru
+    refused = tell(replace(PAPER, granted=False, handed_over=None), ZONE)
     assert "секретарь хотел передать на бумаге портфолио — отказано." in refused.ru
     assert "the secretary wanted to hand over the portfolio on paper and was refused." in refused.en
 
@@ -131,7 +141,7 @@ def test_each_entry_is_one_sentence_and_perhaps_its_purpose(
         granted=granted,
         students=students,
     )
-    told = tell(line, "Europe/Moscow")
+    told = tell(line, ZONE)
     for text in (told.ru, told.en):
         assert text.endswith(".")
         assert "\n" not in text

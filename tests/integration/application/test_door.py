@@ -82,8 +82,7 @@ async def test_flood_of_many_is_bounded_and_counted_to_the_last(desk: Desk, owne
 
 async def test_next_minute_begins_anew(desk: Desk, owner: psycopg.Connection[Row]) -> None:
     door, person = Door(desk.ledger, "api", window_s=0.05), uuid4()
-    for _ in range(3):
-        await door.turn_away(turned_away(person))
+    await asyncio.gather(*(door.turn_away(turned_away(person)) for _ in range(3)))
     await until(lambda: len(told(desk, owner)) == 2)
     await door.turn_away(turned_away(person))
     await door.close()

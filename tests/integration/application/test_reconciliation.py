@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
     from uuid import UUID
 
     from ledger.bootstrap import Foundation
@@ -41,11 +43,24 @@ def reconciled(base: Foundation) -> Reconciliation:
     return Reconciler(base.database, base.mapper, base.keks, settle=timedelta()).reconcile()
 
 
-async def a_class(desk: Desk) -> list[UUID]:
-    students = await desk.enrols(2)
-    await desk.marks(*students)
-    await desk.catches_up()
-    return students
+@asynccontextmanager
+async def at_school(base: Foundation) -> AsyncIterator[tuple[Desk, UUID, UUID]]:
+    """Yields a desk in a process of its own and two students with a mark each; what it opens is stored at its end."""
+    async with open_ledger(base) as ledger:
+        desk = Desk(base, ledger)
+        await desk.founds()
+        student, other = await desk.enrols(2)
+        await desk.marks(student, other)
+        await desk.catches_up()
+        yield desk, student, other
+
+
+@contextmanager
+def nothing_stored(owner: psycopg.Connection[Row]) -> Iterator[None]:
+    """Keeps counts from being stored during the block."""
+    owner.execute("ALTER TABLE openings RENAME TO away")
+    yield
+    owner.execute("ALTER TABLE away RENAME TO openings")
 
 
 async def open_behind_the_gate(desk: Desk, student: UUID) -> None:
@@ -59,20 +74,17 @@ async def open_behind_the_gate(desk: Desk, student: UUID) -> None:
 
 
 async def test_everything_that_is_shown_was_disclosed_and_counted(base: Foundation) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, _ = await a_class(desk)
+    async with at_school(base) as (desk, student, _):
         acting.set(DIRECTOR.id)
-        await read_student(ledger, reads(), student)
-        await read_history(ledger, reads(), student, after=0, limit=50)
+        await read_student(desk.ledger, reads(), student)
+        await read_history(desk.ledger, reads(), student, after=0, limit=50)
         await desk.catches_up()
-        await read_register(ledger, reads(), EVERYTHING, before=None, limit=50)
+        await read_register(desk.ledger, reads(), EVERYTHING, before=None, limit=50)
         await desk.catches_up()
-        made = await export_register(ledger, reads(), EVERYTHING)
+        made = await export_register(desk.ledger, reads(), EVERYTHING)
         assert [line async for batch in made.batches for line in batch]
         acting.set(TEACHER.id)
-        await read_journal(ledger, reads(TEACHER), desk.course, after=None, limit=50)
+        await read_journal(desk.ledger, reads(TEACHER), desk.course, after=None, limit=50)
     report = await asyncio.to_thread(reconciled, base)
     assert report.equal, report.differences
     assert (report.coverage, report.unknown, report.lost, report.unopened) == (1.0, 0, 0, 0)
@@ -82,12 +94,9 @@ async def test_everything_that_is_shown_was_disclosed_and_counted(base: Foundati
 
 @pytest.mark.parametrize("who", [DIRECTOR.id, None])
 async def test_what_was_opened_around_the_gate_is_named(base: Foundation, who: UUID | None) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, other = await a_class(desk)
+    async with at_school(base) as (desk, student, other):
         acting.set(DIRECTOR.id)
-        await read_student(ledger, reads(), other)
+        await read_student(desk.ledger, reads(), other)
         acting.set(who)
         await open_behind_the_gate(desk, student)
     report = await asyncio.to_thread(reconciled, base)
@@ -99,12 +108,9 @@ async def test_what_was_opened_around_the_gate_is_named(base: Foundation, who: U
 
 
 async def test_disclosure_of_another_class_or_to_somebody_else_covers_nothing(base: Foundation) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        (student, _) = await a_class(desk)
+    async with at_school(base) as (desk, student, _):
         acting.set(uuid4())
-        await read_student(ledger, reads(), student)  # disclosed to the director, opened by somebody else
+        await read_student(desk.ledger, reads(), student)  # disclosed to the director, opened by somebody else
     report = await asyncio.to_thread(reconciled, base)
     assert [found.student_id for found in report.differences] == [student]
 
@@ -120,12 +126,9 @@ async def test_what_a_killed_process_had_not_stored_is_unknown(
         await asyncio.gather(task, return_exceptions=True)
 
     monkeypatch.setattr(openings.OpeningsLog, "stop", killed)
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, _ = await a_class(desk)
+    async with at_school(base) as (desk, student, _):
         acting.set(DIRECTOR.id)
-        await read_student(ledger, reads(), student)
+        await read_student(desk.ledger, reads(), student)
     report = await asyncio.to_thread(reconciled, base)
     assert (report.equal, report.lost, report.unknown, report.coverage) == (True, 1, 1, 0.0)
     kept = owner.execute("SELECT covered, uncovered, disclosures, unknown FROM reconciliations").fetchall()
@@ -135,17 +138,13 @@ async def test_what_a_killed_process_had_not_stored_is_unknown(
 async def test_counts_that_cannot_be_stored_are_kept_for_the_next_time(
     base: Foundation, owner: psycopg.Connection[Row]
 ) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, _ = await a_class(desk)
+    async with at_school(base) as (desk, student, _):
         acting.set(DIRECTOR.id)
-        owner.execute("ALTER TABLE openings RENAME TO away")
-        await read_student(ledger, reads(), student)
-        log = openings.OpeningsLog(base.database, ledger.keys, ledger.keyring.openings)
-        with pytest.raises(Exception, match="openings"):
-            await log.flush()
-        owner.execute("ALTER TABLE away RENAME TO openings")
+        log = openings.OpeningsLog(base.database, desk.ledger.keys, desk.ledger.keyring.openings)
+        with nothing_stored(owner):
+            await read_student(desk.ledger, reads(), student)
+            with pytest.raises(psycopg.errors.UndefinedTable, match="openings"):
+                await log.flush()
         await log.flush(last=True)
     (row,) = owner.execute("SELECT actor, record_class, subject_ids, counts FROM openings").fetchall()
     assert row == (DIRECTOR.id, "personal_file", [student], [1])
@@ -201,11 +200,10 @@ async def test_interval_that_is_stored_late_ended_when_it_was_counted(
         log = openings.OpeningsLog(base.database, pool, counter)
         await log.flush()
         counter.count(uuid4(), "marks")
-        owner.execute("ALTER TABLE openings RENAME TO away")
-        with pytest.raises(psycopg.Error):
-            await log.flush()
-        (failed_at,) = owner.execute("SELECT clock_timestamp()").fetchone() or (None,)
-        owner.execute("ALTER TABLE away RENAME TO openings")
+        with nothing_stored(owner):
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                await log.flush()
+            (failed_at,) = owner.execute("SELECT clock_timestamp()").fetchone() or (None,)
         await log.flush()
     ended = [row[0] for row in owner.execute("SELECT ended_at FROM opening_intervals ORDER BY number").fetchall()]
     assert ended == sorted(ended)
@@ -216,19 +214,16 @@ async def test_interval_that_is_stored_late_ended_when_it_was_counted(
 async def test_process_that_cannot_store_what_it_opens_opens_nothing_after_its_lease(
     base: Foundation,
 ) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, _ = await a_class(desk)
+    async with at_school(base) as (desk, student, _):
         acting.set(DIRECTOR.id)
-        await read_student(ledger, reads(), student)
-        ledger.keyring.openings.vouch(time.monotonic() - openings.LEASE_S - 1)
+        await read_student(desk.ledger, reads(), student)
+        desk.ledger.keyring.openings.vouch(time.monotonic() - openings.LEASE_S - 1)
         with pytest.raises(StoreUnavailable, match="accounted for"):
-            await read_student(ledger, reads(), student)
+            await read_student(desk.ledger, reads(), student)
         with pytest.raises(StoreUnavailable, match="accounted for"):
-            ledger.keyring.find(student, "personal_file")
-        ledger.keyring.openings.vouch(time.monotonic())
-        await read_student(ledger, reads(), student)
+            desk.ledger.keyring.find(student, "personal_file")
+        desk.ledger.keyring.openings.vouch(time.monotonic())
+        await read_student(desk.ledger, reads(), student)
 
 
 def test_process_that_never_said_that_it_counts_opens_nothing(base: Foundation) -> None:
@@ -239,16 +234,13 @@ def test_process_that_never_said_that_it_counts_opens_nothing(base: Foundation) 
 
 
 async def test_key_that_is_handed_out_is_counted_however_it_is_asked_for(base: Foundation) -> None:
-    async with open_ledger(base) as ledger:
-        desk = Desk(base, ledger)
-        await desk.founds()
-        student, _ = await a_class(desk)
-        await load_keys(ledger, [(student, "personal_file")])
-        assert ledger.keyring.holds(student, "personal_file")
-        assert not ledger.keyring.openings.counted()
-        assert ledger.keyring.find(student, "personal_file") is not None
-        assert ledger.keyring.openings.counted() == [(acting.get(), "personal_file")]
-        assert ledger.keyring.find(uuid4(), "personal_file") is None
+    async with at_school(base) as (desk, student, _):
+        await load_keys(desk.ledger, [(student, "personal_file")])
+        assert desk.ledger.keyring.holds(student, "personal_file")
+        assert not desk.ledger.keyring.openings.counted()
+        assert desk.ledger.keyring.find(student, "personal_file") is not None
+        assert desk.ledger.keyring.openings.counted() == [(acting.get(), "personal_file")]
+        assert desk.ledger.keyring.find(uuid4(), "personal_file") is None
 
 
 def test_comparison_goes_on_where_the_newest_one_ended(base: Foundation, owner: psycopg.Connection[Row]) -> None:
