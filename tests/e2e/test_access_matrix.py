@@ -26,7 +26,10 @@ from tests.support.api import YESTERDAY
 if TYPE_CHECKING:
     from tests.support.api import AClass, Api, Served
 
-TABLE = Path(__file__).parents[1] / "fixtures" / "access-matrix.csv"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+TABLE = FIXTURES / "access-matrix.csv"
+REGULATION = FIXTURES / "regulation-cells.csv"
+"""What the regulations themselves say, paragraph by paragraph; written from their text, not from our policies."""
 ANSWERS = {"yes": 200, "refused": 403, "unseen": 404}
 AT_ONCE = 24
 
@@ -113,8 +116,7 @@ def test_every_cell_is_answered_as_the_table_says(served: Served, director: Api,
     who = people(served, director, a_class)
     rows = table()
     assert {row["who"] for row in rows} == set(who)
-    director.reads(f"/v1/journals/{a_class.course_id}", min_position=a_class.position)
-    director.reads(f"/v1/students/{a_class.students[0]}/portfolio", min_position=a_class.position)
+    views_are_there(director, a_class)
     cells: list[tuple[tuple[str, str, str], int, httpx.Request]] = []
     for row in rows:
         for what, address in ADDRESSES.items():
@@ -128,6 +130,34 @@ def test_every_cell_is_answered_as_the_table_says(served: Served, director: Api,
         if answered != expected
     ]
     assert wrong == []
+
+
+def test_what_the_regulations_say_is_so(served: Served, director: Api, a_class: AClass) -> None:
+    who = people(served, director, a_class)
+    views_are_there(director, a_class)
+    told = (Path(__file__).parents[2] / "docs" / "regulations.md").read_text(encoding="utf-8")
+    with REGULATION.open(encoding="utf-8", newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert {cell["answer"] for cell in cells} == {"shown", "not shown"}
+    assert [cell["paragraph"] for cell in cells if cell["paragraph"] not in told] == []
+    requests = []
+    for cell in cells:
+        path = ADDRESSES[cell["what"]].format(
+            student=a_class.students[0], group=a_class.group_id, course=a_class.course_id
+        )
+        requests.append(who[cell["who"]].http.build_request("GET", path, headers=STATED[cell["stated"]]))
+    answers = asyncio.run(statuses(requests))
+    expected = {"shown": (200,), "not shown": (403, 404)}
+    assert [
+        (cell, answer) for cell, answer in zip(cells, answers, strict=True) if answer not in expected[cell["answer"]]
+    ] == []
+
+
+def views_are_there(director: Api, a_class: AClass) -> None:
+    """Passes when every view shows the class."""
+    student = f"/v1/students/{a_class.students[0]}"
+    for path in (student, f"{student}/portfolio", f"{student}/retention", f"/v1/journals/{a_class.course_id}"):
+        director.reads(path, min_position=a_class.position)
 
 
 async def statuses(requests: list[httpx.Request]) -> list[int]:
