@@ -45,7 +45,12 @@ class NewHandOver(Form):
     document_kind: Annotated[Word, said("Вид документа", "Kind of document", json_schema_extra=one_of(DOCUMENT_KINDS))]
     document_number: Annotated[Title, said("Его номер; `б/н`, если номера нет", "Its number; `б/н` if it has none")]
     channel: Annotated[
-        Word, said("На руки, письмом, почтой", "By which way", json_schema_extra=one_of(HAND_OVER_CHANNELS))
+        Word,
+        said(
+            "На руки, письмом или по электронной почте",
+            "From hand to hand, by letter or by e-mail",
+            json_schema_extra=one_of(HAND_OVER_CHANNELS),
+        ),
     ]
     purpose: Annotated[
         Word, said("Цель", "The purpose", json_schema_extra=one_of(tuple(purpose.value for purpose in Purpose)))
