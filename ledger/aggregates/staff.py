@@ -85,6 +85,7 @@ class StaffRegister(Lane):
     """The register's lane; there is one in a ledger."""
 
     KIND = "staff"
+    SHAPE: ClassVar[int] = 2
     STATE: ClassVar[type[State]] = StaffState
 
     @property

@@ -14,7 +14,7 @@ from ledger.aggregates.student.marks import PeriodMarkSet, StudentMarks
 from ledger.errors import Erased, InvalidInput, Unreadable
 from ledger.ids import new_id
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
-from ledger.store.lanes import LaneLoader
+from ledger.store.lanes import LaneCache, LaneLoader
 from tests.support.commands import CLIENT, CONTEXT, TODAY, YEAR, Disclose, Enrol, Mark, Scripted, envelope
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Load:
     def __init__(self, database: Database, mapper: EventMapper, keks: KeyEncryptionKeys) -> None:
         self._database, self._mapper, self._keks = database, mapper, keks
 
-    async def __call__(self, ref: LaneRef[Any]) -> Lane | None:
+    async def __call__(self, ref: LaneRef[Any], cache: LaneCache | None = None) -> Lane | None:
         async with await self._database.connect_async("writer") as connection:
             loader = LaneLoader(self._database, self._mapper, Keyring(self._keks))
-            return (await loader.load(connection, [ref]))[ref.stream_id]
+            return (await loader.load(connection, [ref], cache))[ref.stream_id]
 
 
 @pytest.fixture
@@ -88,6 +88,28 @@ async def test_lane_of_a_snapshot_is_not_folded_from_what_went_before(
         owner.execute("SET LOCAL session_replication_role = replica")
         owner.execute("UPDATE events SET state = '' WHERE topic LIKE 'marks.%' AND version <= 5")
     assert _state(await load(marks_lane(student, YEAR))) == expected
+
+
+@pytest.mark.parametrize("snapshot_every", [5, 500])
+async def test_lane_that_moved_is_brought_on_to_what_a_replay_makes(
+    make_executor: MakeExecutor, load: Load, snapshot_every: int
+) -> None:
+    """Whether a snapshot has been taken since, or none: it lacks its newest events, and gets these."""
+    executor = await make_executor(snapshot_every=snapshot_every)
+    student = new_id()
+    ref = marks_lane(student, YEAR)
+    await executor.execute(envelope(Enrol(student)))
+    await _marks(executor, student, 3)
+    cache = LaneCache(10)
+    held = await load(ref)
+    assert held is not None
+    cache.put(held)
+    await _marks(executor, student, 9)
+    await executor.stop()
+    cache.outdate([ref.stream_id])
+    assert cache.get(ref.stream_id.int) is None
+    assert _state(await load(ref, cache)) == _state(await load(ref))
+    assert cache.take_outdated(ref.stream_id.int) is None
 
 
 async def test_batch_that_passes_several_boundaries_takes_one_snapshot(

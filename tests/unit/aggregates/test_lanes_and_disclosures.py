@@ -30,7 +30,7 @@ from ledger.store.batch import Waiting, decide_batch
 from ledger.store.commands import Envelope, Recorded
 from ledger.store.header import Header
 from ledger.store.lanes import BatchLanes, LaneCache
-from ledger.streams.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, judge
+from ledger.streams.base import UNVERSIONED, Context, Lane, LaneRef, Lanes, LedgerEvent, Proposal, State, judge
 from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 from tests.support.school import YEAR, a_name, a_school
 from tests.support.world import NOW, World, a_context, event_of, given, state_of
@@ -193,6 +193,20 @@ async def test_world_records_exactly_what_the_executor_decides() -> None:
     assert [ref for ref, _ in decided.events] == [ref for ref, _ in world.events]
     held = {proposal.lane.stream_id: lanes.held(proposal.lane.stream_id) for proposal in proposals}
     assert {stream: state_of(lane) for stream, lane in held.items() if lane} == world.states() == source.states()
+
+
+def test_cache_is_bounded_and_forgets_first_what_moved() -> None:
+    cache, lanes = LaneCache(3), [Lane.blank(new_id(), 1, NOW, State()) for _ in range(5)]
+    for lane in lanes[:3]:
+        cache.put(lane)
+    cache.outdate([lanes[0].id, lanes[1].id, new_id()])
+    cache.put(lanes[3])
+    assert (cache.take_outdated(lanes[0].id.int), cache.take_outdated(lanes[1].id.int)) == (None, lanes[1])
+    cache.put(lanes[1])
+    assert [cache.get(lane.id.int) for lane in lanes[1:4]] == lanes[1:4]
+    cache.outdate([lanes[1].id])
+    cache.evict([lanes[1].id])
+    assert cache.take_outdated(lanes[1].id.int) is None
 
 
 def replayed(ref: LaneRef[Any], event: LedgerEvent, values: dict[str, object]) -> Proposal:
