@@ -34,6 +34,17 @@ def served(postgres_url: str, kek_text: str, tmp_path_factory: pytest.TempPathFa
         yield service
 
 
+@pytest.fixture(autouse=True)
+def _clients_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Closes what a test has opened: hundreds of idle connections are more files than some machines allow."""
+    clients = request.getfixturevalue("served").clients if "served" in request.fixturenames else []
+    kept = len(clients)
+    yield
+    for client in clients[kept:]:
+        client.close()
+    del clients[kept:]
+
+
 @pytest.fixture
 def director(served: Served) -> Api:
     return served.acts()

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
+from ledger import bootstrap
 from ledger.api.server import listen, make_server
 from ledger.api.tokens import issue_token, load_token_key, make_token_key
 from ledger.bootstrap import Foundation, foundation
@@ -258,7 +260,9 @@ def a_foundation(url: str, schema: str, kek: str, folder: Path, **more: Any) -> 
         timezone=ZONE,
         **{"wait_seconds": 25, **more},
     )
-    with foundation(settings) as base:
+    with pytest.MonkeyPatch.context() as patched, foundation(settings) as base:
+        # The school's day is that of the forms here, also when midnight passes while they are sent.
+        patched.setattr(bootstrap, "school_calendar", lambda _: lambda: TODAY)
         yield base
 
 
