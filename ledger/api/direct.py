@@ -2,8 +2,8 @@
 
 What the framework does around a function (layers for exceptions and exits, the search for the route, parameters that
 such a function does not have) took longer than most of what is recorded. Here the boundary finds the function by method
-and address, in one look. What such a function raises is answered by the handler that the framework would call, and the
-document describes it as ever.
+and address, in one look. An error of the ledger's own is answered by the handler that the framework would call, any
+other one by the boundary, and the document describes it all as ever.
 """
 
 from __future__ import annotations

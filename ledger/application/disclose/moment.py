@@ -87,8 +87,9 @@ async def find_moment(ledger: Ledger, as_of: AsOf, views: Sequence[str] = ()) ->
         InvalidInput: nothing has been recorded at that position yet.
     """
     if views and as_of.position is None and as_of.known_at is None:
-        async with ledger.pool.connection() as connection:
-            position = await lowest(connection, ledger.database, [ledger.view(name) for name in views])
+        with translated():
+            async with ledger.pool.connection() as connection:
+                position = await lowest(connection, ledger.database, [ledger.view(name) for name in views])
         return Moment(position, as_of.effective_on)
     if as_of.known_at is not None:
         return Moment(await _number(ledger, POSITION_AT, {"time": as_of.known_at}), as_of.effective_on)

@@ -19,7 +19,7 @@ from ledger.application.disclose.students import read_student
 from ledger.application.record.courses import AddWork
 from ledger.application.record.marks import CorrectMark, VoidMark
 from ledger.application.record.students import LeaveSchool, MoveToGroup
-from ledger.errors import Busy, InvalidInput, NotFound
+from ledger.errors import Busy, InvalidInput, NotFound, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.keyring import Keyring
 from ledger.store.openings import CountedKeyring
@@ -118,6 +118,12 @@ async def test_moment_that_has_not_come_or_is_named_twice_is_refused(desk: Desk)
         AsOf(1, datetime.now(UTC))
     with pytest.raises(InvalidInput, match="no zone"):
         AsOf(known_at=datetime(2025, 9, 1))  # noqa: DTZ001 - that is the point
+
+
+async def test_moment_for_which_no_database_answers_is_said_to_be_unavailable(desk: Desk) -> None:
+    await desk.ledger.pool.close()
+    with pytest.raises(StoreUnavailable):
+        await find_moment(desk.ledger, AsOf(effective_on=TODAY), ("rosters",))
 
 
 async def test_view_that_has_not_reached_the_position_is_waited_for(desk: Desk) -> None:
