@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +27,7 @@ from ledger.api.tokens import verifier_of
 from ledger.application.door import Door
 from ledger.application.readiness import Readiness
 from ledger.bootstrap import open_ledger
+from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,14 +55,20 @@ def create_app(base: Foundation) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        verifier = verifier_of(base.settings, base.id)
-        limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
-        async with open_ledger(base) as ledger:
-            identity = Identity.of(ledger, limits)
-            door = Door(ledger, CHANNEL)
-            app.state.service = Service(ledger, verifier, identity, limits, Readiness(ledger), door)
-            async with identity.provider if identity is not None else nullcontext():
-                yield
+        async with AsyncExitStack() as stack:
+            try:
+                verifier = verifier_of(base.settings, base.id)
+                limits = Limits(base.settings.rate, base.settings.rate_strangers, base.settings.rate_public)
+                ledger = await stack.enter_async_context(open_ledger(base))
+                identity = Identity.of(ledger, limits)
+                door = Door(ledger, CHANNEL)
+                app.state.service = Service(ledger, verifier, identity, limits, Readiness(ledger), door)
+                if identity is not None:
+                    await stack.enter_async_context(identity.provider)
+            except LedgerError as error:
+                app.state.trouble = error  # the server tells who started it that there was one, and not which
+                raise
+            yield
             await door.close()
 
     app = FastAPI(

@@ -61,6 +61,22 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """A server that tells whoever waits for events or seals to go home before it waits for open connections to end."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the application and begins to take connections.
+
+        Raises:
+            LedgerError: why the application could not be opened, where one of ours says it.
+            SystemExit: it could not; the log says why.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            application: Any = self.config.app
+            trouble = getattr(application.state, "trouble", None)
+            if trouble is None:
+                raise
+            raise trouble from None
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops taking requests and lets those under way finish."""
         application: Any = self.config.app
@@ -95,7 +111,7 @@ def serve(base: Foundation, listening: socket.socket) -> None:
     """Serves until a signal comes (SIGINT, SIGTERM); requests under way are finished first.
 
     Raises:
-        SystemExit: the application could not start; the log says why.
+        LedgerError, SystemExit: the application could not start.
     """
     server = make_server(base)
     collect_seldom()  # again, now that the application is there

@@ -1,5 +1,8 @@
 """Keeping child processes alive: whoever dies is started again, with growing pauses; whoever keeps dying is given up.
 
+A child that cannot begin because the database is away says so (exit code 75) and is started until it can: a failover
+that lasts longer than a child's few lives must not end the workers that would have outlived it.
+
 Each child's standard input is a lifeline: it holds nothing and closes when the supervisor is gone, however it went, and
 the child then ends by itself (`ledger/cli/worker.py`). Children run in sessions of their own, so that Ctrl-C reaches
 the supervisor alone, which then stops them in order.
@@ -8,6 +11,7 @@ the supervisor alone, which then stops them in order.
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from dataclasses import dataclass
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = get_logger(__name__)
+
+AWAY = os.EX_TEMPFAIL
+"""Exit code of a child that ended because the database does not answer."""
 
 
 class GivenUp(LedgerError):
@@ -49,12 +56,14 @@ class Patience:
     Args:
         deaths: that many within `window_s` seconds are too many.
         first_pause_s: before the first new start; doubled with each further death in the window.
+        longest_pause_s: between starts of a child that finds no database, which are not counted.
         grace_s: how long a child may take to stop before it is killed.
     """
 
     deaths: int = 5
     window_s: float = 60.0
     first_pause_s: float = 0.25
+    longest_pause_s: float = 4.0
     grace_s: float = 15.0
 
 
@@ -90,6 +99,7 @@ async def supervise(
 async def _keep(child: Child, patience: Patience, metrics: SupervisorMetrics) -> None:
     loop = asyncio.get_running_loop()
     deaths: deque[float] = deque(maxlen=patience.deaths)
+    away = 0
     while True:
         process = await asyncio.create_subprocess_exec(
             *child.command, stdin=PIPE, pass_fds=child.descriptors, start_new_session=True
@@ -100,6 +110,13 @@ async def _keep(child: Child, patience: Patience, metrics: SupervisorMetrics) ->
             await _end(process, child, patience)
             raise
         metrics.restarted(child.name)
+        if code == AWAY:
+            pause = min(patience.first_pause_s * 2**away, patience.longest_pause_s)
+            away = min(away + 1, 16)
+            logger.warning("A process found no database; it is started again.", child=child.name, pause_s=pause)
+            await asyncio.sleep(pause)
+            continue
+        away = 0
         deaths.append(loop.time())
         recent = sum(loop.time() - death <= patience.window_s for death in deaths)
         why = f"exit code {code}" if code >= 0 else f"signal {-code}"

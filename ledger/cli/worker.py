@@ -20,7 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ledger.cli.session import opened
-from ledger.errors import HistoryAlarm, LedgerError, SettingsError
+from ledger.cli.supervisor import AWAY
+from ledger.errors import HistoryAlarm, LedgerError, SettingsError, StoreUnavailable
 from ledger.settings import read_settings
 from ledger.store.sealer import LOST_S
 from ledger.telemetry.exposition import offer
@@ -35,7 +36,7 @@ logger = get_logger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one child and returns its exit code; 1 as well where it ended without being told to."""
+    """Runs one child and returns its exit code: AWAY for want of a database, 1 as well where it ended of its own."""
     told = _parse(arguments)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGINT, _unwind)
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
                 _follow(partial(_seal, base), told.kind)
             else:
                 asyncio.run(_dispatch(base))
+    except StoreUnavailable as error:
+        logger.error(error.detail, code=error.code, help=error.help)  # noqa: TRY400 - as below: no stack, no values
+        return AWAY
     except LedgerError as error:
         logger.critical(error.detail, code=error.code, help=error.help)
     return 1

@@ -6,12 +6,13 @@ import asyncio
 import re
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.api.server import listen
-from ledger.errors import SettingsError
+from ledger.api.server import listen, serve
+from ledger.errors import SettingsError, StoreUnavailable
 from ledger.store.executor import ExecutorSettings
 from tests.support.api import Api, Served, a_foundation, found, make_class, projecting, serving
 from tests.support.postgres import fresh_schema
@@ -54,6 +55,22 @@ def test_docs_page_loads_nothing_from_another_origin(served: Served) -> None:
         assert client.get(f"/{link}").status_code == 200, link
     assert not re.search(r"<script>|style=|onload", page.text)
     assert "//" not in client.get("/docs/docs.js").text.replace("// The validator", "")
+
+
+def test_server_says_that_the_database_went_away_before_it_could_begin(
+    postgres_url: str, kek_text: str, tmp_path: Path
+) -> None:
+    with (
+        fresh_schema(postgres_url) as database,
+        a_foundation(postgres_url, database.schema, kek_text, tmp_path) as base,
+        listen("127.0.0.1", 0) as nobody,
+        listen("127.0.0.1", 0) as entrance,
+    ):
+        nobody.shutdown(socket.SHUT_RDWR)
+        elsewhere = f"postgresql://postgres@127.0.0.1:{nobody.getsockname()[1]}/ledger"
+        gone = replace(base, database=replace(base.database, url=elsewhere))
+        with pytest.raises(StoreUnavailable):
+            serve(gone, entrance)
 
 
 def test_taken_port_says_so() -> None:

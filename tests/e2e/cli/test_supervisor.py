@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from ledger.cli.supervisor import Child, GivenUp, Patience, supervise
+from ledger.cli.supervisor import AWAY, Child, GivenUp, Patience, supervise
 from tests.support.cli import gone
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-QUICK = Patience(deaths=3, window_s=30, first_pause_s=0.01, grace_s=0.5)
+    from tests.support.cli import Cli
+
+QUICK = Patience(deaths=3, window_s=30, first_pause_s=0.01, longest_pause_s=0.02, grace_s=0.5)
 
 
 def _writes_its_pid(folder: Path, then: str) -> Child:
@@ -58,6 +62,28 @@ async def test_child_that_keeps_dying_is_given_up_and_the_others_are_stopped(tmp
         await supervise(children, asyncio.Event().wait(), QUICK)
     assert len(_pids(dying)) == 3
     assert not any(psutil.pid_exists(pid) for pid in _pids(lasting))
+
+
+async def test_child_that_finds_no_database_is_started_until_it_does(tmp_path: Path) -> None:
+    """As often as it takes: a failover lasts longer than a child may die."""
+    starts = QUICK.deaths + 2
+
+    async def work() -> None:
+        await until(lambda: len(_pids(tmp_path)) > starts)
+
+    found = f"sys.exit({AWAY}) if len(os.listdir({str(tmp_path)!r})) <= {starts} else sys.stdin.read()"
+    await supervise([_writes_its_pid(tmp_path, found)], work(), QUICK)
+    assert len(_pids(tmp_path)) == starts + 1
+
+
+def test_worker_says_that_there_is_no_database(cli: Cli, kek_text: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"postgresql://postgres@127.0.0.1:{taken.getsockname()[1]}/ledger"
+        environment = cli.environment() | {"LEDGER_DATABASE_URL": url, "LEDGER_KEK": kek_text}
+        command = (sys.executable, "-m", "ledger.cli.worker", "projector")
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as worker:
+            assert worker.wait(60) == AWAY
 
 
 async def test_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
