@@ -94,6 +94,7 @@ class Killer:
         if what == "backend":
             deadline = time.monotonic() + 60
             while not (backends := [child for child in postmaster.children() if _is_backend(child)]):
+                assert self.running.process.poll() is None, "The supervisor has ended."
                 assert time.monotonic() < deadline, "Nobody uses the database."
                 time.sleep(0.05)  # all have just lost their connections
             with suppress(psutil.NoSuchProcess):
