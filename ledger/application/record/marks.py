@@ -59,6 +59,13 @@ class CourseCommand(RecordingCommand):
             raise no_such_pupil()
         return Place(ref, lanes.get(ref), found, self.course_id, course, school, context)
 
+    def entering(self, lanes: Lanes, context: Context, student_id: UUID, day: date | None) -> Place:
+        """Returns where an entry for a day goes, or raises NotFound; Forbidden where it is not theirs to make."""
+        course = self.course(lanes)
+        school = founded(lanes, self.school_ref)
+        check_entering(course, school, context, day)
+        return self.place(lanes, course, school, student_id, context)
+
     def marks(self, lanes: Lanes, student_id: UUID) -> StudentMarks | None:
         """Returns the student's marks of the course's year, if they have been begun."""
         course = self.course(lanes)
@@ -79,14 +86,11 @@ class RecordMark(CourseCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.effective_on)
-        place = self.place(lanes, course, school, self.student_id, context)
+        place = self.entering(lanes, context, self.student_id, self.effective_on)
         at = marking.occasion(
             self.course_id,
-            course,
-            school,
+            place.course,
+            place.school,
             context,
             work_id=self.work_id,
             effective_on=self.effective_on,
@@ -231,11 +235,8 @@ class CorrectMark(MarkCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.set_for(lanes))
         return marking.correct_mark(
-            self.place(lanes, course, school, self.student_id, context),
+            self.entering(lanes, context, self.student_id, self.set_for(lanes)),
             mark_id=self.mark_id,
             value=self.value,
             reason=self.reason,
@@ -252,11 +253,8 @@ class VoidMark(MarkCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Declares it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.set_for(lanes))
         return marking.void_mark(
-            self.place(lanes, course, school, self.student_id, context),
+            self.entering(lanes, context, self.student_id, self.set_for(lanes)),
             mark_id=self.mark_id,
             reason=self.reason,
             permit_id=self.permit_id,
@@ -274,10 +272,7 @@ class SubmitWork(CourseCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Records it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.effective_on)
-        place = self.place(lanes, course, school, self.student_id, context)
+        place = self.entering(lanes, context, self.student_id, self.effective_on)
         return marking.submit_work(place, work_id=self.work_id, effective_on=self.effective_on)
 
 
@@ -315,11 +310,8 @@ class SetPeriodMark(PeriodMarkCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Sets it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.due_on(lanes))
         return results.set_period_mark(
-            self.place(lanes, course, school, self.student_id, context),
+            self.entering(lanes, context, self.student_id, self.due_on(lanes)),
             period=self.period,
             kind=self.kind,
             value=self.value,
@@ -338,11 +330,8 @@ class CorrectPeriodMark(PeriodMarkCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Corrects it."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
-        check_entering(course, school, context, self.due_on(lanes))
         return results.correct_period_mark(
-            self.place(lanes, course, school, self.student_id, context),
+            self.entering(lanes, context, self.student_id, self.due_on(lanes)),
             period=self.period,
             kind=self.kind,
             value=self.value,
