@@ -244,7 +244,9 @@ def test_what_was_sent_before_the_client_left_is_recorded_whole_lines_only(
     assert [entry["topic"] for entry in student].count("marks.recorded") <= 50
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(cuts=st.lists(st.integers(0, 4000), max_size=12), ending=st.sampled_from([b"\n", b"\r\n", b"\n\n \n"]))
 def test_any_chunking_gives_the_same_answers(director: Api, a_class: AClass, cuts: list[int], ending: bytes) -> None:
     keys = [f"{a_class.work_id}-{number}" for number in range(6)]

@@ -227,7 +227,7 @@ def tells(postgres_url: str, keks: KeyEncryptionKeys, mapper: EventMapper, tmp_p
     max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=st.lists(steps, min_size=15, max_size=25))
 def test_page_as_of_a_position_is_the_page_that_was_served_there(
@@ -238,7 +238,9 @@ def test_page_as_of_a_position_is_the_page_that_was_served_there(
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(history=st.lists(steps, min_size=25, max_size=80))
 def test_page_as_of_a_position_is_the_page_that_was_served_there_in_many_long_histories(
     postgres_url: str, keks: KeyEncryptionKeys, mapper: EventMapper, tmp_path: Path, history: list[Step]

@@ -110,7 +110,11 @@ def batch_of(size: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(8),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(histories, st.lists(st.tuples(st.integers(1, 25), st.integers(1, 30)), min_size=1, max_size=4))
 def test_live_views_equal_replayed_and_rebuilt_ones(
     postgres_url: str,

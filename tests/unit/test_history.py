@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,6 +18,8 @@ from ledger.errors import HistoryAlarm, OutcomeUnknown, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.commands import Recorded, RecordedEvent
 from tests.support.history import Call, History, Logged, Outcome, Sighting, Told, contradictions, unaccounted
+
+OWN_CHECKS = re.compile(r"suppress_health_check=(\[[^\]]*\])")
 
 NOON = datetime(2025, 10, 15, 12, tzinfo=UTC)
 Log = list[Logged]
@@ -75,6 +79,9 @@ def test_what_a_faultless_ledger_leaves_behind_passes(seed: int) -> None:
 def test_example_that_a_busy_machine_makes_slowly_is_no_lie() -> None:
     assert settings().deadline is None
     assert HealthCheck.too_slow in settings().suppress_health_check
+    told = [text for file in Path(__file__).parents[1].rglob("*.py") for text in OWN_CHECKS.findall(file.read_text())]
+    assert told
+    assert [text for text in told if "HealthCheck.too_slow" not in text] == [], "An own list takes it back."
 
 
 def an_acknowledged(history: History, *, repeated: bool = False) -> tuple[int, Call, Told]:

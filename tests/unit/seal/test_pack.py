@@ -182,7 +182,9 @@ def test_missing_or_added_file_is_refused(tmp_path: Path, student: tuple[int, ..
         verify_pack(pack)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(position=st.integers(1, 700), data=st.data())
 def test_altered_entry_is_named_by_its_position(tmp_path: Path, position: int, data: st.DataObject) -> None:
     pack = tmp_path / "pack"

@@ -66,7 +66,9 @@ def test_key_from_elsewhere_decides(tmp_path: Path) -> None:
         make_receipt(pack, 2, [stranger])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_flipped_bit_gives_no_receipt_that_does_not_hold(tmp_path: Path, data: st.DataObject) -> None:
     pack = write_pack(tmp_path, LOG[:300])
