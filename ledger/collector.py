@@ -1,7 +1,7 @@
 """Python's collector of cycles, which every process of ours lets come seldom.
 
 Hardly anything here is a cycle. With its defaults the collector walks through a batch of events, or a page of a
-journal, several times while it is made, and now and then through the whole program (ADR 0018, ADR 0035).
+journal, several times while it is made, and now and then through the whole program (ADR 0018, ADR 0034).
 """
 
 from __future__ import annotations
