@@ -19,9 +19,10 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench test coverage soak lint lint-api format reset lock clean $(VENV)
+.PHONY: help install demo serve bench test coverage soak lint lint-api format reset lock clean $(VENV)
 
 help: ## Show the targets
+	@echo "make install         install the program and its tools in .venv; then .venv/bin/ledger --help"
 	@echo "make demo            import the example class and serve it (PORT=9000 instead of 8000; ONCE=1 runs the main job and exits)"
 	@echo "make test            run the tests"
 	@echo "make coverage        the same with branch coverage and its floors, as CI does (PROCESSES=1 traces the processes that tests start, too)"
@@ -53,6 +54,8 @@ $(TOOLS_STAMP): requirements/tools.txt $(STAMP)
 	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements/tools.txt
 	@touch $@
+
+install: $(STAMP) ## Install the program and its tools in .venv
 
 demo: $(STAMP) ## Import the example class and serve it
 	@exec $(BIN)/ledger demo $(if $(filter-out 0,$(ONCE)),--once,$(if $(PORT),--port $(PORT)))

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from ledger.cli.main import app
 from ledger.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +86,20 @@ def test_no_secret_is_written_into_the_compose_file(compose: dict[str, Any]) -> 
     assert re.search(r":\$\{LEDGER_DB_PASSWORD:\?[^}]+\}@postgres:5432/", url)
     for secret in compose["secrets"].values():
         assert set(secret) == {"environment"} or not (ROOT / secret["file"]).exists()
+
+
+def test_commands_of_the_first_start_reach_the_program() -> None:
+    """`exec` names the program; `run` gives its words to the image's entry point, which is the program already."""
+    told = re.findall(r"^# +docker compose (run|exec) (.+)$", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+    assert {way for way, _ in told} == {"run", "exec"}
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    for way, line in told:
+        service, *words = [word for word in line.split() if not word.startswith("--")]
+        assert service == "ledger"
+        if way == "exec":
+            assert words.pop(0) == "ledger"
+        assert words[0] in commands.commands, line
 
 
 def test_every_setting_that_compose_and_image_set_exists(

@@ -96,6 +96,22 @@ def test_every_metric_is_documented_with_its_labels_and_no_other_is() -> None:
     assert documented == shown
 
 
+def test_every_check_of_the_doctor_is_documented() -> None:
+    sources = [*(ROOT / "ledger/application/doctor").glob("*.py"), ROOT / "ledger/cli/doctoring.py"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    called = r"\b(?:ok|unknown|warning|problem|check_file)\)?\(\s*"
+    checks = set(re.findall(called + r'"([^"]+)"', code)) | set(re.findall(r'^CHECK = "([^"]+)"', code, re.MULTILINE))
+    assert len(checks) > 20
+    table = OPERATION[OPERATION.index("| Check |") :]
+    told = {
+        name
+        for row in table.splitlines()
+        if row.startswith("|")
+        for name in re.findall(r"`([^`…]+?)(?: …)?`", row.split("|")[1])
+    }
+    assert {check.partition(" of the ")[0] for check in checks} <= told
+
+
 def test_histograms_are_called_so() -> None:
     for name, (kind, _) in FAMILIES.items():
         if kind == "histogram":
