@@ -63,7 +63,7 @@ OVERHEAD = 4 * 1024
 LINE_COST = 0.01
 """Of a request, for the client's rate; whoever sends much pays after it, and no line waits or fails for it."""
 UNSENT = 8 * 1024 * 1024
-"""Bytes of answers that a client need not have read yet while it goes on sending: 20,000 marks, 1,000 lessons."""
+"""Bytes of answers that a client need not have read yet while it goes on sending: 20,000 marks, 1,300 lessons of 30."""
 PIECE = 64 * 1024
 TOGETHER = 64
 """Lines that wait for their receipts together, however many events they have."""
