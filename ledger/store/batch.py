@@ -235,7 +235,9 @@ def write_batch(
             count = len(entry.events) if entry.refusal is None else 0  # a refusal is not what the key stands for
             columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, count)
     for ref, before, lane in lanes.changes():
-        if lane.version >= snapshot_every and snapshot_due(before, lane.version, snapshot_every):
+        if lane.version >= snapshot_every and (
+            snapshot_due(before, lane.version, snapshot_every) or lanes.took_long(ref)
+        ):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)
             written.snapshots.append(ref)
     return written
@@ -244,7 +246,9 @@ def write_batch(
 def snapshot_due(before: int, after: int, first: int) -> bool:
     """Tells whether a lane that went from one version to another has reached `first`, or twice the last threshold.
 
-    Thresholds double, so that all snapshots of a lane together are not larger than twice its last one.
+    Thresholds double, so that all snapshots of a lane together are not larger than twice its last one. Whoever has had
+    to replay more than `first` events takes one as well (`BatchLanes.took_long`): it has cost more than that already,
+    and where several processes write to the same lanes the next one would pay it again.
     """
     return after >= first and (after // first).bit_length() > (before // first).bit_length()
 

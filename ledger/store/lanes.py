@@ -6,7 +6,7 @@ moved since, and hands those out no more until their newest events have been loa
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -103,10 +103,13 @@ class LaneCache:
 
     Args:
         maximum: how many lanes are kept; a lane of a year's marks is some tens of KiB at most.
+        many: events replayed at a load from which on it is worth a snapshot, however near the lane is to its next one.
     """
 
     # Keyed by the integer of the id: hashing and comparing UUID objects runs in Python and was a tenth of a command.
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, many: int = 500) -> None:
+        self._many = many
+        self._long: set[int] = set()
         self._lanes: OrderedDict[int, Lane] = OrderedDict()
         self._outdated: OrderedDict[int, Lane] = OrderedDict()
         self._maximum = maximum
@@ -133,6 +136,17 @@ class LaneCache:
             if lane is not None:
                 self._outdated[stream_id.int] = lane
 
+    def replayed(self, events: Mapping[UUID, int]) -> None:
+        """Notes how many events were replayed of each lane that was loaded."""
+        self._long.update(stream_id.int for stream_id, count in events.items() if count >= self._many)
+
+    def take_long(self, key: int) -> bool:
+        """Tells once whether many events were replayed when a lane was loaded."""
+        if key not in self._long:
+            return False
+        self._long.remove(key)
+        return True
+
     def take_outdated(self, key: int) -> Lane | None:
         """Hands over a lane that has moved, to be brought up to date and put back."""
         return self._outdated.pop(key, None)
@@ -145,6 +159,7 @@ class LaneCache:
 
     def clear(self) -> None:
         """Forgets everything."""
+        self._long.clear()
         self._lanes.clear()
         self._outdated.clear()
 
@@ -254,6 +269,10 @@ class BatchLanes:
             if lane is not None:
                 yield ref, before, lane
 
+    def took_long(self, ref: LaneRef[Any]) -> bool:
+        """Tells once whether many events were replayed when the lane was loaded."""
+        return self._cache.take_long(ref.stream_id.int)
+
     def commit(self) -> None:
         """Hands the lanes of a committed batch to the cache.
 
@@ -347,6 +366,8 @@ class LaneLoader:
         unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and not self._keyring.holds(row[4], _SNAPSHOTS)}
         self._keyring.forget(unknown)
         await self.load_keys(connection, unknown)
+        if cache is not None:
+            cache.replayed(Counter(row[2] for row in rows if row[5] != _SNAPSHOT))
         for row in rows:
             entry = Entry._make(row)
             ref = wanted[entry.stream_id]

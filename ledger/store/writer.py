@@ -59,7 +59,8 @@ class ExecutorSettings:
         batch: commands taken into one transaction.
         lanes: lanes kept in memory.
         snapshot_every: events of a lane at which its first snapshot is taken; the next at twice that, and so on.
-            Reading this many events takes some 2 ms, so the lane of most pupils' years never needs one.
+            Reading this many events takes some 2 ms, so the lane of most pupils' years never needs one. Who had to read
+            as many takes one, too.
         patience_s: how long commands wait for a database that went away.
         standby_required: whether to record only on a server that has a synchronous standby.
     """
@@ -85,7 +86,7 @@ class BatchWriter:
     ) -> None:
         self.keyring = keyring
         self._watch = watch
-        self.cache = LaneCache(settings.lanes)
+        self.cache = LaneCache(settings.lanes, settings.snapshot_every)
         self.loader = LaneLoader(database, mapper, keyring)
         self.seen = 0
         self.alarm: HistoryAlarm | None = None

@@ -138,6 +138,26 @@ async def test_executor_without_memory_decides_the_same_through_snapshots(
     assert _state(await load(marks_lane(two, YEAR)))[0] == 5
 
 
+async def test_who_had_to_replay_many_events_takes_a_snapshot_between_the_thresholds(
+    make_executor: MakeExecutor, owner: psycopg.Connection[Row], load: Load
+) -> None:
+    """Where several processes write to a long lane, each loads it again and again."""
+    student, version = new_id(), "SELECT version FROM snapshots WHERE subject_id = %s"
+    first = await make_executor(snapshot_every=4)
+    await first.execute(envelope(Enrol(student)))
+    await _marks(first, student, 12)  # the version of the lane is 13
+    await first.stop()
+    assert owner.execute(version, (student,)).fetchall() == [(8,)]
+    for marks, taken in ((1, 14), (2, 16)):  # five events were replayed, and then two: only the threshold counts
+        another = await make_executor(snapshot_every=4)
+        await _marks(another, student, marks)
+        await another.stop()
+        assert owner.execute(version, (student,)).fetchall() == [(taken,)]
+    with_snapshot = _state(await load(marks_lane(student, YEAR)))
+    owner.execute("DELETE FROM snapshots")
+    assert _state(await load(marks_lane(student, YEAR))) == with_snapshot
+
+
 async def test_snapshot_that_cannot_be_saved_does_not_fail_the_command(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row], ledger_db: Database
 ) -> None:
