@@ -51,7 +51,7 @@ _SETTINGS = """
 # --- set by the ledger when it made this folder ---
 listen_addresses = ''           # the unix socket only
 unix_socket_permissions = 0700
-max_connections = 100
+max_connections = 200           # `ledger bench` beside a service: the stock part opens one for each of 64 threads
 shared_buffers = 256MB
 max_wal_size = 4GB              # an import writes much at once; checkpoints in its midst would write pages twice
 checkpoint_timeout = 15min
