@@ -67,7 +67,7 @@ async def snapshot(
                     yield connection
                 finally:
                     if not connection.closed:
-                        await connection.rollback()  # nothing was written: this is only its end
+                        await connection.commit()  # nothing was written; after a ROLLBACK psycopg would prepare every statement anew
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise await _not_served(ledger, wanted) from None
 
