@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import sql
 
@@ -13,7 +16,7 @@ from ledger.projections.tracking import SELECT_TRACKED, Tracked
 from ledger.projections.view import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from uuid import UUID
 
     import psycopg
@@ -36,52 +39,136 @@ BEGINNINGS = ("starts_on", "effective_on")
 Stored = tuple[Any, ...]
 
 
-async def select_rows(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, where: str, parameters: Sequence[object]
-) -> list[Stored]:
-    """Returns the rows of a table for which `where` (ours, with %s) holds."""
-    query = sql.SQL(f"{store.select_all} WHERE {where}")
-    cursor = await connection.execute(query, parameters, prepare=True, binary=True)
-    return await cursor.fetchall()
+class Part(NamedTuple):
+    """A question: the types of the columns of its answer, a query (ours, with %s), and what stands in it.
+
+    Several are asked together in one statement: one message, one snapshot, and no transaction around it.
+    """
+
+    types: tuple[str, ...]
+    query: str
+    parameters: Sequence[object]
 
 
-async def select_students(
-    connection: psycopg.AsyncConnection[Row],
-    places: Sequence[tuple[TableStore, str, UUID]],
-    after: UUID | None,
-    limit: int,
-    moment: Moment | None = None,
-    on: date | None = None,
-) -> list[UUID]:
-    """Returns the ids of students who have a row that belongs to a group or course, a page in their order.
+class Place(NamedTuple):
+    """Where students stand: a table with their ids, and which of its rows (a condition of ours, with %s)."""
+
+    store: TableStore
+    condition: str
+    parameters: Sequence[object]
+
+
+class Since(NamedTuple):
+    """Which rows were there at a moment: made by a position (an expression of ours, with %s), their day had come."""
+
+    position: str
+    parameters: Sequence[object]
+    effective_on: date | None = None
+
+    @classmethod
+    def at(cls, moment: Moment) -> Since:
+        """Returns the rows of a moment, which the views must have reached."""
+        return cls("%s", (moment.position,), moment.effective_on)
+
+    @classmethod
+    def now(cls, reached: Part) -> Since:
+        """Returns the rows that were there at the position that views have reached together, asked in passing."""
+        return cls(f"({reached.query})", reached.parameters)
+
+
+def rows_where(store: TableStore, condition: str, parameters: Sequence[object]) -> Part:
+    """Asks for the rows of a table for which a condition (ours, with %s) holds."""
+    return Part(store.types, f"{store.select_all} WHERE {condition}", parameters)
+
+
+def reached(database: Database, views: Sequence[View]) -> Part:
+    """Asks for the position that every one of the views has reached."""
+    names, versions = [view.name for view in views], [view.version for view in views]
+    query = (
+        "SELECT coalesce(min(coalesce(t.position, 0)), 0) FROM unnest(%s::text[], %s::integer[]) AS v (view, version)"  # noqa: S608 - ours
+        f" LEFT JOIN {database.schema}.tracking t ON (t.view, t.version, t.shadow) = (v.view, v.version, false)"
+    )
+    return Part(("bigint",), query, (names, versions))
+
+
+def students(
+    places: Sequence[Place], after: UUID | None, limit: int, since: Since | None = None, on: date | None = None
+) -> Part:
+    """Asks for the ids of students who stand in one of the places, a page in their order.
 
     Args:
-        places: tables to look in, each with a column (ours) and the id that must stand in it.
-        moment: only rows that were there at this position (`since`) and whose day had come; the view must have reached
-            the position.
+        since: only rows of a moment.
         on: only rows of tables with a first and a last day (`starts_on`, `ends_on`) that held on this one.
     """
     parameters: list[object] = []
-    parts = []
-    for store, column, value in places:
-        parameters += [value, after or NIL]
+    queries = []
+    for store, condition, values in places:
+        parameters += [*values, after or NIL]
         then = ""
-        if moment is not None:
+        if since is not None:
             day = next(column.name for column in store.table.clear if column.name in BEGINNINGS)
-            then = f" AND since <= %s AND ({day} IS NULL OR {day} <= %s)"
-            parameters += [moment.position, moment.effective_on or date.max]
+            then = f" AND since <= {since.position} AND ({day} IS NULL OR {day} <= %s)"
+            parameters += [*since.parameters, since.effective_on or date.max]
         if on is not None:
             then += " AND (starts_on IS NULL OR starts_on <= %s) AND (ends_on IS NULL OR ends_on >= %s)"
             parameters += [on, on]
-        parts.append(
-            f"(SELECT DISTINCT student_id FROM {store.qualified} WHERE {column} = %s AND student_id > %s{then}"  # noqa: S608 - ours
+        queries.append(
+            f"(SELECT DISTINCT student_id FROM {store.qualified} WHERE {condition} AND student_id > %s{then}"  # noqa: S608 - ours
             " ORDER BY student_id LIMIT %s)"
         )
         parameters.append(limit)
-    found = f"SELECT student_id FROM ({' UNION '.join(parts)}) AS found"  # noqa: S608 - ours
-    query = sql.SQL(f"{found} ORDER BY student_id LIMIT %s")
-    cursor = await connection.execute(query, (*parameters, limit), prepare=True)
-    return [row[0] for row in await cursor.fetchall()]
+    found = f"SELECT student_id FROM ({' UNION '.join(queries)}) AS found"  # noqa: S608 - ours
+    return Part(("uuid",), f"{found} ORDER BY student_id LIMIT %s", (*parameters, limit))
+
+
+async def select(connection: psycopg.AsyncConnection[Row], *parts: Part) -> list[list[Stored]]:
+    """Returns the rows that answer each of the parts, all of one snapshot.
+
+    Each answer is in the order of its query. While a rebuild swaps tables, the statement reads them as they were or as
+    they are: it locks them before its snapshot is taken (READ COMMITTED of PostgreSQL), and finds them by name again.
+    """
+    statement, places = _together(tuple([(part.types, part.query) for part in parts]))
+    parameters = [value for part in parts for value in part.parameters]
+    cursor = await connection.execute(statement, parameters, prepare=True, binary=True)
+    rows = await cursor.fetchall()
+    if len(parts) == 1:
+        return [rows]
+    answers: list[list[Stored]] = [[] for _ in parts]
+    for row in rows:
+        number = row[0]
+        answers[number].append(places[number](row))
+    return answers
+
+
+@cache
+def _together(parts: tuple[tuple[tuple[str, ...], str], ...]) -> tuple[sql.SQL, list[Callable[[Stored], Stored]]]:
+    """Returns one statement for several questions, and how each row of it is read.
+
+    Its columns are the number of the part and as many of each type as any part needs; a part leaves the others empty.
+    """
+    if len(parts) == 1:
+        return sql.SQL(parts[0][1]), []
+    needed: dict[str, int] = {}
+    for types, _ in parts:
+        for kind in types:
+            needed[kind] = max(needed.get(kind, 0), types.count(kind))
+    columns = [(kind, number) for kind, count in needed.items() for number in range(count)]
+    queries = []
+    places: list[Callable[[Stored], Stored]] = []
+    for number, (types, query) in enumerate(parts):
+        named = [(kind, types[:at].count(kind)) for at, kind in enumerate(types)]
+        names = ", ".join(f"c{at}" for at in range(len(types)))
+        given = ", ".join(f"c{named.index(one)}" if one in named else f"NULL::{one[0]}" for one in columns)
+        queries.append(f"SELECT {number}, {given} FROM ({query}) AS p ({names})")  # noqa: S608 - ours
+        places.append(_picker([columns.index(one) + 1 for one in named]))
+    return sql.SQL(" UNION ALL ".join(queries)), places
+
+
+def _picker(places: list[int]) -> Callable[[Stored], Stored]:
+    if len(places) == 1:  # itemgetter of one place returns what stands there alone
+        place = places[0]
+        return lambda row: (row[place],)
+    return itemgetter(*places)
 
 
 async def tracked(connection: psycopg.AsyncConnection[Row], database: Database) -> list[Tracked]:
@@ -113,8 +200,7 @@ async def positions(
 
 async def lowest(connection: psycopg.AsyncConnection[Row], database: Database, views: Sequence[View]) -> int:
     """Returns the position that every one of the views has reached."""
-    found = await positions(connection, database, views)
-    return min(found.get(view.name, (0, None))[0] for view in views)
+    return int((await select(connection, reached(database, views)))[0][0][0])
 
 
 async def wait_for(

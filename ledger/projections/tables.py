@@ -64,7 +64,7 @@ class TableStore:
         columns = [*keys, *clear, "subject_id", "record_class", "position", *sealed]
         types = [column.type for column in (*table.key, *table.clear)]
         types += ["uuid", "text", "bigint", *("bytea" for _ in sealed)]
-        self._types = types
+        self.types = tuple(types)
         self._key_width, self._clear_width = len(keys), len(clear)
         self._decoder: msgspec.msgpack.Decoder[Any] | None = (
             msgspec.msgpack.Decoder(table.body) if table.body is not None else None
@@ -96,11 +96,11 @@ class TableStore:
                 bound = associated(self._view, self.table.name, key, row)
                 cells += (data_key.seal(row_bytes(self.table, row), bound),)
             values.append(cells)
-        return [_array(kind, column) for kind, column in zip(self._types, zip(*values, strict=True), strict=True)]
+        return [_array(kind, column) for kind, column in zip(self.types, zip(*values, strict=True), strict=True)]
 
     def key_parameters(self, keys: Sequence[Key]) -> list[object]:
         """Returns keys as the columns of `select_keys`."""
-        types = self._types[: self._key_width]
+        types = self.types[: self._key_width]
         return [_array(kind, column) for kind, column in zip(types, zip(*keys, strict=True), strict=True)]
 
     def subject(self, stored: tuple[Any, ...]) -> tuple[UUID, str]:

@@ -17,7 +17,7 @@ from uuid import UUID
 from ledger.aggregates.class_group import ClassGroupFormed, ClassTeacherAppointed
 from ledger.application.disclose.gate import open_access
 from ledger.application.disclose.moment import AsOf, find_moment
-from ledger.application.disclose.opening import open_school_rows, snapshot, table
+from ledger.application.disclose.opening import look, open_school_rows, snapshot, table
 from ledger.application.disclose.past import events_of_school, in_thread
 from ledger.application.disclose.register import INSTANT, VIEW
 from ledger.clock import utc_now
@@ -176,18 +176,17 @@ async def _belongs(ledger: Ledger, position: int) -> Callable[[UUID, UUID, date]
 
     Who has left a class stands in its journal for good, so their teachers go on being theirs.
     """
-    async with snapshot(ledger, ("rosters",)) as connection:
-        stores = {name: table(ledger, "rosters", name) for name in ("groups", "courses", "memberships")}
-        stored = {name: await rosters.all_of(connection, store) for name, store in stores.items()}
+    stores = [table(ledger, "rosters", name) for name in ("courses", "groups", "memberships")]
+    courses, led, memberships = await look(ledger, ("rosters",), *map(rosters.all_of, stores))
     terms: dict[tuple[UUID, UUID], list[tuple[date, date]]] = defaultdict(list)
     """By (person, group): from when to when they taught it or led it."""
-    for _, row in await open_school_rows(ledger, stores["courses"], stored["courses"]):
+    for _, row in await open_school_rows(ledger, stores[0], courses):
         for teacher in cast("CourseBody", row.body).teachers:
             terms[teacher.teacher, cast("UUID", row.clear[0])].append((teacher.starts_on, teacher.ends_on or date.max))
-    async for person, group, begins, ends in _led(ledger, [row[0] for row in stored["groups"]], position):
+    async for person, group, begins, ends in _led(ledger, [row[0] for row in led], position):
         terms[person, group].append((begins, ends))
     groups: dict[UUID, list[tuple[UUID, date]]] = defaultdict(list)
-    for group, student, _, starts_on, *_ in stored["memberships"]:
+    for group, student, _, starts_on, *_ in memberships:
         groups[student].append((group, starts_on or date.min))
 
     def belongs(actor: UUID, student: UUID, day: date) -> bool:
@@ -224,8 +223,7 @@ async def _held(ledger: Ledger) -> Callable[[Seen, date], bool | None]:
     By the days of the entry, and a mandate that was withdrawn up to the position at which it was.
     """
     store = table(ledger, "staff", "entries")
-    async with snapshot(ledger, ("staff",)) as connection:
-        stored = await staff.offices(connection, store, (OFFICE, MANDATE))
+    [stored] = await look(ledger, ("staff",), staff.offices(store, (OFFICE, MANDATE)))
     terms: dict[tuple[UUID, str], list[tuple[date, date, int]]] = defaultdict(list)
     """By (person, office): first and last day, and below which position."""
     for _, row in await open_school_rows(ledger, store, stored):

@@ -14,7 +14,7 @@ from uuid import UUID
 from ledger.aggregates.student import deciding_lanes
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
-from ledger.application.disclose.opening import open_rows, open_school_rows, snapshot, table
+from ledger.application.disclose.opening import look, open_rows, open_school_rows, table
 from ledger.application.disclose.past import past_of_course, past_of_streams, rows_of
 from ledger.application.disclose.school import show_course, show_work
 from ledger.application.disclose.shown import MAX_PAGE, CellShown, JournalLine, JournalPage, ResultShown, check_students
@@ -23,7 +23,7 @@ from ledger.errors import NotFound
 from ledger.policy.reading import Resource
 from ledger.projections.journals import queries
 from ledger.projections.journals.projection import EntryBody, ResultBody
-from ledger.projections.query import Stored, lowest
+from ledger.projections.query import Since, Stored, reached
 from ledger.projections.rosters import queries as rosters
 from ledger.projections.rosters.projection import StudentBody
 from ledger.projections.view import Moment
@@ -131,18 +131,25 @@ async def read_journal(
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
     courses, works = table(ledger, "rosters", "courses"), table(ledger, "rosters", "works")
     members = table(ledger, "rosters", "memberships")
-    async with snapshot(ledger, VIEWS, max(min_position, asked.position if asked else 0)) as connection:
-        moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(name) for name in VIEWS]))
-        course_rows = await rosters.by_key(connection, courses, [course_id])
-        if not course_rows:
-            raise _no_course()
-        group = (members, course_rows[0][1])
-        journal = (entries, results)
-        ids = await queries.students_in(connection, journal, course_id, group, after, limit + 1, moment)
-        first = ids[:limit]
-        if not (after is None and limit == MAX_PAGE and as_of.is_now):
-            first = await queries.students_in(connection, journal, course_id, group, None, MAX_PAGE)
-        work_rows = await rosters.works_of_course(connection, works, course_id)
+    now = reached(ledger.database, [ledger.view(name) for name in VIEWS])
+    journal, rosters_ = (entries, results), (courses, members)
+    since = Since.now(now) if asked is None else Since.at(asked)
+    asks_first = not (after is None and limit == MAX_PAGE and as_of.is_now)
+    [(position,)], course_rows, found, work_rows, *firsts = await look(
+        ledger,
+        VIEWS,
+        now,
+        rosters.by_key(courses, [course_id]),
+        queries.students_in(journal, course_id, rosters_, after, limit + 1, since),
+        rosters.works_of_course(works, course_id),
+        *([queries.students_in(journal, course_id, rosters_, None, MAX_PAGE)] if asks_first else []),
+        min_position=max(min_position, asked.position if asked else 0),
+    )
+    moment = asked or Moment(position)
+    if not course_rows:
+        raise _no_course()
+    ids = [student_id for (student_id,) in found]
+    first = [student_id for (student_id,) in firsts[0]] if asks_first else ids[:limit]
     live = asked is None and _untouched((courses, course_rows), (works, work_rows), since=moment)
     frame = None if live else await past_of_course(ledger, course_id, moment.position)
     if frame is not None and not frame[0]:
@@ -190,10 +197,13 @@ async def _content_now(
     """
     students = table(ledger, "rosters", "students")
     entries, results = table(ledger, "journals", "entries"), table(ledger, "journals", "results")
-    async with snapshot(ledger, VIEWS) as connection:
-        student_rows = await rosters.by_key(connection, students, page)
-        cell_rows = await queries.rows_of(connection, entries, course_id, page)
-        result_rows = await queries.rows_of(connection, results, course_id, page)
+    student_rows, cell_rows, result_rows = await look(
+        ledger,
+        VIEWS,
+        rosters.by_key(students, page),
+        queries.rows_of(entries, course_id, page),
+        queries.rows_of(results, course_id, page),
+    )
     if not _untouched((students, student_rows), (entries, cell_rows), (results, result_rows), since=moment):
         return None
     return _Content(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, open_access, refuse_unknown
 from ledger.application.disclose.journals import in_order, show_cell, show_result
-from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.opening import look, open_rows, table
 from ledger.application.disclose.shown import MarkShown, PeriodMarks
 from ledger.application.tags import weak
 from ledger.errors import NotFound
@@ -34,8 +34,7 @@ async def read_mark(
         NotFound: the student has no such mark, or it was erased, or who asks may not know.
     """
     entries = table(ledger, VIEW, "entries")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        known = await queries.entry_of(connection, entries, student_id, mark_id)
+    [known] = await look(ledger, (VIEW,), queries.entry_of(entries, student_id, mark_id), min_position=min_position)
     # The id and its course stand in clear; what they are of is opened for who may read that course's journal.
     if not known or entries.subject(known[0]) != (student_id, RecordClass.MARKS):
         await refuse_unknown(ledger, reader, Resource.MARKS)
@@ -53,8 +52,7 @@ async def read_mark(
         )
     except NotFound:
         raise _no_mark() from None  # who may not know of the student may not know of the mark
-    async with snapshot(ledger, (VIEW,)) as connection:
-        stored = await queries.entry_of(connection, entries, student_id, mark_id)
+    [stored] = await look(ledger, (VIEW,), queries.entry_of(entries, student_id, mark_id))
     for key, row in await open_rows(ledger, receipt, entries, stored):
         cell = show_cell(key, row)
         if cell.etag is not None:
@@ -80,8 +78,8 @@ async def read_period_marks(
         course_id=course_id,
         named=True,
     )
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.rows_of(connection, results, course_id, [student_id])
+    question = queries.rows_of(results, course_id, [student_id])
+    [stored] = await look(ledger, (VIEW,), question, min_position=min_position)
     shown = [show_result(key, row) for key, row in await open_rows(ledger, receipt, results, stored)]
     in_order([], shown)
     tag = weak(*((one.period, one.kind, one.etag) for one in shown))

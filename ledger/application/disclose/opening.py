@@ -10,7 +10,7 @@ import psycopg
 
 from ledger.application.disclose.proving import prove
 from ledger.errors import Busy, Erased, InvalidInput, UndisclosedAccess
-from ledger.projections.query import last_position, not_served, tracked, wait_for
+from ledger.projections.query import last_position, not_served, reached, select, tracked, wait_for
 from ledger.projections.tables import TableStore
 from ledger.store.database import translated
 from ledger.store.keyring import SELECT_KEYS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ledger.application.ledger import Ledger
-    from ledger.projections.query import Stored
+    from ledger.projections.query import Part, Stored
     from ledger.projections.view import Key, Row, View
     from ledger.receipt import Disclosure
     from ledger.seal.entry import Entry
@@ -42,6 +42,29 @@ def table(ledger: Ledger, view_name: str, table_name: str) -> TableStore:
     return store
 
 
+async def look(ledger: Ledger, views: Sequence[str], *parts: Part, min_position: int = 0) -> list[list[Stored]]:
+    """Returns what answers each of the parts, all of one snapshot, once the views have reached `min_position`.
+
+    Raises:
+        Busy, InvalidInput: as `snapshot` says.
+    """
+    wanted = [view for view in ledger.views if view.name in views]
+    with translated():
+        await _reached(ledger, wanted, min_position)
+        try:
+            async with ledger.pool.connection() as connection:
+                return await select(connection, *parts)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            raise await _not_served(ledger, wanted) from None
+
+
+async def look_at(ledger: Ledger, view: str, part: Part, min_position: int = 0) -> tuple[list[Stored], int]:
+    """Returns what answers a question to a view, as `look`, and how far the view was."""
+    position = reached(ledger.database, [ledger.view(view)])
+    [(at,)], stored = await look(ledger, (view,), position, part, min_position=min_position)
+    return stored, at
+
+
 @asynccontextmanager
 async def snapshot(
     ledger: Ledger, views: Sequence[str], min_position: int = 0
@@ -57,9 +80,7 @@ async def snapshot(
     """
     wanted = [view for view in ledger.views if view.name in views]
     with translated():
-        if min_position:
-            await check_recorded(ledger, min_position)
-            await wait_for(ledger.pool, ledger.database, wanted, min_position, ledger.settings.wait_seconds)
+        await _reached(ledger, wanted, min_position)
         try:
             async with ledger.pool.connection() as connection:
                 try:
@@ -67,9 +88,17 @@ async def snapshot(
                     yield connection
                 finally:
                     if not connection.closed:
-                        await connection.commit()  # nothing was written; after a ROLLBACK psycopg would prepare every statement anew
+                        # Nothing was written. After a ROLLBACK psycopg would forget every statement it has prepared.
+                        await connection.commit()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             raise await _not_served(ledger, wanted) from None
+
+
+async def _reached(ledger: Ledger, views: Sequence[View], min_position: int) -> None:
+    """Returns when the views have reached a position, if one is asked for."""
+    if min_position:
+        await check_recorded(ledger, min_position)
+        await wait_for(ledger.pool, ledger.database, views, min_position, ledger.settings.wait_seconds)
 
 
 def _begin(ledger: Ledger, views: Sequence[View]) -> bytes:

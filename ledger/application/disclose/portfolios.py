@@ -7,14 +7,13 @@ from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, open_access
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
-from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.opening import look_at, open_rows, table
 from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import Portfolio, PortfolioItem
 from ledger.application.tags import weak
 from ledger.policy.reading import Resource
 from ledger.projections.portfolios import queries
 from ledger.projections.portfolios.projection import ItemBody
-from ledger.projections.query import positions
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ async def read_portfolio(
     receipt = await open_access(ledger, reader, Resource.PORTFOLIO, students=[student_id], categories=CATEGORIES)
     if moment is None:
         store = table(ledger, VIEW, "items")
-        async with snapshot(ledger, (VIEW,), min_position) as connection:
-            stored = await queries.items_of(connection, store, student_id, after, limit + 1)
-            position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+        question = queries.items_of(store, student_id, after, limit + 1)
+        stored, position = await look_at(ledger, VIEW, question, min_position)
         opened = await open_rows(ledger, receipt, store, stored[:limit])
         following = str(stored[limit - 1][1]) if len(stored) > limit else None
     else:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from ledger.application.disclose.gate import Reader, check_access, open_access
-from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.opening import look_at, open_rows, table
 from ledger.application.disclose.shown import check_students
 from ledger.errors import InvalidInput
 from ledger.policy.offices import SPEAKING, Office
 from ledger.policy.reading import Resource
-from ledger.projections.query import positions
 from ledger.projections.requests import queries
 from ledger.streams.record_classes import RecordClass
 
@@ -110,9 +109,8 @@ async def read_requests(
     today = ledger.today()
     found: list[RequestShown] = []
     while True:
-        async with snapshot(ledger, (VIEW,), min_position) as connection:
-            stored = await queries.requests_of(connection, store, student_id, after, limit + 1)
-            position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+        question = queries.requests_of(store, student_id, after, limit + 1)
+        stored, position = await look_at(ledger, VIEW, question, min_position)
         opened = await open_rows(ledger, receipt, store, stored)
         found += [one for one in (show_request(key, row, today) for key, row in opened) if _sees(reader, one)]
         if len(stored) <= limit or len(found) > limit:
@@ -144,9 +142,8 @@ async def list_requests(
     await check_access(ledger, reader, Resource.REQUESTS, categories=CATEGORIES)
     today = ledger.today()
     store = table(ledger, VIEW, "requests")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.requests_by_status(connection, store, status, today, place, limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    question = queries.requests_by_status(store, status, today, place, limit + 1)
+    stored, position = await look_at(ledger, VIEW, question, min_position)
     page = stored[:limit]
     students = list(dict.fromkeys(cast("UUID", row[0]) for row in page))
     receipt = await open_access(

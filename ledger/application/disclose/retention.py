@@ -8,13 +8,13 @@ from uuid import UUID
 from ledger.aggregates.file_plan import due
 from ledger.aggregates.student.consents import all_ended_on
 from ledger.application.disclose.gate import Reader, open_access
-from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.opening import look, open_rows, table
 from ledger.application.disclose.past import past_of_student
 from ledger.application.disclose.representation import lane_of
 from ledger.application.disclose.shown import Retention, RetentionLine
 from ledger.policy.offices import SPEAKING
 from ledger.policy.reading import Resource
-from ledger.projections.query import positions
+from ledger.projections.query import reached
 from ledger.projections.retention import queries
 from ledger.streams.record_classes import STUDENT_CLASSES, RecordClass
 
@@ -41,10 +41,14 @@ async def read_retention(ledger: Ledger, reader: Reader, student_id: UUID, *, mi
     """
     receipt = await open_access(ledger, reader, Resource.RETENTION, students=[student_id], categories=CATEGORIES)
     classes, clocks = table(ledger, VIEW, "classes"), table(ledger, VIEW, "clocks")
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        class_rows = await queries.rows_of(connection, classes, [student_id])
-        clock_rows = await queries.rows_of(connection, clocks, [student_id])
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    class_rows, clock_rows, [(position,)] = await look(
+        ledger,
+        (VIEW,),
+        queries.rows_of(classes, [student_id]),
+        queries.rows_of(clocks, [student_id]),
+        reached(ledger.database, [ledger.view(VIEW)]),
+        min_position=min_position,
+    )
     completed = file_released = portfolio_released = None
     for _, row in await open_rows(ledger, receipt, clocks, clock_rows):
         completed, file_released, portfolio_released = cast("tuple[date | None, date | None, date | None]", row.clear)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ledger.application.disclose.opening import open_school_rows, snapshot, table
+from ledger.application.disclose.opening import look, look_at, open_school_rows, table
 from ledger.application.disclose.shown import CourseShown, GroupShown, Page, SchoolShown, WorkShown
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import NotFound
-from ledger.projections.query import positions
 from ledger.projections.rosters import queries
 from ledger.projections.rosters.projection import CourseBody, GroupBody, SchoolBody, WorkBody
 
@@ -78,9 +77,8 @@ async def read_school(ledger: Ledger, *, family: bool = False, min_position: int
     Raises:
         NotFound: the ledger has none yet.
     """
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "school")
-        stored = await queries.by_key(connection, store, [ledger.id])
+    store = table(ledger, VIEW, "school")
+    [stored] = await look(ledger, (VIEW,), queries.by_key(store, [ledger.id]), min_position=min_position)
     opened = await open_school_rows(ledger, store, stored)
     if not opened:
         raise NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
@@ -100,10 +98,8 @@ async def read_school(ledger: Ledger, *, family: bool = False, min_position: int
 
 async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_position: int = 0) -> Page[GroupShown]:
     """Returns a page of the class groups."""
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "groups")
-        stored = await queries.page(connection, store, after, limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    store = table(ledger, VIEW, "groups")
+    stored, position = await look_at(ledger, VIEW, queries.page(store, after, limit + 1), min_position)
     opened = await open_school_rows(ledger, store, stored[:limit])
     groups = [show_group(key, row) for key, row in opened]
     following = next_of(stored, limit)
@@ -112,9 +108,8 @@ async def list_groups(ledger: Ledger, *, after: UUID | None, limit: int, min_pos
 
 async def read_group(ledger: Ledger, group_id: UUID, *, min_position: int = 0) -> GroupShown:
     """Returns a class group, or raises NotFound."""
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "groups")
-        stored = await queries.by_key(connection, store, [group_id])
+    store = table(ledger, VIEW, "groups")
+    [stored] = await look(ledger, (VIEW,), queries.by_key(store, [group_id]), min_position=min_position)
     opened = await open_school_rows(ledger, store, stored)
     if not opened:
         raise NotFound("There is no such class group.", help="List them: GET /v1/class-groups.")
@@ -125,13 +120,12 @@ async def list_courses(
     ledger: Ledger, *, group_id: UUID | None, after: UUID | None, limit: int, min_position: int = 0
 ) -> Page[CourseShown]:
     """Returns a page of the courses, of one class group or of all."""
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "courses")
-        if group_id is None:
-            stored = await queries.page(connection, store, after, limit + 1)
-        else:
-            stored = await queries.courses_of_group(connection, store, group_id, after, limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    store = table(ledger, VIEW, "courses")
+    if group_id is None:
+        question = queries.page(store, after, limit + 1)
+    else:
+        question = queries.courses_of_group(store, group_id, after, limit + 1)
+    stored, position = await look_at(ledger, VIEW, question, min_position)
     opened = await open_school_rows(ledger, store, stored[:limit])
     courses = [show_course(key, row) for key, row in opened]
     following = next_of(stored, limit)
@@ -140,9 +134,8 @@ async def list_courses(
 
 async def read_course(ledger: Ledger, course_id: UUID, *, min_position: int = 0) -> CourseShown:
     """Returns a course, or raises NotFound."""
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "courses")
-        stored = await queries.by_key(connection, store, [course_id])
+    store = table(ledger, VIEW, "courses")
+    [stored] = await look(ledger, (VIEW,), queries.by_key(store, [course_id]), min_position=min_position)
     opened = await open_school_rows(ledger, store, stored)
     if not opened:
         raise NotFound("There is no such course.", help="List them: GET /v1/courses.")
@@ -154,10 +147,8 @@ async def list_works(
 ) -> Page[WorkShown]:
     """Returns a page of a course's works in the order in which they were added, or raises NotFound."""
     await read_course(ledger, course_id, min_position=min_position)
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "works")
-        stored = await queries.works_of_course(connection, store, course_id)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    store = table(ledger, VIEW, "works")
+    stored, position = await look_at(ledger, VIEW, queries.works_of_course(store, course_id), min_position)
     rest = [row for row in stored if after is None or row[0] > after]
     opened = await open_school_rows(ledger, store, rest[:limit])
     works = [show_work(key, row) for key, row in opened]

@@ -9,13 +9,12 @@ from uuid import UUID
 
 from ledger.aggregates.staff import MANDATES
 from ledger.application.acting import confirm
-from ledger.application.disclose.opening import open_school_rows, snapshot, table
+from ledger.application.disclose.opening import look_at, open_school_rows, table
 from ledger.application.disclose.school import next_of
 from ledger.application.disclose.shown import Page
 from ledger.application.tags import weak
 from ledger.errors import Forbidden
 from ledger.policy.offices import Office
-from ledger.projections.query import positions
 from ledger.projections.staff import queries
 
 if TYPE_CHECKING:
@@ -93,10 +92,9 @@ async def list_staff(
         raise Forbidden(
             f"The office {actor.office} does not read the register of others.", help="Your own: ?person_id=<your id>."
         )
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "entries")
-        stored = await queries.entries(connection, store, person=person, kind=kind, on=on, after=after, limit=limit + 1)
-        position = (await positions(connection, ledger.database, ledger.views))[VIEW][0]
+    store = table(ledger, VIEW, "entries")
+    question = queries.entries(store, person=person, kind=kind, on=on, after=after, limit=limit + 1)
+    stored, position = await look_at(ledger, VIEW, question, min_position)
     opened = await open_school_rows(ledger, store, stored[:limit])
     whole = actor.office not in MANDATES or await confirm(ledger, actor)
     entries = [

@@ -9,14 +9,14 @@ from uuid import UUID
 from ledger.application.acting import TurnedAway
 from ledger.application.disclose.gate import Reader, belonging, open_access, refuse_unknown
 from ledger.application.disclose.moment import NOW, AsOf, find_moment
-from ledger.application.disclose.opening import open_rows, snapshot, table
+from ledger.application.disclose.opening import look, open_rows, table
 from ledger.application.disclose.past import past_of_streams, rows_of
 from ledger.application.disclose.shown import MAX_PAGE, Page, StudentShown, check_students
 from ledger.application.tags import Thing, strong, weak
 from ledger.errors import Forbidden, NotFound
 from ledger.policy.offices import COURSE_BOUND
 from ledger.policy.reading import Resource
-from ledger.projections.query import lowest
+from ledger.projections.query import reached
 from ledger.projections.rosters import queries
 from ledger.projections.rosters.projection import StudentBody, foreign_id_token
 from ledger.projections.view import Moment
@@ -58,9 +58,8 @@ async def _cards_now(
     ledger: Ledger, receipt: Disclosure, students: Sequence[UUID], min_position: int = 0
 ) -> list[tuple[Key, Row]]:
     """Returns the rows of students that a receipt covers, opened, as the view has them."""
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        store = table(ledger, VIEW, "students")
-        stored = await queries.by_key(connection, store, students)
+    store = table(ledger, VIEW, "students")
+    [stored] = await look(ledger, (VIEW,), queries.by_key(store, students), min_position=min_position)
     return await open_rows(ledger, receipt, store, stored)
 
 
@@ -116,8 +115,8 @@ async def find_student(
             tell strangers whether somebody is at the school.
     """
     token = foreign_id_token(ledger.hasher.blind_index, source, foreign_id)
-    async with snapshot(ledger, (VIEW,), min_position) as connection:
-        stored = await queries.by_token(connection, table(ledger, VIEW, "foreign_ids"), token)
+    question = queries.by_token(table(ledger, VIEW, "foreign_ids"), token)
+    [stored] = await look(ledger, (VIEW,), question, min_position=min_position)
     if stored:
         try:
             return await read_student(ledger, reader, stored[0][1])
@@ -156,15 +155,21 @@ async def list_students(
     """
     check_students(limit)
     asked = None if as_of.is_now else await find_moment(ledger, as_of, (VIEW,))
-    async with snapshot(ledger, (VIEW,), max(min_position, asked.position if asked else 0)) as connection:
-        moment = asked or Moment(await lowest(connection, ledger.database, [ledger.view(VIEW)]))
-        members = table(ledger, VIEW, "memberships")
-        today = ledger.today() if reader.actor.office in COURSE_BOUND else None
-        on = as_of.effective_on or today if today is not None else None
-        ids = await queries.members_of(connection, members, group_id, after, limit + 1, asked, on)
-        first = ids[:limit]
-        if not (after is None and limit == MAX_PAGE and as_of.is_now):
-            first = await queries.members_of(connection, members, group_id, None, MAX_PAGE, on=today)
+    members = table(ledger, VIEW, "memberships")
+    today = ledger.today() if reader.actor.office in COURSE_BOUND else None
+    on = as_of.effective_on or today if today is not None else None
+    whole = after is None and limit == MAX_PAGE and as_of.is_now
+    [(position,)], found, *firsts = await look(
+        ledger,
+        (VIEW,),
+        reached(ledger.database, [ledger.view(VIEW)]),
+        queries.members_of(members, group_id, after, limit + 1, asked, on),
+        *([] if whole else [queries.members_of(members, group_id, None, MAX_PAGE, on=today)]),
+        min_position=max(min_position, asked.position if asked else 0),
+    )
+    moment = asked or Moment(position)
+    ids = [student_id for (student_id,) in found]
+    first = ids[:limit] if whole else [student_id for (student_id,) in firsts[0]]
     page = ids[:limit]
     following = str(page[-1]) if len(ids) > limit else None
     if on is not None:  # the view may be behind: who has just left is the old teachers' no more

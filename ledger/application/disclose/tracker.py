@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.application.acting import TurnedAway
 from ledger.application.disclose.gate import refuse_unknown
-from ledger.application.disclose.opening import snapshot, table
+from ledger.application.disclose.opening import look, snapshot, table
 from ledger.application.disclose.register import VIEW, RegisterQuery, count_disclosures, read_disclosures
 from ledger.application.disclose.school import read_school
 from ledger.application.disclose.telling import DOCUMENTS, OFFICES, RESOURCES, purpose_of
@@ -132,8 +132,7 @@ async def _student(ledger: Ledger, code: str) -> UUID | None:
     if not colon:
         return None
     token = foreign_id_token(ledger.hasher.blind_index, source, foreign_id)
-    async with snapshot(ledger, ("rosters",)) as connection:
-        rows = await rosters.by_token(connection, table(ledger, "rosters", "foreign_ids"), token)
+    [rows] = await look(ledger, ("rosters",), rosters.by_token(table(ledger, "rosters", "foreign_ids"), token))
     return rows[0][1] if rows else None
 
 

@@ -4,51 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.projections.query import Stored, select_rows, select_students
+from ledger.projections.query import Part, Place, Since, rows_where, students
 from ledger.store.arrays import uuids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    import psycopg
-
     from ledger.projections.tables import TableStore
-    from ledger.projections.view import Moment
-    from ledger.store.database import Row
 
 
-async def students_in(
-    connection: psycopg.AsyncConnection[Row],
+def students_in(
     journal: tuple[TableStore, TableStore],
     course_id: UUID,
-    members: tuple[TableStore, UUID],
+    rosters: tuple[TableStore, TableStore],
     after: UUID | None,
     limit: int,
-    moment: Moment | None = None,
-) -> list[UUID]:
-    """Returns the ids of students on the course's journal, a page in their order: one look for all of them.
+    since: Since | None = None,
+) -> Part:
+    """Asks for the ids of students on the course's journal, a page in their order: one for all of them.
 
     Args:
         journal: the tables of entries and results; who has a row there stands in the journal.
-        members: the table of memberships (of another view) and the course's class group; they do as well.
-        moment: see `select_students`.
+        rosters: the tables of courses and memberships; who belongs to the course's class group stands in it as well.
+        since: see `students`.
     """
-    places = [(store, "course_id", course_id) for store in journal]
-    places.append((members[0], "group_id", members[1]))
-    return await select_students(connection, places, after, limit, moment)
+    courses, memberships = rosters
+    group = f"group_id = (SELECT group_id FROM {courses.qualified} WHERE course_id = %s)"  # noqa: S608 - ours
+    places = [Place(store, "course_id = %s", (course_id,)) for store in journal]
+    places.append(Place(memberships, group, (course_id,)))
+    return students(places, after, limit, since)
 
 
-async def rows_of(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, course_id: UUID, students: Sequence[UUID]
-) -> list[Stored]:
-    """Returns the rows of these students in the course."""
-    where = "course_id = %s AND student_id = ANY(%s::uuid[])"
-    return await select_rows(connection, store, where, (course_id, uuids(students)))
+def rows_of(store: TableStore, course_id: UUID, page: Sequence[UUID]) -> Part:
+    """Asks for the rows of these students in the course."""
+    return rows_where(store, "course_id = %s AND student_id = ANY(%s::uuid[])", (course_id, uuids(page)))
 
 
-async def entry_of(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, student_id: UUID, entry_id: UUID
-) -> list[Stored]:
-    """Returns the row of an entry, if it is this student's."""
-    return await select_rows(connection, store, "entry_id = %s AND student_id = %s", (entry_id, student_id))
+def entry_of(store: TableStore, student_id: UUID, entry_id: UUID) -> Part:
+    """Asks for the row of an entry, if it is this student's."""
+    return rows_where(store, "entry_id = %s AND student_id = %s", (entry_id, student_id))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.projections.query import Stored, select_rows
+from ledger.projections.query import Part, rows_where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    import psycopg
-
     from ledger.projections.tables import TableStore
-    from ledger.store.database import Row
 
 
-async def rows_of(
-    connection: psycopg.AsyncConnection[Row], store: TableStore, students: Sequence[UUID]
-) -> list[Stored]:
-    """Returns the rows of these students."""
-    return await select_rows(connection, store, "student_id = ANY(%s)", (list(students),))
+def rows_of(store: TableStore, students: Sequence[UUID]) -> Part:
+    """Asks for the rows of these students."""
+    return rows_where(store, "student_id = ANY(%s)", (list(students),))

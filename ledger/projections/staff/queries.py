@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger.projections.query import NIL, Stored, select_rows
+from ledger.projections.query import NIL, Part, rows_where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
     from uuid import UUID
 
-    import psycopg
-
     from ledger.projections.tables import TableStore
-    from ledger.store.database import Row
 
 
-async def entries(
-    connection: psycopg.AsyncConnection[Row],
+def entries(
     store: TableStore,
     *,
     person: UUID | None,
@@ -26,8 +22,8 @@ async def entries(
     on: date | None,
     after: UUID | None,
     limit: int,
-) -> list[Stored]:
-    """Returns a page of entries in the order of their ids: of a person, of a kind, or whose days include this one.
+) -> Part:
+    """Asks for a page of entries in the order of their ids: of a person, of a kind, or whose days include this one.
 
     Those that were withdrawn are among them: that they were is sealed, and said of each.
     """
@@ -39,11 +35,9 @@ async def entries(
     if on is not None:
         where.append("starts_on <= %s AND (ends_on IS NULL OR ends_on >= %s)")
         parameters += [on, on]
-    return await select_rows(
-        connection, store, f"{' AND '.join(where)} ORDER BY entry_id LIMIT %s", (*parameters, limit)
-    )
+    return rows_where(store, f"{' AND '.join(where)} ORDER BY entry_id LIMIT %s", (*parameters, limit))
 
 
-async def offices(connection: psycopg.AsyncConnection[Row], store: TableStore, kinds: Sequence[str]) -> list[Stored]:
-    """Returns every entry of these kinds, those that have ended among them."""
-    return await select_rows(connection, store, "kind = ANY(%s)", (list(kinds),))
+def offices(store: TableStore, kinds: Sequence[str]) -> Part:
+    """Asks for every entry of these kinds, those that have ended among them."""
+    return rows_where(store, "kind = ANY(%s)", (list(kinds),))

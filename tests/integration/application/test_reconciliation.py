@@ -22,7 +22,7 @@ from ledger.application.reconciliation import Reconciler, Reconciliation
 from ledger.bootstrap import open_ledger
 from ledger.clock import utc_now
 from ledger.errors import StoreUnavailable
-from ledger.projections.query import select_rows
+from ledger.projections.query import rows_where, select
 from ledger.store import openings
 from ledger.store.openings import acting
 from tests.support.desk import DIRECTOR, TEACHER, Desk, reads
@@ -67,7 +67,7 @@ async def open_behind_the_gate(desk: Desk, student: UUID) -> None:
     """Opens a card as somebody would who forgot the gate."""
     store = table(desk.ledger, "rosters", "students")
     async with desk.ledger.pool.connection() as connection:
-        rows = await select_rows(connection, store, "student_id = %s", (student,))
+        [rows] = await select(connection, rows_where(store, "student_id = %s", (student,)))
     await load_keys(desk.ledger, store.subjects(rows))
     for row in rows:
         store.open(row, desk.ledger.keyring)

@@ -1,0 +1,116 @@
+"""Several questions in one statement, and what is prepared for them, over rebuilds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from ledger.application.disclose.journals import read_journal
+from ledger.application.disclose.opening import look, snapshot, table
+from ledger.ids import new_id
+from ledger.projections.journals import queries
+from ledger.projections.query import Part, reached, rows_where, select, students
+from ledger.projections.query import Place as Stands
+from ledger.projections.rosters import queries as rosters
+from tests.support.desk import TEACHER, Desk, reads
+from tests.support.tampering import schema_of_view
+
+if TYPE_CHECKING:
+    from ledger.store.database import Row
+
+ROUNDS = 8
+"""More than the calls after which PostgreSQL keeps one plan for a prepared statement."""
+
+
+async def prepared(connection: psycopg.AsyncConnection[Row]) -> int:
+    row = await (await connection.execute("SELECT count(*) FROM pg_prepared_statements")).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def test_answers_of_several_questions_are_what_each_of_them_gets_alone(desk: Desk) -> None:
+    enrolled = await desk.enrols(3)
+    await desk.marks(*enrolled)
+    await desk.catches_up()
+    courses, works = table(desk.ledger, "rosters", "courses"), table(desk.ledger, "rosters", "works")
+    entries, memberships = table(desk.ledger, "journals", "entries"), table(desk.ledger, "rosters", "memberships")
+    parts = [
+        reached(desk.base.database, desk.ledger.views),
+        rosters.by_key(courses, [desk.course]),
+        queries.rows_of(entries, desk.course, enrolled),
+        queries.rows_of(entries, desk.course, [new_id()]),
+        rosters.works_of_course(works, desk.course),
+        students([Stands(memberships, "true", ())], None, 2),
+        rosters.all_of(memberships),
+        Part(("text", "uuid", "text", "bigint"), "SELECT 'a', NULL::uuid, %s::text, 7", ("b",)),
+    ]
+    async with desk.ledger.pool.connection() as connection:
+        together = await select(connection, *parts)
+        alone = [(await select(connection, part))[0] for part in parts]
+    assert together == alone
+    assert [len(rows) for rows in together] == [1, 1, 3, 0, 1, 2, 3, 1]
+    assert together[5] == [(one,) for one in sorted(enrolled)[:2]]
+    assert together[7] == [("a", None, "b", 7)]
+
+
+async def test_views_have_reached_together_what_the_slowest_has(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    await desk.enrols(1)
+    last = await desk.catches_up()
+    both = reached(desk.base.database, [desk.ledger.view("rosters"), desk.ledger.view("journals")])
+    assert (await look(desk.ledger, ("rosters",), both)) == [[(last,)]]
+    owner.execute("UPDATE tracking SET position = position - 1 WHERE view = 'journals'")
+    assert (await look(desk.ledger, ("rosters",), both)) == [[(last - 1,)]]
+    owner.execute("DELETE FROM tracking WHERE view = 'rosters'")
+    assert (await look(desk.ledger, ("journals",), both)) == [[(0,)]]
+
+
+async def test_statements_stay_prepared_from_one_reading_to_the_next(desk: Desk) -> None:
+    await desk.marks(*await desk.enrols(2))
+    await desk.catches_up()
+    courses = table(desk.ledger, "rosters", "courses")
+    async with snapshot(desk.ledger, ("rosters",)) as connection:
+        await select(connection, rosters.by_key(courses, [desk.course]))
+    known = await prepared(connection)
+    assert known
+    async with desk.ledger.pool.connection() as again:
+        assert again is connection
+        await select(again, rosters.by_key(courses, [new_id()]))
+        assert await prepared(again) == known
+    with pytest.raises(ZeroDivisionError):
+        async with snapshot(desk.ledger, ("rosters",)) as connection:
+            raise ZeroDivisionError
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+
+async def test_prepared_statement_finds_the_tables_of_a_rebuild(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    """What was prepared for the old tables must not go on reading them: they are renamed first and dropped later."""
+    (student,) = await desk.enrols(1)
+    await desk.marks(student)
+    last = await desk.catches_up()
+    entries = table(desk.ledger, "journals", "entries")
+    where = Part(
+        ("oid", *entries.types),
+        f"SELECT tableoid, {entries.columns} FROM {entries.qualified} WHERE course_id = %s",
+        (desk.course,),
+    )
+    alone = rows_where(entries, "course_id = %s", (desk.course,))
+    async with desk.ledger.pool.connection() as connection:
+
+        async def tables() -> set[int]:
+            found = await select(connection, where, alone)
+            return {row[0] for row in found[0]}
+
+        for _ in range(ROUNDS):
+            before = await tables()
+        for _ in range(2):
+            await asyncio.to_thread(desk.base.runner().rebuild, [desk.ledger.view("journals")])
+            after = await tables()
+            oid = owner.execute(f"SELECT '{schema_of_view(desk.base.database, 'journals')}.entries'::regclass::oid")
+            assert after == {row[0] for row in oid.fetchall()} != before
+            before = after
+    page = await read_journal(desk.ledger, reads(TEACHER), desk.course, after=None, limit=50, min_position=last)
+    assert [line.student_id for line in page.lines] == [student]
+    assert isinstance(page.lines[0].cells[0].entry_id, UUID)
