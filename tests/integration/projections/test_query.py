@@ -103,8 +103,9 @@ async def test_prepared_statement_finds_the_tables_of_a_rebuild(desk: Desk, owne
             found = await select(connection, where, alone)
             return {row[0] for row in found[0]}
 
+        before = await tables()
         for _ in range(ROUNDS):
-            before = await tables()
+            assert await tables() == before
         for _ in range(2):
             await asyncio.to_thread(desk.base.runner().rebuild, [desk.ledger.view("journals")])
             after = await tables()
