@@ -172,6 +172,8 @@ def check_query(request: Request) -> None:
     Raises:
         InvalidFields: it does not.
     """
+    if not request.scope["query_string"]:
+        return
     route = request.scope["route"].dependant
     known = {field.alias for part in (route, *route.dependencies) for field in part.query_params}
     if not request.query_params.keys() <= known:
