@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -188,6 +188,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(requests())
+@example(asked(f"/v1/journals/{AN_ID}", "GET", "limit=1&limit=50"))
 def test_functions_are_called_with_what_the_framework_would_have_called_them_with(scope: dict[str, Any]) -> None:
     past = PAST_ECHO.find(scope)
     if past is not None:
