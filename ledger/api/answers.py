@@ -156,7 +156,10 @@ def _body(
             recorded.position,
             recorded.first_position,
             recorded.recorded_at,
-            [EventRecorded(*event[:5]) for event in recorded.events],
+            [
+                EventRecorded(event.position, event.event_id, event.stream_id, event.subject_id, event.topic)
+                for event in recorded.events
+            ],
             made_by(recorded),
             receipt,
             receipts,

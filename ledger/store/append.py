@@ -43,7 +43,8 @@ class AppendBatch:
         self, event_id: UUID, stream_id: UUID, version: int, subject_id: UUID, header: bytes, sealed: SealedState
     ) -> None:
         """Adds an event; version 0 is given by the append function."""
-        self.events.append((event_id, stream_id, version, subject_id, header, *sealed))
+        stored = (sealed.topic, sealed.record_class, sealed.algorithm, sealed.commitment, sealed.state)
+        self.events.append((event_id, stream_id, version, subject_id, header, *stored))
 
     @property
     def event_ids(self) -> list[UUID]:

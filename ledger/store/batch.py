@@ -179,16 +179,17 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
 
 def _apply(outcome: Decided, proposals: Sequence[Proposal], lanes: BatchLanes, now: datetime) -> None:
     try:
-        for ref, kind, values, event_id in proposals:
+        for proposal in proposals:
+            ref = proposal.lane
             loaded = ref.kind.LOADED
             version = lanes.version(ref.stream_id) + 1 if loaded else UNVERSIONED
-            event = kind.of(
+            event = proposal.event.of(
                 {
                     "originator_id": ref.stream_id,
                     "originator_version": version,
                     "timestamp": now,
-                    "event_id": event_id,
-                    **values,
+                    "event_id": proposal.event_id,
+                    **proposal.values,
                 }
             )
             if loaded:

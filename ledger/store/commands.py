@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import msgspec
@@ -77,7 +76,7 @@ class Condition(Protocol):
         """
 
 
-class RecordedEvent(NamedTuple):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """The public columns of a recorded event."""
 
     position: int
@@ -89,20 +88,30 @@ class RecordedEvent(NamedTuple):
     """Its version in the lane; 0 in the first answer where the append function gave it (disclosures)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, eq=False):
     """The answer to a command: what was recorded, and where. The same for a repetition, byte for byte."""
 
     first_position: int
     count: int
     recorded_at: datetime
     events: tuple[RecordedEvent, ...]
-    repeated: bool = field(default=False, compare=False)
+    repeated: bool = False
 
     @property
     def position(self) -> int:
         """The position of the last event: a view that has reached it shows the command's effect."""
         return self.first_position + self.count - 1
+
+    def _told(self) -> tuple[object, ...]:
+        return self.first_position, self.count, self.recorded_at, self.events
+
+    def __eq__(self, other: object) -> bool:
+        """Tells whether another answer says the same; whether it was given again makes no difference."""
+        return isinstance(other, Recorded) and self._told() == other._told()
+
+    def __hash__(self) -> int:
+        """Returns the hash that goes with it."""
+        return hash(self._told())
 
 
 class Idempotency(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -38,7 +38,7 @@ _encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
 _raw = msgspec.msgpack.Decoder()
 
 
-class SealedState(NamedTuple):
+class SealedState(msgspec.Struct, frozen=True, gc=False):
     """What the mapper adds to an event's identity when it is stored."""
 
     topic: str

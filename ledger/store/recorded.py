@@ -35,7 +35,7 @@ async def select_recorded(
     found: dict[bytes, tuple[bytes, int, datetime, list[RecordedEvent]]] = {}
     for command_id, request, first, recorded_at, *event in await cursor.fetchall():
         entry = found.setdefault(bytes(command_id), (bytes(request), first, recorded_at, []))
-        entry[3].append(RecordedEvent._make(event))
+        entry[3].append(RecordedEvent(*event))
     if found:
         await confirm(connection)
     return {

@@ -10,8 +10,9 @@ Aggregates and events are those of the `eventsourcing` library. What is ours:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,9 +20,6 @@ from eventsourcing.domain import Aggregate, AggregateEvent, OriginatorIDError, O
 
 from ledger.errors import Refused, Violation
 from ledger.streams.record_classes import RecordClass
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 UNVERSIONED = 0
 """Version of an event whose place in its stream is given by the append function (disclosures)."""
@@ -110,7 +108,7 @@ class OpeningEvent(LedgerEvent):
 L = TypeVar("L", bound=Lane)
 
 
-class LaneRef(NamedTuple, Generic[L]):
+class LaneRef(msgspec.Struct, Generic[L], frozen=True, gc=False):
     """Names a lane: its stream, whose it is, and the class that folds it."""
 
     stream_id: UUID
@@ -128,7 +126,7 @@ class Lanes(Protocol):
         """Says which lanes will be read, so that they are loaded together."""
 
 
-class Proposal(NamedTuple):
+class Proposal(msgspec.Struct, frozen=True, gc=False):
     """An event that a decision wants recorded: on which lane, which class, with which values."""
 
     lane: LaneRef[Any]

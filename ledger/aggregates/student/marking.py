@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from ledger.aggregates.course import Course
 from ledger.aggregates.scales import ATTENDANCE_CODES, Scale
@@ -41,7 +42,7 @@ MAX_TEXT = 2000
 _FLAGGABLE = frozenset({OUTSIDE_ENROLMENT, OUTSIDE_YEAR, PERIOD_CLOSED})
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a mark goes: the student's lanes, the course, the school, and who decides."""
 
     ref: LaneRef[StudentMarks]
@@ -64,7 +65,7 @@ class Place(NamedTuple):
         return [Proposal(self.ref, MarksOpened, {"year": self.course.state.year}, new_id())]
 
 
-class Occasion(NamedTuple):
+class Occasion(msgspec.Struct, frozen=True, gc=False):
     """One work on one day: what the marks that are set there share, looked up once for a whole lesson."""
 
     day: date

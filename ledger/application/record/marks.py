@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 from uuid import UUID
+
+import msgspec
 
 from ledger.aggregates.course import Course
 from ledger.aggregates.school import School
@@ -104,7 +106,7 @@ def _may_know(record: StudentRecord, course: Course, context: Context) -> bool:
     return context.office not in COURSE_BOUND or record.was_in_group(course.state.group_id)
 
 
-class LessonEntry(NamedTuple):
+class LessonEntry(msgspec.Struct, frozen=True, gc=False):
     """What one student got in a lesson: marks ("4" and "5" for 4/5), an attendance code, or both."""
 
     student_id: UUID

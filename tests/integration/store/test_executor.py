@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from ledger.aggregates.disclosures import AccessTurnedAway, access_lane
 from ledger.aggregates.student import marks_lane
@@ -45,7 +45,7 @@ async def test_answer_names_what_was_recorded(executor: CommandExecutor, owner: 
     rows = owner.execute(
         "SELECT position, event_id, stream_id, subject_id, topic, version FROM events ORDER BY 1"
     ).fetchall()
-    assert [tuple(event) for event in recorded.events] == rows[1:]
+    assert [astuple(event) for event in recorded.events] == rows[1:]
     assert [event.topic for event in recorded.events] == ["marks.opened", "marks.recorded"]
     assert (recorded.first_position, recorded.count, recorded.position, recorded.repeated) == (2, 2, 3, False)
     assert owner.execute("SELECT max(recorded_at) FROM events").fetchone() == (recorded.recorded_at,)
