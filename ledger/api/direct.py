@@ -145,7 +145,7 @@ class _Way:
 
 def _names(parts: Sequence[str]) -> tuple[str, ...]:
     """Returns what an address with ids has in common with all of its kind: how long it is, the version, the names."""
-    return (str(len(parts)), *parts[1:2], *parts[2::2])
+    return (str(len(parts)), *parts[:2], *parts[2::2])  # before the first slash stands nothing: `*/v1` is no address
 
 
 def _address(route: APIRoute) -> tuple[str, ...] | None:

@@ -61,6 +61,8 @@ class Asked(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    target: str = ""
+    """What stands in the request line, where it is not the path as a client would write it."""
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,16 @@ def tables(served: Served, a_class: AClass, position: int) -> Iterator[Asked]:
         yield Asked("POST", correcting.replace(AN_ID, "x"), bearer(served.token()) | headers, body)
 
 
+def with_targets(served: Served, page: str) -> Iterator[Asked]:
+    """Yields requests whose line says in its own way what is asked for, or something beside it."""
+    for target in (f"*{page}", f"x{page}", f"/{page}", f"http://example.org{page}", f"{page}#x", f"{page}/../x"):
+        yield Asked("GET", page, bearer(served.token()), target=target)
+
+
 def sent(to: httpx.Client, asked: Asked) -> httpx.Response:
-    return to.send(to.build_request(asked.method, asked.path, headers=asked.headers, content=asked.body))
+    told = {"target": asked.target.encode()} if asked.target else {}
+    request = to.build_request(asked.method, asked.path, headers=asked.headers, content=asked.body, extensions=told)
+    return to.send(request)
 
 
 def comparable(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -128,7 +138,8 @@ def test_every_request_is_answered_as_the_framework_answers_it(
     position = director.reads(f"/v1/journals/{a_class.course_id}", min_position=a_class.position)["position"]
     past, framework = served.anonymous(), by_framework.anonymous()
     statuses = set()
-    for asked in tables(served, a_class, position):
+    targets = with_targets(served, f"/v1/journals/{a_class.course_id}")
+    for asked in (*tables(served, a_class, position), *targets):
         ours, theirs = sent(past, asked), sent(framework, asked)
         assert comparable(ours) == comparable(theirs), asked._replace(headers={})
         statuses.add(ours.status_code)

@@ -103,6 +103,9 @@ def test_only_what_the_framework_finds_by_the_same_address_is_answered_at_once()
         (f"/v1/journals/{AN_ID}", "POST"),
         (f"/v1/journals/{AN_ID}/", "GET"),
         (f"/v2/journals/{AN_ID}", "GET"),
+        (f"*/v1/journals/{AN_ID}", "GET"),
+        (f"x/v1/journals/{AN_ID}", "GET"),
+        (f"//v1/journals/{AN_ID}", "GET"),
         (f"/v1/journals/x{AN_ID}", "GET"),
         ("/v1/journals/", "GET"),
         ("/v1/journals", "GET"),
@@ -183,7 +186,11 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     query = "&".join(f"{name}={quote(value)}" for name, value in pairs) + draw(
         st.sampled_from(["", "", "&", "&&x", "#"])
     )
-    path = route.path_format.format(**ids) + draw(st.sampled_from(["", "", "", "", "/", "\n"]))
+    before, behind = (
+        draw(st.sampled_from(["", "", "", "", "*", "/"])),
+        draw(st.sampled_from(["", "", "", "", "/", "\n"])),
+    )
+    path = before + route.path_format.format(**ids) + behind
     return asked(path, draw(st.sampled_from(sorted(route.methods or ()))), query)
 
 
