@@ -29,8 +29,9 @@ from ledger.seal.tiles import WIDTH, Tile
 from ledger.store.database import translated
 from ledger.store.guards import broken_guards
 from ledger.store.keyring import Keyring
-from ledger.store.lanes import ENTRY_COLUMNS, SELECT_SPAN, fold, fold_erased, open_snapshot, same_state
+from ledger.store.lanes import ENTRY_COLUMNS, SELECT_SPAN, fold, fold_erased
 from ledger.store.log_files import load_tiles, newest
+from ledger.store.snapshots import open_snapshot, same_state
 
 if TYPE_CHECKING:
     from ledger.seal.checkpoint import Checkpoint

@@ -17,8 +17,9 @@ from ledger.errors import LedgerError, trace
 from ledger.store.append import AppendBatch, AppendResult
 from ledger.store.commands import Recorded, RecordedEvent, RefusedOnRecord
 from ledger.store.header import encode_header
-from ledger.store.keyring import AES_256_GCM, DataKey
-from ledger.store.lanes import BatchLanes, LanesMissing, seal_snapshot
+from ledger.store.keyring import DataKey
+from ledger.store.lanes import BatchLanes, LanesMissing
+from ledger.store.snapshots import snapshot_due, snapshot_rows
 from ledger.streams.base import UNVERSIONED, LedgerEvent
 from ledger.streams.record_classes import RecordClass
 from ledger.telemetry.logs import get_logger
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ledger.store.commands import Envelope
     from ledger.store.keyring import KeyName, Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.store.snapshots import SnapshotRow
     from ledger.streams.base import Lane, LaneRef, Proposal
 
     Load = Callable[[Iterable[LaneRef[Any]]], Awaitable[dict[UUID, Lane | None]]]
@@ -138,7 +140,7 @@ async def decide_batch(
             _apply(outcome, proposals, lanes, now)
             decided.append(outcome)
         if missing:
-            unreadable = await _load(missing, lanes, load)
+            unreadable = await load_lanes(missing, lanes, load)
             failed = [(waiting, unreadable.keys() & streams) for waiting, streams in again]
             decided.extend(Decided(waiting, unreadable[streams.pop()]) for waiting, streams in failed if streams)
             again = [entry for entry in again if unreadable.keys().isdisjoint(entry[1])]
@@ -155,7 +157,7 @@ def _tell_undecided(waiting: Waiting, error: BaseException) -> None:
     )
 
 
-async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load) -> dict[UUID, Exception]:
+async def load_lanes(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load) -> dict[UUID, Exception]:
     """Loads lanes, all at once; if one of them cannot be read, each alone, and returns what is wrong with which.
 
     An altered event or a lost key concerns the commands on its lane, not those that came in the same moment.
@@ -170,7 +172,7 @@ async def _load(missing: dict[UUID, LaneRef[Any]], lanes: BatchLanes, load: Load
             logger.error("A lane could not be read.", exception=trace(error))  # noqa: TRY400 - without the message
             return dict.fromkeys(missing, error)
         for stream_id, ref in missing.items():
-            unreadable |= await _load({stream_id: ref}, lanes, load)
+            unreadable |= await load_lanes({stream_id: ref}, lanes, load)
     else:
         for stream_id, lane in loaded.items():
             lanes.put(stream_id, lane)
@@ -236,22 +238,10 @@ def write_batch(
             count = len(entry.events) if entry.refusal is None else 0  # a refusal is not what the key stands for
             columns.add_command(key_row.command_id, key_row.client, key_row.request, entry.first, count)
     for ref, before, lane in lanes.changes():
-        if lane.version >= snapshot_every and (
-            snapshot_due(before, lane.version, snapshot_every) or lanes.took_long(ref)
-        ):
+        if snapshot_due(before, lane.version, snapshot_every):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)
             written.snapshots.append(ref)
     return written
-
-
-def snapshot_due(before: int, after: int, first: int) -> bool:
-    """Tells whether a lane that went from one version to another has reached `first`, or twice the last threshold.
-
-    Thresholds double, so that all snapshots of a lane together are not larger than twice its last one. Whoever has had
-    to replay more than `first` events takes one as well (`BatchLanes.took_long`): it has cost more than that already,
-    and where several processes write to the same lanes the next one would pay it again.
-    """
-    return after >= first and (after // first).bit_length() > (before // first).bit_length()
 
 
 def answer_batch(decided: list[Decided], result: AppendResult) -> None:
@@ -277,13 +267,7 @@ def answer_batch(decided: list[Decided], result: AppendResult) -> None:
             entry.waiting.answer(Recorded(first, len(events), recorded_at, tuple(events)))
 
 
-def snapshot_columns(written: Written, lanes: BatchLanes, keyring: Keyring) -> list[list[object]]:
-    """Returns the snapshots that are due as columns of SAVE_SNAPSHOT; empty where none is due."""
-    rows: list[tuple[object, ...]] = []
-    for ref in written.snapshots:
-        lane = lanes.held(ref.stream_id)
-        if lane is not None:
-            key = keyring.get(ref.subject_id, RecordClass.SNAPSHOTS)
-            sealed = seal_snapshot(lane, key)
-            rows.append((lane.id, lane.version, ref.subject_id, lane.shape(), AES_256_GCM, key.commitment, sealed))
-    return [list(column) for column in zip(*rows, strict=True)]
+def due_snapshots(written: Written, lanes: BatchLanes, keyring: Keyring) -> list[SnapshotRow]:
+    """Returns the snapshots that became due with the batch; its new keys must be in the ring."""
+    held = ((ref.subject_id, lanes.held(ref.stream_id)) for ref in written.snapshots)
+    return snapshot_rows(((subject_id, lane) for subject_id, lane in held if lane is not None), keyring)

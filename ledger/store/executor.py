@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ledger.errors import Busy, HistoryAlarm, LedgerError, StoreUnavailable, trace
-from ledger.store.batch import Decided, Waiting, Written, snapshot_columns
+from ledger.store.batch import Decided, Waiting, Written, due_snapshots
 from ledger.store.lanes import BatchLanes
+from ledger.store.snapshots import save_snapshots
 from ledger.store.watch import ExecutorWatch
 from ledger.store.writer import BatchWriter, ExecutorSettings
 from ledger.telemetry.logs import get_logger
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.store.snapshots import SnapshotRow
     from ledger.telemetry.parts import Telemetry
 
 __all__ = ["CommandExecutor", "ExecutorSettings"]
@@ -53,7 +55,7 @@ class _Round:
     lanes: BatchLanes
     decided: list[Decided] = field(default_factory=list)
     written: Written = field(default_factory=Written)
-    snapshots: list[list[object]] = field(default_factory=list)
+    snapshots: list[SnapshotRow] = field(default_factory=list)
     trouble: Exception | None = None
     sent: asyncio.Task[AppendResult] | None = None
 
@@ -240,7 +242,7 @@ class CommandExecutor:
             for (subject_id, record_class), key in ahead.written.new_keys.items():
                 self._keyring.put(subject_id, record_class, key)
             self._weight = max(1.0, len(ahead.written.columns) / len(batch))
-            ahead.snapshots = snapshot_columns(ahead.written, ahead.lanes, self._keyring)
+            ahead.snapshots = due_snapshots(ahead.written, ahead.lanes, self._keyring)
             ahead.lanes.commit()
         except Exception as error:  # noqa: BLE001 - the writer meets it again, alone, and answers it
             ahead.trouble = error
@@ -281,8 +283,8 @@ class CommandExecutor:
         if landed is None or result is None:
             return
         self._writer.answer(landed.decided, result)
-        if landed.snapshots and self._loading is not None:
-            await self._writer.save_snapshots(self._loading, landed.snapshots)
+        if self._loading is not None:
+            await save_snapshots(self._loading, self._database, landed.snapshots)
 
     async def _send(self, ahead: _Round) -> AppendResult:
         connection = self._writer.connection
@@ -303,6 +305,7 @@ class CommandExecutor:
         try:
             result = await under_way.sent
         except psycopg.errors.UniqueViolation:
+            self._writer.cache.clear()  # another writer stored the same version without our seeing it move
             self._writer.unsettled = None
             return None
         except psycopg.Error as error:
@@ -329,7 +332,7 @@ class CommandExecutor:
         for ahead in rounds:
             if ahead is not None:
                 self._watch.forgotten(ahead.written)
-                self._writer.cache.evict(ahead.lanes.touched)
+                self._writer.cache.evict(ahead.lanes.dirty)
                 self._keyring.drop(ahead.written.new_keys)
                 # If the rows were committed after all, who reads next must load them again.
                 self._keyring.forget(subject_id for subject_id, _ in ahead.written.new_keys)

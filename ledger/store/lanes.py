@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from psycopg.pq import TransactionStatus
 
-from ledger.errors import Erased, Unreadable
+from ledger.errors import Erased
 from ledger.seal.entry import Entry
 from ledger.store.arrays import int4s, texts, uuids
-from ledger.store.keyring import AES_256_GCM, SELECT_KEYS, DataKey
-from ledger.streams.base import L, Lane, LaneRef, LedgerEvent, State
+from ledger.store.keyring import SELECT_KEYS
+from ledger.store.snapshots import open_snapshot, save_snapshots, snapshot_rows
+from ledger.streams.base import L, Lane, LaneRef, LedgerEvent
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ SELECT low FROM search WHERE low = high
 """The last position recorded by a time; `recorded_at` never goes back, so this is a binary search on the primary key:
 what stands at `low` was recorded by then, what stands above `high` later."""
 
+PORTION, PORTION_EACH = 10_000, 20
+"""Events that are fetched and folded at a time, of all lanes together and at least of each: some 10 MiB, 0.2 s."""
+
 _SNAPSHOT, _KEY = "snapshot", "key"
 _SNAPSHOTS = RecordClass.SNAPSHOTS.value
 
@@ -71,23 +75,13 @@ SELECT {ENTRY_COLUMNS} FROM (
                 s.known,
                 (SELECT n.version FROM {{schema}}.snapshots n WHERE n.stream_id = s.id AND n.kind = ANY(%b::text[]))
             )
+        ORDER BY e.version LIMIT %b::int
     ) e
     UNION ALL
     SELECT epoch, subject_id, subject_id, 0, subject_id, '{_KEY}', NULL, record_class, 0::smallint, '', '', wrapped
     FROM {{schema}}.data_keys WHERE subject_id = ANY(%b::uuid[])
 ) AS lane ORDER BY stream_id, version, position
 """  # noqa: S608 - columns and schema are ours
-
-SAVE_SNAPSHOT = """
-INSERT INTO {schema}.snapshots AS old (stream_id, version, subject_id, kind, algorithm, key_commitment, sealed)
-SELECT * FROM unnest(%b::uuid[], %b::int[], %b::uuid[], %b::text[], %b::smallint[], %b::bytea[], %b::bytea[])
-ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, taken_at = clock_timestamp(),
-    algorithm = excluded.algorithm, key_commitment = excluded.key_commitment, sealed = excluded.sealed,
-    kind = excluded.kind
-WHERE old.version < excluded.version OR old.kind <> excluded.kind
-"""
-
-_encoder = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string")
 
 
 class LanesMissing(Exception):
@@ -103,13 +97,10 @@ class LaneCache:
 
     Args:
         maximum: how many lanes are kept; a lane of a year's marks is some tens of KiB at most.
-        many: events replayed at a load from which on it is worth a snapshot, however near the lane is to its next one.
     """
 
     # Keyed by the integer of the id: hashing and comparing UUID objects runs in Python and was a tenth of a command.
-    def __init__(self, maximum: int, many: int = 500) -> None:
-        self._many = many
-        self._long: set[int] = set()
+    def __init__(self, maximum: int) -> None:
         self._lanes: OrderedDict[int, Lane] = OrderedDict()
         self._outdated: OrderedDict[int, Lane] = OrderedDict()
         self._maximum = maximum
@@ -136,35 +127,28 @@ class LaneCache:
             if lane is not None:
                 self._outdated[stream_id.int] = lane
 
-    def replayed(self, events: Mapping[UUID, int]) -> None:
-        """Notes how many events were replayed of each lane that was loaded."""
-        self._long.update(stream_id.int for stream_id, count in events.items() if count >= self._many)
-
-    def take_long(self, key: int) -> bool:
-        """Tells once whether many events were replayed when a lane was loaded."""
-        if key not in self._long:
-            return False
-        self._long.remove(key)
-        return True
+    def outdate_all(self) -> None:
+        """Notes that any lane may have moved."""
+        self._outdated.update(self._lanes)
+        self._lanes.clear()
 
     def take_outdated(self, key: int) -> Lane | None:
         """Hands over a lane that has moved, to be brought up to date and put back."""
         return self._outdated.pop(key, None)
 
     def evict(self, stream_ids: Iterable[UUID]) -> None:
-        """Forgets lanes whose events were not committed."""
+        """Forgets lanes that hold, or may hold, events that were not committed."""
         for stream_id in stream_ids:
             self._lanes.pop(stream_id.int, None)
             self._outdated.pop(stream_id.int, None)
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._long.clear()
         self._lanes.clear()
         self._outdated.clear()
 
     def __len__(self) -> int:
-        """Tells how many lanes are cached."""
+        """Tells how many lanes are cached and not outdated."""
         return len(self._lanes)
 
 
@@ -183,7 +167,7 @@ class BatchLanes:
         self._before = before.changed() if before else {}
         self._held: dict[int, Lane | None] = {}
         self._changed: dict[int, tuple[LaneRef[Any], int]] = {}
-        self._touched: dict[int, UUID] = {}
+        self._touched: dict[int, LaneRef[Any]] = {}
         self._cached: set[int] = set()
         """Lanes that came from the cache: events change them in place, so they need not be put there again."""
 
@@ -200,7 +184,17 @@ class BatchLanes:
     @property
     def touched(self) -> list[UUID]:
         """The streams that were read or written."""
+        return [ref.stream_id for ref in self._touched.values()]
+
+    @property
+    def refs(self) -> list[LaneRef[Any]]:
+        """The lanes that were read or written."""
         return list(self._touched.values())
+
+    @property
+    def dirty(self) -> list[UUID]:
+        """The streams whose lanes the batch has changed in memory, and perhaps left half changed."""
+        return [ref.stream_id for ref, _ in self._changed.values()]
 
     def need(self, *refs: LaneRef[Any]) -> None:
         """Raises LanesMissing with all of `refs` that are not in memory."""
@@ -222,7 +216,7 @@ class BatchLanes:
         key = stream_id.int
         if key not in self._held and not self._fetch(key):
             raise LanesMissing([ref])
-        self._touched[key] = stream_id
+        self._touched[key] = ref
         lane = self._held[key]
         return lane if isinstance(lane, ref.kind) else None
 
@@ -253,10 +247,10 @@ class BatchLanes:
     def advance(self, ref: LaneRef[Any], event: LedgerEvent) -> None:
         """Applies an event to the lane that the batch holds."""
         key = ref.stream_id.int
-        self._touched[key] = ref.stream_id  # before the event is applied: if that fails, half of it may be there
+        self._touched[key] = ref
+        # Before the event is applied: if that fails, half of it may be there.
+        self._changed.setdefault(key, (ref, event.originator_version - 1))
         self._held[key] = fold(self._held.get(key), event)
-        if key not in self._changed:
-            self._changed[key] = (ref, event.originator_version - 1)
 
     def changed(self) -> dict[int, Lane | None]:
         """Returns the changed lanes by the integer of their stream id."""
@@ -269,10 +263,6 @@ class BatchLanes:
             if lane is not None:
                 yield ref, before, lane
 
-    def took_long(self, ref: LaneRef[Any]) -> bool:
-        """Tells once whether many events were replayed when the lane was loaded."""
-        return self._cache.take_long(ref.stream_id.int)
-
     def commit(self) -> None:
         """Hands the lanes of a committed batch to the cache.
 
@@ -283,30 +273,16 @@ class BatchLanes:
             if lane is not None:
                 self._cache.put(lane)
 
+    def take_back(self) -> None:
+        """Leaves in the cache what a batch only read of which nothing was recorded, and takes from it what it changed.
 
-def seal_snapshot(lane: Lane, key: DataKey) -> bytes:
-    """Returns the lane's decision state, sealed and bound to its stream, version and kind."""
-    return key.seal(_encoder.encode(lane._state), _snapshot_data(lane.id, lane.version, lane.shape()))  # noqa: SLF001 - the store folds lanes
-
-
-def _snapshot_data(stream_id: UUID, version: int, kind: str) -> bytes:
-    return b"snapshot\x01" + stream_id.bytes + version.to_bytes(4) + kind.encode()
-
-
-def open_snapshot(entry: Entry, kinds: Mapping[str, type[Lane]], keyring: Keyring) -> Lane:
-    """Returns the lane of a snapshot row (selected in the shape of an entry, its kind in place of the class)."""
-    key = keyring.get(entry.subject_id, RecordClass.SNAPSHOTS)
-    kind = kinds.get(entry.record_class)
-    if entry.algorithm != AES_256_GCM or kind is None:
-        raise Unreadable("A snapshot is of an unknown kind or algorithm.", help="Delete the snapshots and go on.")
-    plaintext = key.open(entry.state, _snapshot_data(entry.stream_id, entry.version, entry.record_class))
-    state: State = msgspec.msgpack.decode(plaintext, type=kind.STATE)
-    return kind.blank(entry.stream_id, entry.version, entry.recorded_at, state)
-
-
-def same_state(one: Lane, other: Lane) -> bool:
-    """Tells whether two lanes remember the same: a snapshot and what its events make."""
-    return one.version == other.version and one._state == other._state  # noqa: SLF001 - the store folds lanes
+        Which of these lanes have moved, the cache has to be told afterwards.
+        """
+        for key in self._touched.keys() - self._cached - self._changed.keys():
+            lane = self._held.get(key)
+            if lane is not None:
+                self._cache.put(lane)
+        self._cache.evict(self.dirty)
 
 
 def fold(lane: Lane | None, event: LedgerEvent) -> Lane:
@@ -324,10 +300,17 @@ def fold_erased(lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
 
 
 class LaneLoader:
-    """Loads lanes and the data keys of their subjects, many at once."""
+    """Loads lanes and the data keys of their subjects, many at once.
 
-    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring) -> None:
+    Args:
+        many: events of a lane that are worth a snapshot if they had to be replayed, however near it is to its next one.
+            None: whoever loads stores nothing.
+    """
+
+    def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, many: int | None = None) -> None:
+        self._database = database
         self._mapper = mapper
+        self._many = many
         self._kinds = mapper.lane_kinds()
         self._names = texts(list(self._kinds))
         self._keyring = keyring
@@ -351,10 +334,33 @@ class LaneLoader:
         """
         wanted = {ref.stream_id: ref for ref in refs}
         lanes = {stream_id: cache.take_outdated(stream_id.int) if cache is not None else None for stream_id in wanted}
+        replayed: Counter[tuple[UUID, UUID]] = Counter()
+        missing = wanted
+        while missing:
+            most = max(PORTION // len(missing), PORTION_EACH)
+            rows = await self._rows(connection, missing, lanes, most)
+            for row in rows:
+                entry = Entry._make(row)
+                lanes[entry.stream_id] = self._apply(lanes[entry.stream_id], entry, wanted[entry.stream_id].kind)
+            events = [(row[2], row[4]) for row in rows if row[5] != _SNAPSHOT]
+            replayed.update(events)
+            counts = Counter(stream_id for stream_id, _ in events)
+            missing = {stream_id: ref for stream_id, ref in missing.items() if counts[stream_id] == most}
+        await self._spare_the_next(connection, lanes, replayed)
+        return lanes
+
+    async def _rows(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        wanted: Mapping[UUID, LaneRef[Any]],
+        lanes: Mapping[UUID, Lane | None],
+        most: int,
+    ) -> list[Row]:
+        """Returns what comes next for each lane, up to `most` events, and sees to it that the keys are there."""
         ids = uuids(list(wanted))
-        known = int4s([lane.version if lane else 0 for lane in lanes.values()])
+        known = int4s([lane.version if (lane := lanes[stream_id]) else 0 for stream_id in wanted])
         subjects = self._keyring.unsurveyed(ref.subject_id for ref in wanted.values())
-        parameters = (ids, known, self._names, ids, known, self._names, uuids(subjects))
+        parameters = (ids, known, self._names, ids, known, self._names, most, uuids(subjects))
         cursor = await connection.execute(self._select_lanes, parameters, prepare=True, binary=True)
         found = await cursor.fetchall()
         if subjects:
@@ -366,13 +372,20 @@ class LaneLoader:
         unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and not self._keyring.holds(row[4], _SNAPSHOTS)}
         self._keyring.forget(unknown)
         await self.load_keys(connection, unknown)
-        if cache is not None:
-            cache.replayed(Counter(row[2] for row in rows if row[5] != _SNAPSHOT))
-        for row in rows:
-            entry = Entry._make(row)
-            ref = wanted[entry.stream_id]
-            lanes[entry.stream_id] = self._apply(lanes[entry.stream_id], entry, ref.kind)
-        return lanes
+        return rows
+
+    async def _spare_the_next(
+        self, connection: psycopg.AsyncConnection[Row], lanes: Mapping[UUID, Lane | None], replayed: Counter[Any]
+    ) -> None:
+        """Stores snapshots of the lanes of which many events were replayed; not while somebody waits for our lock."""
+        if self._many is None or connection.info.transaction_status != TransactionStatus.IDLE:
+            return
+        long = [
+            (subject_id, lane)
+            for (stream_id, subject_id), count in replayed.items()
+            if count >= self._many and self._keyring.holds(subject_id, _SNAPSHOTS) and (lane := lanes[stream_id])
+        ]
+        await save_snapshots(connection, self._database, snapshot_rows(long, self._keyring))
 
     def _apply(self, lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
         if entry.topic == _SNAPSHOT:

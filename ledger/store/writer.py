@@ -3,8 +3,19 @@
 Others may write at the same time, commands may come twice, the connection may break with the fate of a commit unknown.
 Here a batch is decided, appended, and decided again until each of its commands has one true answer.
 
-Ownership: everything here belongs to the executor's task. Lanes are mutated only while a batch is being decided; if its
-append does not succeed, every lane that it touched is evicted, so no uncommitted event outlives its batch.
+Ownership: everything here belongs to the executor's task. Lanes are mutated only while a batch is being decided.
+
+Invariant: a lane in the cache is what a beginning of its stored events makes, and those of batches under way; unless it
+is outdated, it lacks none up to the position that this process has `seen`. Hence
+
+- whatever the append function answers, what others moved is outdated before `seen` goes on, to be brought on by its
+  newest events, and nothing else is read again. Lanes that a refused batch changed are evicted, as they hold what was
+  never stored; lanes that it only read stay;
+- under the lock `seen` first goes to the end of the history, to which nobody can add then: a lane is as of the lock, be
+  it from memory or loaded;
+- on a new connection everything is forgotten: the fate of a batch may be unknown, and what was read may be lost with
+  the server that it was read on. On one connection what is stored stays; a history that went back is an alarm;
+- keys that others made are no matter of lanes: a batch that would make one again is refused, and the key is loaded.
 """
 
 from __future__ import annotations
@@ -13,12 +24,12 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 
 from ledger.clock import utc_now
-from ledger.errors import HistoryAlarm, KeyReused, OutcomeUnknown, SettingsError, StoreUnavailable, trace
+from ledger.errors import HistoryAlarm, KeyReused, OutcomeUnknown, SettingsError, StoreUnavailable
 from ledger.store.append import AppendResult, append, append_query
 from ledger.store.batch import (
     BrokenCommand,
@@ -27,13 +38,15 @@ from ledger.store.batch import (
     Written,
     answer_batch,
     decide_batch,
-    snapshot_columns,
+    due_snapshots,
+    load_lanes,
     write_batch,
 )
 from ledger.store.database import translated
-from ledger.store.lanes import SAVE_SNAPSHOT, BatchLanes, LaneCache, LaneLoader
+from ledger.store.lanes import BatchLanes, LaneCache, LaneLoader
 from ledger.store.recorded import select_recorded
 from ledger.store.replication import CONFIRM, NotReplicated, Warned, check_durability
+from ledger.store.snapshots import save_snapshots
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -43,11 +56,16 @@ if TYPE_CHECKING:
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
     from ledger.store.watch import ExecutorWatch
+    from ledger.streams.base import LaneRef
 
 logger = get_logger(__name__)
 
 MISSES_BEFORE_LOCK = 2
 """How often others may get in between before the writer takes the lock first."""
+APPROACHES = 4
+"""How often it reads on before that; what others record meanwhile gets less each time."""
+MANY_MOVED = 50_000
+"""Events of others after which all lanes are outdated, as by the append function (see its migration)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +77,8 @@ class ExecutorSettings:
         batch: commands taken into one transaction.
         lanes: lanes kept in memory.
         snapshot_every: events of a lane at which its first snapshot is taken; the next at twice that, and so on.
-            Reading this many events takes some 2 ms, so the lane of most pupils' years never needs one. Who had to read
-            as many takes one, too.
+            Replaying this many takes some 8 ms, so the lane of most pupils' years never needs one. Who had to replay as
+            many takes one, too.
         patience_s: how long commands wait for a database that went away.
         standby_required: whether to record only on a server that has a synchronous standby.
     """
@@ -86,8 +104,8 @@ class BatchWriter:
     ) -> None:
         self.keyring = keyring
         self._watch = watch
-        self.cache = LaneCache(settings.lanes, settings.snapshot_every)
-        self.loader = LaneLoader(database, mapper, keyring)
+        self.cache = LaneCache(settings.lanes)
+        self.loader = LaneLoader(database, mapper, keyring, settings.snapshot_every)
         self.seen = 0
         self.alarm: HistoryAlarm | None = None
         self.unsettled: tuple[list[Decided], Written] | None = None
@@ -101,6 +119,9 @@ class BatchWriter:
             "SELECT position, event_id FROM {schema}.events ORDER BY position DESC LIMIT 1"
         )
         self._event_query = database.bind("SELECT event_id FROM {schema}.events WHERE position = %s")
+        self._moved_query = database.bind(
+            "SELECT DISTINCT stream_id FROM {schema}.events WHERE position > %s AND record_class <> 'disclosures'"
+        )
         self._known: tuple[int, UUID] | None = None
         """The last event of which this process knows where it stands: there it must be found again."""
         self.connection: psycopg.AsyncConnection[Row] | None = None
@@ -115,6 +136,7 @@ class BatchWriter:
     async def record(self, batch: list[Waiting]) -> None:  # noqa: C901 - each branch is one way an append can end
         """Records a batch, deciding it again as often as others got in between."""
         misses = 0
+        read: list[LaneRef[Any]] = []
         deadline = asyncio.get_running_loop().time() + self._settings.patience_s
         while batch:
             lanes = BatchLanes(self.cache)
@@ -126,6 +148,7 @@ class BatchWriter:
                 if misses < MISSES_BEFORE_LOCK:
                     result, decided, written = await self._attempt(connection, batch, lanes)
                 else:
+                    await self._come_near(connection, read)
                     async with connection.transaction():
                         await connection.execute(self._lock_query)
                         await self._refresh(connection)
@@ -133,8 +156,9 @@ class BatchWriter:
                     await self._replicated()
                 batch, missed = await self._conclude(connection, result, decided, written, lanes, batch)
                 misses += missed
+                read = lanes.refs
             except BrokenCommand as broken:
-                self.cache.evict(lanes.touched)
+                lanes.take_back()
                 broken.waiting.answer(broken.error)
                 batch = [waiting for waiting in batch if waiting is not broken.waiting]
                 continue
@@ -159,6 +183,25 @@ class BatchWriter:
                 self.cache.clear()
                 self.unsettled = None
                 raise
+
+    async def _come_near(self, connection: psycopg.AsyncConnection[Row], refs: list[LaneRef[Any]]) -> None:
+        """Loads lanes and what others add to them meanwhile, so that hardly anything is left to be read under the lock.
+
+        What cannot be read the decision meets again, and answers whom it concerns.
+        """
+        load = partial(self.loader.load, connection, cache=self.cache)
+        for _ in range(APPROACHES):
+            await self._refresh(connection)
+            missing = {ref.stream_id: ref for ref in refs if self.cache.get(ref.stream_id.int) is None}
+            if not missing:
+                return
+            lanes = BatchLanes(self.cache)
+            await load_lanes(missing, lanes, load)
+            for stream_id in missing:
+                lane = lanes.held(stream_id)
+                if lane is not None:
+                    self.cache.put(lane)
+            refs = [ref for ref in refs if ref.stream_id not in missing or lanes.held(ref.stream_id)]
 
     async def _attempt(
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
@@ -223,7 +266,7 @@ class BatchWriter:
             for (subject_id, record_class), key in written.new_keys.items():
                 self.keyring.put(subject_id, record_class, key)
             self.answer(decided, result)
-            await self.save_snapshots(connection, snapshot_columns(written, lanes, self.keyring))
+            await save_snapshots(connection, self._database, due_snapshots(written, lanes, self.keyring))
             return [], 0
         if result.outcome == "repeated":
             keyed = [entry.waiting for entry in decided if entry.waiting.envelope.idempotency is not None]
@@ -243,34 +286,23 @@ class BatchWriter:
             HistoryAlarm: the history or the clock went back.
         """
         self.unsettled = None
-        self.cache.outdate(result.moved)
-        if result.outcome in ("appended", "empty"):
-            self.seen = result.last_position
-            if written.columns.event_ids:
-                self._known = (result.last_position, written.columns.event_ids[-1])
-            return True
-        self.cache.evict(lanes.touched)
+        recorded = result.outcome in ("appended", "empty")
+        if not recorded:
+            lanes.take_back()  # before they are outdated: what it only read may have moved as well
+        if result.outcome == "clock":
+            self.sound_alarm("The database clock is more than 60 s behind the last recorded event.")
+        if result.outcome == "went_back":
+            self.sound_alarm("The stored history is shorter than what this process has seen.")
+        if result.outcome == "behind":
+            self.cache.outdate_all()
+        else:
+            self.cache.outdate(result.moved)
+        self.seen = result.last_position
+        if recorded and written.columns.event_ids:
+            self._known = (result.last_position, written.columns.event_ids[-1])
         if result.outcome == "keys":
             self.keyring.forget(row.subject_id for row in written.columns.keys)
-        elif result.outcome == "behind":
-            self.cache.clear()
-            self.seen = result.last_position
-        elif result.outcome == "moved":
-            self.seen = result.last_position
-        elif result.outcome == "clock":
-            self.sound_alarm("The database clock is more than 60 s behind the last recorded event.")
-        elif result.outcome == "went_back":
-            self.sound_alarm("The stored history is shorter than what this process has seen.")
-        return False
-
-    async def save_snapshots(self, connection: psycopg.AsyncConnection[Row], columns: list[list[object]]) -> None:
-        """Stores snapshots that are due; a failure costs the next load some time and nothing else."""
-        if not columns:
-            return
-        try:
-            await connection.execute(self._database.bind(SAVE_SNAPSHOT), columns)
-        except psycopg.Error as error:
-            logger.warning("A snapshot could not be saved.", exception=trace(error))
+        return recorded
 
     async def _answer_repeated(self, connection: psycopg.AsyncConnection[Row], repeated: list[Waiting]) -> None:
         ids = {waiting.envelope.idempotency.command_id: waiting for waiting in repeated if waiting.envelope.idempotency}
@@ -316,7 +348,7 @@ class BatchWriter:
         return connection
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        """Looks where the history stands now, and forgets the lanes if it has moved.
+        """Looks where the history stands now, and which lanes have moved.
 
         A history that went back and has grown since is as long as before and another one: who cached lanes or keys of
         what was lost must not record on.
@@ -330,9 +362,12 @@ class BatchWriter:
             found = row if position == last else (position, *await self._event_at(connection, position))
             if found != (position, event_id):
                 self.sound_alarm(f"Another event stands at position {position} than this process has seen there.")
-        if last > self.seen:
-            self.cache.clear()
-            self.seen = last
+        if last - self.seen > MANY_MOVED:
+            self.cache.outdate_all()
+        elif last > self.seen and len(self.cache):
+            moved = await (await connection.execute(self._moved_query, (self.seen,))).fetchall()
+            self.cache.outdate(stream_id for (stream_id,) in moved)
+        self.seen = last
         self._known = (row[0], row[1]) if row else None
 
     async def _event_at(self, connection: psycopg.AsyncConnection[Row], position: int) -> Row:

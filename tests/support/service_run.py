@@ -24,9 +24,9 @@ from ledger.ids import new_id
 from ledger.projections.reader import EventReader
 from ledger.store.commands import Recorded
 from ledger.store.keyring import Keyring
-from ledger.store.lanes import same_state
 from ledger.store.log_files import newest
 from ledger.store.log_keys import read_log_keys
+from ledger.store.snapshots import same_state
 from tests.support.book import UNRECORDED, Attempt, Book, Said
 from tests.support.crew import Bounds, Worker, WriterElsewhere, WriterHere
 from tests.support.desk import an_audit, positions_of

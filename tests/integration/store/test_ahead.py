@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ledger.aggregates.student import marks_lane
 from ledger.errors import StoreUnavailable
 from ledger.ids import new_id
-from tests.support.commands import Enrol, Mark, envelope
+from tests.support.commands import CONTEXT, YEAR, Enrol, Mark, Scripted, envelope
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     import psycopg
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ledger.store.commands import Recorded
     from ledger.store.database import Row
     from ledger.store.executor import CommandExecutor
+    from ledger.streams.base import Lanes, Proposal
     from tests.conftest import MakeExecutor
 
 HALF = 32
@@ -113,3 +116,30 @@ async def test_both_halves_are_decided_again_when_another_process_was_faster(
     answers = await asyncio.gather(*futures)
     assert all(answer.position > overtaking.position for answer in answers)
     assert _versions(owner) == list(range(2, 2 * HALF + 4))
+
+
+async def test_half_that_read_what_another_process_moved_leaves_nothing_on_the_lanes_that_it_wrote(
+    executor: CommandExecutor, make_executor: MakeExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    """The first half stands; the second is decided again, on lanes that nobody else has moved."""
+    rival, read, written = await make_executor(), new_id(), new_id()
+    for command in (Enrol(read), Mark(read), Enrol(written), Mark(written)):
+        await executor.execute(envelope(command))
+    await rival.execute(envelope(Enrol(new_id())))  # with which it hears of them
+
+    def reads_one_and_writes_another(lanes: Lanes) -> Sequence[Proposal]:
+        assert lanes.get(marks_lane(read, YEAR)) is not None
+        return Mark(written).decide(lanes, CONTEXT)
+
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        first = rival.submit(envelope(Mark(read)))
+        await until(lambda: _waiting(owner, _pid(rival)))
+        futures = [executor.submit(envelope(Mark(student))) for _ in range(HALF)]
+        futures += [executor.submit(envelope(Scripted(reads_one_and_writes_another))) for _ in range(HALF)]
+        await until(lambda: _waiting(owner, _pid(rival), _pid(executor)) and executor.waiting == 0)
+    await asyncio.gather(first, *futures)
+    versions = owner.execute(
+        "SELECT version FROM events WHERE stream_id = %s ORDER BY position", (marks_lane(written, YEAR).stream_id,)
+    ).fetchall()
+    assert versions == [(version,) for version in range(1, HALF + 3)]

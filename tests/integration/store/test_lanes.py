@@ -11,7 +11,7 @@ import pytest
 from ledger.aggregates.school import School
 from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.marks import PeriodMarkSet, StudentMarks
-from ledger.errors import Erased, InvalidInput, Unreadable
+from ledger.errors import Erased, InvalidInput, Refused, Unreadable
 from ledger.ids import new_id
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.store.lanes import LaneCache, LaneLoader
@@ -37,9 +37,13 @@ class Load:
         self._database, self._mapper, self._keks = database, mapper, keks
 
     async def __call__(self, ref: LaneRef[Any], cache: LaneCache | None = None) -> Lane | None:
+        return (await self.all([ref], cache))[ref.stream_id]
+
+    async def all(self, refs: Sequence[LaneRef[Any]], cache: LaneCache | None = None) -> dict[UUID, Lane | None]:
+        """Loads several."""
         async with await self._database.connect_async("writer") as connection:
             loader = LaneLoader(self._database, self._mapper, Keyring(self._keks))
-            return (await loader.load(connection, [ref], cache))[ref.stream_id]
+            return await loader.load(connection, refs, cache)
 
 
 @pytest.fixture
@@ -141,14 +145,18 @@ async def test_executor_without_memory_decides_the_same_through_snapshots(
 async def test_who_had_to_replay_many_events_takes_a_snapshot_between_the_thresholds(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row], load: Load
 ) -> None:
-    """Where several processes write to a long lane, each loads it again and again."""
+    """Of what was loaded, whatever becomes of the batch: another process may overtake it."""
     student, version = new_id(), "SELECT version FROM snapshots WHERE subject_id = %s"
     first = await make_executor(snapshot_every=4)
     await first.execute(envelope(Enrol(student)))
     await _marks(first, student, 12)  # the version of the lane is 13
     await first.stop()
     assert owner.execute(version, (student,)).fetchall() == [(8,)]
-    for marks, taken in ((1, 14), (2, 16)):  # five events were replayed, and then two: only the threshold counts
+    another = await make_executor(snapshot_every=4)
+    with pytest.raises(Refused):
+        await another.execute(envelope(Mark(student, at_most=1)))
+    assert owner.execute(version, (student,)).fetchall() == [(13,)]
+    for marks, taken in ((1, 13), (2, 16)):  # none was replayed, and then one: only the threshold counts
         another = await make_executor(snapshot_every=4)
         await _marks(another, student, marks)
         await another.stop()
@@ -156,6 +164,36 @@ async def test_who_had_to_replay_many_events_takes_a_snapshot_between_the_thresh
     with_snapshot = _state(await load(marks_lane(student, YEAR)))
     owner.execute("DELETE FROM snapshots")
     assert _state(await load(marks_lane(student, YEAR))) == with_snapshot
+
+
+async def test_lanes_that_are_read_in_portions_are_equal_to_their_events(
+    make_executor: MakeExecutor, load: Load, owner: psycopg.Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = await make_executor(snapshot_every=7)
+    students = [new_id() for _ in range(4)]
+    refs = [lane for student in students for lane in (record_lane(student), marks_lane(student, YEAR))]
+    for student, marks in zip(students, (30, 19, 3, 0), strict=True):
+        await executor.execute(envelope(Enrol(student)))
+        await asyncio.gather(*(executor.execute(envelope(Mark(student))) for _ in range(marks)))
+    await executor.stop()
+    whole = await load.all(refs)
+    portions: list[int] = []
+    rows = LaneLoader._rows
+
+    async def counted(*arguments: Any) -> list[Row]:  # noqa: ANN401 - as they come
+        found = await rows(*arguments)
+        portions.append(len(found))
+        return found
+
+    monkeypatch.setattr(LaneLoader, "_rows", counted)
+    monkeypatch.setattr("ledger.store.lanes.PORTION", 16)
+    monkeypatch.setattr("ledger.store.lanes.PORTION_EACH", 2)
+    owner.execute("DELETE FROM snapshots")
+    for stream_id, lane in (await load.all(refs)).items():
+        expected = whole[stream_id]
+        assert lane == expected is None or _state(lane) == _state(expected)
+    assert sum(portions) == 4 + 31 + 20 + 4
+    assert max(portions) <= 16
 
 
 async def test_snapshot_that_cannot_be_saved_does_not_fail_the_command(

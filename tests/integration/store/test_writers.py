@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import threading
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -35,30 +34,6 @@ if TYPE_CHECKING:
     from tests.conftest import MakeExecutor
 
 SHARED = UUID("00000000-0000-7000-8000-0000000000cc")
-
-
-@pytest.fixture
-def rival(ledger_db: Database, keks: KeyEncryptionKeys, mapper: EventMapper) -> Callable[[Command], None]:
-    """Records a command through another executor on another loop, and returns when it is committed.
-
-    It blocks the loop of the test: what happens then happens between two steps of the executor there.
-    """
-
-    async def record(command: Command) -> None:
-        executor = CommandExecutor(ledger_db, mapper, Keyring(keks))
-        await executor.start()
-        try:
-            await executor.execute(envelope(command))
-        finally:
-            await executor.stop()
-
-    def run(command: Command) -> None:
-        thread = threading.Thread(target=lambda: asyncio.run(record(command)))
-        thread.start()
-        thread.join(60)
-        assert not thread.is_alive()
-
-    return run
 
 
 def _open_all(

@@ -207,6 +207,25 @@ def test_cache_is_bounded_and_forgets_first_what_moved() -> None:
     cache.outdate([lanes[1].id])
     cache.evict([lanes[1].id])
     assert cache.take_outdated(lanes[1].id.int) is None
+    cache.outdate_all()
+    assert (len(cache), cache.take_outdated(lanes[2].id.int)) == (0, lanes[2])
+
+
+def test_batch_that_is_taken_back_leaves_what_it_read_and_nothing_that_it_changed() -> None:
+    """Nor what it changed by half: an event that cannot be applied may have been so far."""
+    school = a_school()
+    cache, (read, loaded) = LaneCache(10), [Lane.blank(new_id(), 1, NOW, State()) for _ in range(2)]
+    cache.put(school.lane)
+    cache.put(read)
+    lanes = BatchLanes(cache)
+    lanes.put(loaded.id, loaded)
+    for lane in (read, loaded):
+        assert lanes.get(LaneRef(lane.id, lane.id, Lane)) is lane
+    assert lanes.get(school.ref) is school.lane
+    with pytest.raises(ValueError, match="is open"):
+        lanes.advance(school.ref, event_of(a_founding(school.ref)[0], None))
+    lanes.take_back()
+    assert [cache.get(lane.id.int) for lane in (read, loaded, school.lane)] == [read, loaded, None]
 
 
 def replayed(ref: LaneRef[Any], event: LedgerEvent, values: dict[str, object]) -> Proposal:
