@@ -79,6 +79,10 @@ class Database:
             # Planning anew for each call would cost more than most of its calls.
             settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
             settings["plan_cache_mode"] = "force_generic_plan"
+        if role == "reader":
+            # What readers prepare outlives a reading: planned while a table was small, it would go on reading all of it
+            # when it is large, until that is analysed. A table for which no index serves is read whole all the same.
+            settings["enable_seqscan"] = "off"
         if role in {"writer", "sealer"}:
             # Set here, it outranks the server's file, the database and the login: with `local` a commit would be
             # acknowledged, or a checkpoint published, that a synchronous standby does not have.

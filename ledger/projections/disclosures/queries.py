@@ -96,7 +96,8 @@ async def found(
     """Returns a page of the register, newest first: disclosures below a position, with their accesses.
 
     One student's are found by the student, everybody's by the access; both go by an index and stop when the page is
-    full. The rows of an access's students follow it in the history without a gap.
+    full. The rows of an access's students follow it in the history without a gap. It is planned anew each time (never
+    prepared): which index serves is known by what is looked for, of which some is in every row and some in a few.
 
     Args:
         offset: lines to pass over, of one student's.
@@ -125,7 +126,7 @@ async def found(
             " ORDER BY d.disclosed_at DESC LIMIT %s"
         )
         values = [*parameters, limit + 1, upper, limit, limit]
-    cursor = await connection.execute(sql.SQL(query), values, prepare=True, binary=True)
+    cursor = await connection.execute(sql.SQL(query), values, prepare=False, binary=True)
     width = len(disclosed.columns.split(", "))
     return [Found(row[:width], row[width:]) for row in await cursor.fetchall()]
 
@@ -137,7 +138,7 @@ async def students_of(
     filters: Filters,
     before: int | None = None,
 ) -> tuple[list[UUID], int]:
-    """Returns whom the register is about, by the filters, and how many lines that are."""
+    """Returns whom the register is about, by the filters, and how many lines that are; planned anew, as `found`."""
     where, parameters = filters.where(before or NEWEST)
     upper = min(before or NEWEST, filters.until + 1)
     student = "" if filters.student_id is None else " AND d.student_id = %s"
@@ -147,7 +148,7 @@ async def students_of(
         f" WHERE d.disclosed_at > %s AND d.disclosed_at < %s{student} AND {where} GROUP BY d.student_id ORDER BY 1"
     )
     values = [filters.after, upper, *([filters.student_id] if filters.student_id else []), *parameters]
-    cursor = await connection.execute(sql.SQL(query), values)
+    cursor = await connection.execute(sql.SQL(query), values, prepare=False)
     rows = await cursor.fetchall()
     return [row[0] for row in rows], sum(row[1] for row in rows)
 

@@ -12,6 +12,7 @@ import pytest
 from ledger.application.disclose.journals import read_journal
 from ledger.application.disclose.opening import look, snapshot, table
 from ledger.ids import new_id
+from ledger.projections.disclosures import queries as register
 from ledger.projections.journals import queries
 from ledger.projections.query import Part, reached, rows_where, select, students
 from ledger.projections.query import Place as Stands
@@ -22,6 +23,7 @@ from tests.support.tampering import schema_of_view
 if TYPE_CHECKING:
     from ledger.store.database import Row
 
+MANY = 20_000
 ROUNDS = 8
 """More than the calls after which PostgreSQL keeps one plan for a prepared statement."""
 
@@ -83,6 +85,59 @@ async def test_statements_stay_prepared_from_one_reading_to_the_next(desk: Desk)
         async with snapshot(desk.ledger, ("rosters",)) as connection:
             raise ZeroDivisionError
     assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+
+async def rows_read(connection: psycopg.AsyncConnection[Row], table: str) -> int:
+    """Returns how many rows of a table this transaction has looked at."""
+    query = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relid = %s::regclass"
+    row = await (await connection.execute(query, (table,))).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def test_plan_made_while_tables_were_small_serves_when_they_are_large(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    await desk.marks(*await desk.enrols(3))
+    await desk.catches_up()
+    entries = table(desk.ledger, "journals", "entries")
+    owner.execute(f"ANALYZE {entries.qualified}")
+    async with desk.ledger.pool.connection() as connection:
+        for _ in range(ROUNDS):
+            await select(connection, queries.rows_of(entries, desk.course, [new_id()]))
+        grown = "course_id, gen_random_uuid(), NULL, effective_on, since, version, subject_id, record_class, position"
+        owner.execute(
+            f"INSERT INTO {entries.qualified} SELECT gen_random_uuid(), {grown}, sealed FROM {entries.qualified},"
+            " generate_series(1, %s)",
+            (MANY,),
+        )
+        async with connection.transaction():
+            [found] = await select(connection, queries.rows_of(entries, desk.course, [new_id()]))
+            assert found == []
+            assert await rows_read(connection, entries.qualified) < MANY / 10
+
+
+async def test_search_of_the_register_is_planned_for_what_is_looked_for(
+    desk: Desk, owner: psycopg.Connection[Row]
+) -> None:
+    """Whoever looks for what is rare comes after many who looked for what is in every row, on the same connection."""
+    await desk.catches_up()
+    accesses, disclosed = table(desk.ledger, "disclosures", "accesses"), table(desk.ledger, "disclosures", "disclosed")
+    owner.execute(
+        f"INSERT INTO {accesses.qualified} SELECT gen_random_uuid(), now(), true, false, gen_random_uuid(),"
+        " CASE WHEN n <= 10 THEN 'director' ELSE 'teacher' END, 1,"
+        " CASE WHEN n <= 10 THEN 'rare' ELSE 'common' END::bytea, '', '', NULL,"
+        " gen_random_uuid(), 'disclosures', n, '' FROM generate_series(1, %s) AS n",
+        (MANY,),
+    )
+    owner.execute(f"ANALYZE {accesses.qualified}")
+    common = register.Filters(office="teacher", tokens={"purpose": b"common"})
+    rare = register.Filters(office="teacher", tokens={"purpose": b"rare"})
+    async with desk.ledger.pool.connection() as connection:
+        for _ in range(ROUNDS):
+            await register.found(connection, accesses, disclosed, common, None, 50)
+        async with connection.transaction():
+            await register.found(connection, accesses, disclosed, rare, None, 50)
+            assert await rows_read(connection, accesses.qualified) < MANY / 10
 
 
 async def test_prepared_statement_finds_the_tables_of_a_rebuild(desk: Desk, owner: psycopg.Connection[Row]) -> None:
