@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from ledger.projections.query import Place as Stands
 from ledger.projections.rosters import queries as rosters
 from tests.support.desk import TEACHER, Desk, reads
 from tests.support.tampering import schema_of_view
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from ledger.store.database import Row
@@ -69,6 +71,41 @@ async def test_views_have_reached_together_what_the_slowest_has(desk: Desk, owne
     assert (await look(desk.ledger, ("journals",), both)) == [[(0,)]]
 
 
+@pytest.mark.parametrize("rounds", [0, ROUNDS], ids=["planned", "planned before"])
+async def test_position_and_rows_are_of_one_moment_also_where_the_statement_waited(
+    desk: Desk, owner: psycopg.Connection[Row], rounds: int
+) -> None:
+    """It has found one table and waits for the next, while the view moves on and is made anew."""
+    (student,) = await desk.enrols(1)
+    await desk.catches_up()
+    entries, results = table(desk.ledger, "journals", "entries"), table(desk.ledger, "journals", "results")
+    asked = [
+        reached(desk.base.database, [desk.ledger.view("journals")]),
+        rosters.all_of(entries),
+        rosters.all_of(results),
+    ]
+
+    def waiting(for_what: str) -> bool:
+        query = "SELECT FROM pg_locks WHERE NOT granted AND mode = %s AND relation = ANY(%s::regclass[])"
+        return bool(owner.execute(query, (for_what, [entries.qualified, results.qualified])).fetchall())
+
+    async with desk.ledger.pool.connection() as connection:
+        for _ in range(rounds):
+            await select(connection, *asked)
+        with desk.base.database.connect("owner") as other, other.transaction():
+            other.execute(f"LOCK TABLE {results.qualified} IN ACCESS EXCLUSIVE MODE")
+            reading = asyncio.create_task(select(connection, *asked))
+            await until(partial(waiting, "AccessShareLock"))
+            await desk.marks(student)
+            last = await desk.catches_up()
+            rebuild = asyncio.create_task(asyncio.to_thread(desk.base.runner().rebuild, [desk.ledger.view("journals")]))
+            await until(partial(waiting, "AccessExclusiveLock"))
+        [(position,)], rows, _ = await reading
+    await rebuild
+    assert position == last
+    assert [entries.position(row) for row in rows] == [last]
+
+
 async def test_statements_stay_prepared_from_one_reading_to_the_next(desk: Desk) -> None:
     await desk.marks(*await desk.enrols(2))
     await desk.catches_up()
@@ -85,6 +122,7 @@ async def test_statements_stay_prepared_from_one_reading_to_the_next(desk: Desk)
         async with snapshot(desk.ledger, ("rosters",)) as connection:
             raise ZeroDivisionError
     assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    assert await prepared(connection) == known
 
 
 async def rows_read(connection: psycopg.AsyncConnection[Row], table: str) -> int:
