@@ -12,8 +12,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from functools import partial
 from inspect import iscoroutinefunction, signature
-from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -168,4 +168,5 @@ def _takes_plain_parameters(route: APIRoute) -> bool:
 
 def _is_one_of(field: ModelField, kinds: Sequence[type]) -> bool:
     kind = field.field_info.annotation
-    return all(member in kinds for member in get_args(kind) or (kind,))
+    members = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)  # and not those of a list
+    return all(member in kinds for member in members)

@@ -6,15 +6,17 @@ import asyncio
 from functools import partial, wraps
 from inspect import signature
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.routing import APIRoute, iter_route_contexts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -26,7 +28,6 @@ from tests.support.document import the_app
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-    from starlette.requests import Request
     from starlette.types import ASGIApp
 
 APP = the_app()
@@ -123,6 +124,20 @@ def test_everything_else_is_left_to_the_framework(path: str, method: str) -> Non
 )
 def test_page_whose_parameters_cannot_be_read_is_left_to_the_framework(query: str) -> None:
     assert DIRECT.find(asked(f"/v1/journals/{AN_ID}", "GET", query)) is None
+
+
+async def takes_several(request: Request, ids: Annotated[list[UUID], Query(default_factory=list)]) -> Response:
+    return Response(f"{request.method} {ids}")
+
+
+async def takes_one(request: Request, an_id: UUID | None = None) -> Response:
+    return Response(f"{request.method} {an_id}")
+
+
+@pytest.mark.parametrize(("function", "plain"), [(takes_one, True), (takes_several, False)])
+def test_function_of_several_values_is_left_to_the_framework(function: Callable[..., object], *, plain: bool) -> None:
+    found = Direct([APIRoute("/v1/ids", function, methods=["GET"])]).find(asked("/v1/ids", "GET"))
+    assert (found is not None) is plain
 
 
 # --- the same arguments ----------------------------------------------------------------------------------------------
