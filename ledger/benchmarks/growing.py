@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import uvloop
 from psycopg import sql
 
 from ledger.aggregates.student import deciding_lanes
@@ -57,7 +56,7 @@ SLOWER = 1.5
 
 def measure_growing(base: Foundation, *, rounds: int, wanted: Collection[str]) -> list[Measurement]:
     """Returns the wanted ones of FIGURES, measured on a ledger that was made for it."""
-    return uvloop.run(_measure(base, rounds, wanted))
+    return asyncio.run(_measure(base, rounds, wanted))
 
 
 async def _measure(base: Foundation, rounds: int, wanted: Collection[str]) -> list[Measurement]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import uvloop
 from psycopg import sql
 
 from ledger.application.record.oneroster.package import import_package
@@ -127,7 +126,7 @@ def _beside_stock(base: Foundation, rounds: int, seconds: float, wanted: Collect
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(stock_schema)))
     stock = StockBench(ledger.database.url, stock_schema)
     try:
-        return uvloop.run(_compare(ledger, stock, rounds, seconds, wanted))
+        return asyncio.run(_compare(ledger, stock, rounds, seconds, wanted))
     finally:
         stock.close()
         drop(ledger.database)
@@ -210,7 +209,7 @@ def _import(base: Foundation, path: Path) -> Measurement:
     ledger = fresh(base)
     try:
         began = time.perf_counter()
-        events = uvloop.run(_import_package(ledger, path))
+        events = asyncio.run(_import_package(ledger, path))
         ledger.runner().catch_up()
         value = events / (time.perf_counter() - began)
     finally:

@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvloop
-
 from ledger.application.log import read_receipt
 from ledger.benchmarks import ours
 from ledger.benchmarks.figures import Goal, Measurement
@@ -83,7 +81,7 @@ def measure_sealing(
         settings = base.settings.model_copy(update={**changed, "witness_file": None, "witness_quorum": 0})
         make_log_key(settings.log_key_path, "ledger/bench")
         environment = _environment(base, settings)
-        return uvloop.run(
+        return asyncio.run(
             _measure(replace(base, settings=settings), tuple(sealer), environment, rounds, seconds, wanted)
         )
 
