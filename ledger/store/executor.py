@@ -285,6 +285,7 @@ class CommandExecutor:
         self._writer.answer(landed.decided, result)
         if self._loading is not None:
             await save_snapshots(self._loading, self._database, landed.snapshots)
+        await self._writer.loader.save_snapshots()
 
     async def _send(self, ahead: _Round) -> AppendResult:
         connection = self._writer.connection

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from psycopg.pq import TransactionStatus
-
 from ledger.errors import Erased
 from ledger.seal.entry import Entry
 from ledger.store.arrays import int4s, texts, uuids
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from ledger.store.database import Database, Row
     from ledger.store.keyring import Keyring
     from ledger.store.mapper import EventMapper
+    from ledger.store.snapshots import SnapshotRow
 
 ENTRY_COLUMNS = (
     "position, event_id, stream_id, version, subject_id, topic, recorded_at, record_class, algorithm,"
@@ -304,13 +303,15 @@ class LaneLoader:
 
     Args:
         many: events of a lane that are worth a snapshot if they had to be replayed, however near it is to its next one.
-            None: whoever loads stores nothing.
+            None: none is taken.
     """
 
     def __init__(self, database: Database, mapper: EventMapper, keyring: Keyring, many: int | None = None) -> None:
         self._database = database
         self._mapper = mapper
         self._many = many
+        self._sealed: list[tuple[psycopg.AsyncConnection[Row], list[SnapshotRow]]] = []
+        """Snapshots that are not stored yet, by where the events were read."""
         self._kinds = mapper.lane_kinds()
         self._names = texts(list(self._kinds))
         self._keyring = keyring
@@ -346,7 +347,7 @@ class LaneLoader:
             replayed.update(events)
             counts = Counter(stream_id for stream_id, _ in events)
             missing = {stream_id: ref for stream_id, ref in missing.items() if counts[stream_id] == most}
-        await self._spare_the_next(connection, lanes, replayed)
+        self._seal_long(connection, lanes, replayed)
         return lanes
 
     async def _rows(
@@ -374,18 +375,30 @@ class LaneLoader:
         await self.load_keys(connection, unknown)
         return rows
 
-    async def _spare_the_next(
+    def _seal_long(
         self, connection: psycopg.AsyncConnection[Row], lanes: Mapping[UUID, Lane | None], replayed: Counter[Any]
     ) -> None:
-        """Stores snapshots of the lanes of which many events were replayed; not while somebody waits for our lock."""
-        if self._many is None or connection.info.transaction_status != TransactionStatus.IDLE:
+        """Seals snapshots of the lanes of which many events were replayed, before anything else changes these."""
+        if self._many is None:
             return
         long = [
             (subject_id, lane)
             for (stream_id, subject_id), count in replayed.items()
             if count >= self._many and self._keyring.holds(subject_id, _SNAPSHOTS) and (lane := lanes[stream_id])
         ]
-        await save_snapshots(connection, self._database, snapshot_rows(long, self._keyring))
+        if long:
+            self._sealed.append((connection, snapshot_rows(long, self._keyring)))
+
+    async def save_snapshots(self) -> None:
+        """Stores the snapshots of what was loaded since the last time, so that whoever loads it next is spared.
+
+        To be called when nobody waits for it: not between a load and the append, in which others may get in between,
+        and not under the lock. They are stored where the events were read: another server may not have all of these.
+        """
+        sealed, self._sealed = self._sealed, []
+        for connection, rows in sealed:
+            if not connection.closed:
+                await save_snapshots(connection, self._database, rows)
 
     def _apply(self, lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
         if entry.topic == _SNAPSHOT:

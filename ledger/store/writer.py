@@ -142,6 +142,7 @@ class BatchWriter:
             lanes = BatchLanes(self.cache)
             try:
                 connection = await self._reconnect(deadline)
+                await self.loader.save_snapshots()
                 if self.unsettled is not None:
                     batch = await self._settle(connection, batch, deadline)
                     continue
@@ -267,6 +268,7 @@ class BatchWriter:
                 self.keyring.put(subject_id, record_class, key)
             self.answer(decided, result)
             await save_snapshots(connection, self._database, due_snapshots(written, lanes, self.keyring))
+            await self.loader.save_snapshots()
             return [], 0
         if result.outcome == "repeated":
             keyed = [entry.waiting for entry in decided if entry.waiting.envelope.idempotency is not None]

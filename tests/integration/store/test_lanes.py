@@ -155,6 +155,7 @@ async def test_who_had_to_replay_many_events_takes_a_snapshot_between_the_thresh
     another = await make_executor(snapshot_every=4)
     with pytest.raises(Refused):
         await another.execute(envelope(Mark(student, at_most=1)))
+    await another.stop()  # a snapshot is saved after the answer
     assert owner.execute(version, (student,)).fetchall() == [(13,)]
     for marks, taken in ((1, 13), (2, 16)):  # none was replayed, and then one: only the threshold counts
         another = await make_executor(snapshot_every=4)
