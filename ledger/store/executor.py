@@ -78,6 +78,8 @@ class CommandExecutor:
         self._traced = self._watch.traced
         self._writer = BatchWriter(database, mapper, keyring, self._settings, self._watch)
         self._loading: psycopg.AsyncConnection[Row] | None = None
+        self._beside: psycopg.AsyncConnection[Row] | None = None
+        """The writer's connection when that for loading was opened."""
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -236,9 +238,8 @@ class CommandExecutor:
         try:
             if self.alarm is not None:
                 raise self.alarm  # noqa: TRY301 - what waited when it sounded is not recorded
-            if self._loading is None or self._loading.closed:
-                self._loading = await self._database.connect_async("writer")
-            ahead.decided, ahead.written = await self._writer.decide(self._loading, batch, ahead.lanes)
+            loading = await self._connect_beside()
+            ahead.decided, ahead.written = await self._writer.decide(loading, batch, ahead.lanes)
             for (subject_id, record_class), key in ahead.written.new_keys.items():
                 self._keyring.put(subject_id, record_class, key)
             self._weight = max(1.0, len(ahead.written.columns) / len(batch))
@@ -247,6 +248,18 @@ class CommandExecutor:
         except Exception as error:  # noqa: BLE001 - the writer meets it again, alone, and answers it
             ahead.trouble = error
         return ahead
+
+    async def _connect_beside(self) -> psycopg.AsyncConnection[Row]:
+        """Returns the connection for loading; a new one after the writer has got a new one.
+
+        It may record on another server now, and the old one, which was only fenced off, would go on telling what was.
+        """
+        if self._loading is not None and self._beside is not self._writer.connection:
+            await self._loading.close()
+        if self._loading is None or self._loading.closed:
+            self._beside = self._writer.connection
+            self._loading = await self._database.connect_async("writer")
+        return self._loading
 
     async def _pass_on(self, under_way: _Round | None, upcoming: _Round | None) -> _Round | None:
         """Waits for the batch under way, sends the upcoming one, answers the first; returns what is under way now."""

@@ -143,3 +143,25 @@ async def test_half_that_read_what_another_process_moved_leaves_nothing_on_the_l
         "SELECT version FROM events WHERE stream_id = %s ORDER BY position", (marks_lane(written, YEAR).stream_id,)
     ).fetchall()
     assert versions == [(version,) for version in range(1, HALF + 3)]
+
+
+async def test_lanes_are_loaded_on_a_new_connection_when_the_writer_has_a_new_one(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    """After a failover the old server may live on, fenced off, and tell what was."""
+
+    def loading() -> int:
+        assert executor._loading is not None
+        return executor._loading.info.backend_pid
+
+    before = loading()
+    await executor.execute(envelope(Mark(student)))
+    assert loading() == before
+    owner.execute("SELECT pg_terminate_backend(%s)", (_pid(executor),))
+    for _ in range(2):  # the first one meets the end of the connection
+        await executor.execute(envelope(Mark(student)))
+    after = loading()
+    assert after != before
+    await executor.execute(envelope(Mark(student)))
+    assert loading() == after
+    assert _versions(owner) == list(range(2, 7))
