@@ -44,7 +44,10 @@ __all__ = ["CommandExecutor", "ExecutorSettings"]
 logger = get_logger(__name__)
 
 WORTH_HALVING = 32
-"""Events from which on a batch is halved, so that database and rules work at once; below, flushes cost more."""
+"""Events from which on a batch is halved, so that database and rules work at once; below, transactions cost more."""
+
+TURNS = 4
+"""Turns of the event loop for which a batch waits at most for requests that are being read."""
 
 
 @dataclass(slots=True)
@@ -198,9 +201,32 @@ class CommandExecutor:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            if under_way is not None and under_way.sent is not None and not self._worth_halving(under_way):
+                await asyncio.wait({under_way.sent})
+            await self._hear()
             upcoming = await self._look_ahead(self._take(under_way), under_way) if self._queue else None
             under_way = await self._pass_on(under_way, upcoming)
             await asyncio.sleep(0)  # lets those who were answered send what they have next
+
+    def _present(self, under_way: _Round | None) -> int:
+        return len(self._queue) + (len(under_way.batch) if under_way else 0)
+
+    def _worth_halving(self, under_way: _Round | None) -> bool:
+        """Tells whether the next batch is decided while this one is being flushed; it then has half of all commands.
+
+        A smaller one waits until the flush is over: all who come meanwhile are recorded with it.
+        """
+        return self._present(under_way) * self._weight >= WORTH_HALVING
+
+    async def _hear(self) -> None:
+        """Lets those whose requests have been received put them into the queue, while more and more of them do.
+
+        A transaction costs as much as deciding several commands.
+        """
+        before, turns = 0, 0
+        while before < len(self._queue) and turns < TURNS:
+            before, turns = len(self._queue), turns + 1
+            await asyncio.sleep(0)
 
     def _take(self, under_way: _Round | None) -> list[Waiting]:
         """Takes waiting commands in order; one with the key of another in the batch waits for the next batch.
@@ -208,10 +234,9 @@ class CommandExecutor:
         Where it is worth it, half of all that wait or are under way: so two batches of like size alternate between
         rules and database.
         """
-        present = len(self._queue) + (len(under_way.batch) if under_way else 0)
         most = self._settings.batch
-        if present * self._weight >= WORTH_HALVING:
-            most = min(most, (present + 1) // 2)
+        if self._worth_halving(under_way):
+            most = min(most, (self._present(under_way) + 1) // 2)
         batch: list[Waiting] = []
         keys: set[bytes] = set()
         again: list[Waiting] = []

@@ -10,6 +10,7 @@ import pytest
 from ledger.aggregates.student import marks_lane
 from ledger.errors import StoreUnavailable
 from ledger.ids import new_id
+from ledger.store.executor import WORTH_HALVING
 from tests.support.commands import CONTEXT, YEAR, Enrol, Mark, Scripted, envelope
 from tests.support.waiting import until
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from ledger.streams.base import Lanes, Proposal
     from tests.conftest import MakeExecutor
 
-HALF = 32
-"""Enough commands that the executor halves them; see WORTH_HALVING."""
+HALF = WORTH_HALVING
+"""Enough commands that the executor halves them."""
 
 
 def _pid(executor: CommandExecutor) -> int:
@@ -143,6 +144,42 @@ async def test_half_that_read_what_another_process_moved_leaves_nothing_on_the_l
         "SELECT version FROM events WHERE stream_id = %s ORDER BY position", (marks_lane(written, YEAR).stream_id,)
     ).fetchall()
     assert versions == [(version,) for version in range(1, HALF + 3)]
+
+
+async def test_few_commands_that_come_one_by_one_during_a_flush_are_recorded_together(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        first = executor.submit(envelope(Mark(student)))
+        await until(lambda: _waiting(owner, _pid(executor)))
+        later = []
+        for number in range(5):
+            later.append(executor.submit(envelope(Mark(student))))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert executor.waiting == number + 1  # nobody has decided it yet
+    answers = await asyncio.gather(*later)
+    assert (await first).recorded_at < answers[0].recorded_at
+    assert len({answer.recorded_at for answer in answers}) == 1
+    assert _versions(owner) == list(range(2, 9))
+
+
+async def test_commands_of_requests_that_are_being_read_are_recorded_together(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    """Each comes one turn of the loop after the one before it."""
+    futures: list[asyncio.Future[Recorded]] = []
+
+    async def submit(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        futures.append(executor.submit(envelope(Mark(student))))
+
+    await asyncio.gather(*(submit(number) for number in range(4)))
+    answers = await asyncio.gather(*futures)
+    assert len({answer.recorded_at for answer in answers}) == 1
+    assert _versions(owner) == list(range(2, 7))
 
 
 async def test_lanes_are_loaded_on_a_new_connection_when_the_writer_has_a_new_one(

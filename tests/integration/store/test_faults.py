@@ -22,7 +22,7 @@ from ledger.errors import (
     Unreadable,
 )
 from ledger.ids import new_id
-from ledger.store.executor import CommandExecutor
+from ledger.store.executor import WORTH_HALVING, CommandExecutor
 from ledger.store.keyring import KeyEncryptionKeys, Keyring
 from ledger.streams.base import Proposal
 from tests.support.commands import YEAR, Disclose, Enrol, Mark, Scripted, envelope
@@ -86,11 +86,13 @@ async def test_what_is_being_flushed_is_seen_by_the_next_batch_even_if_the_cache
     with owner.transaction():
         owner.execute("SELECT lock_appends()")
         first, second = executor.submit(envelope(Mark(student))), executor.submit(envelope(Scripted(few)))
+        crowd = [executor.submit(envelope(Enrol(new_id()))) for _ in range(WORTH_HALVING)]  # else it would wait
         pid = _pid(executor)
         await until(lambda: bool(seen) and _waits_for_lock(owner, pid))
     await first
     with pytest.raises(InvalidInput, match="too many"):
         await second
+    await asyncio.gather(*crowd)
 
 
 # --- broken connections ---------------------------------------------------------------------------------------------
