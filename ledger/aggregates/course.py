@@ -55,14 +55,14 @@ class CourseState(State):
     year: str = ""
     scale: str = ""
     teachers: list[Assignment] = msgspec.field(default_factory=list)
-    works: dict[str, Work] = msgspec.field(default_factory=dict)
+    works: dict[bytes, Work] = msgspec.field(default_factory=dict)
 
 
 class Course(Lane):
     """The course's lane."""
 
     KIND = "course"
-    SHAPE: ClassVar[int] = 2
+    SHAPE: ClassVar[int] = 3
     STATE: ClassVar[type[State]] = CourseState
 
     @property
@@ -147,7 +147,7 @@ class WorkAdded(LedgerEvent):
 
     def apply(self, aggregate: Course) -> None:
         """Adds the work."""
-        aggregate.state.works[str(self.event_id)] = Work(self.scale, self.kind)
+        aggregate.state.works[self.event_id.bytes] = Work(self.scale, self.kind)
 
 
 def open_course(

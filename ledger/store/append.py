@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ledger.store.arrays import byteas, int2s, int4s, texts, uuids
+from ledger.store.arrays import PackedArray, byteas, int2s, int4s, texts, uuids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,10 @@ _APPEND = (
     " %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::uuid[], %b::bytea[], %b::int[], %b::int[],"
     " %b::uuid[], %b::text[], %b::int[], %b::bytea[])"
 )
+
+
+Packed = tuple[PackedArray, ...]
+"""The columns of a batch as they are sent, and the streams that it touched before them."""
 
 
 @dataclass(slots=True)
@@ -82,10 +86,14 @@ def append_query(database: Database) -> sql.SQL:
 
 def append_parameters(batch: AppendBatch, seen: int | None, touched: list[UUID]) -> tuple[object, ...]:
     """Returns the arguments of the call in its order."""
+    return seen, *packed(batch, touched)
+
+
+def packed(batch: AppendBatch, touched: list[UUID]) -> Packed:
+    """Returns the arguments of the call but for the first: what can be made ready while another append is under way."""
     columns: tuple[Sequence[Any], ...] = tuple(zip(*batch.events, strict=True)) or ((),) * 10
     event_ids, stream_ids, versions, subject_ids, headers, topics, classes, algorithms, commitments, states = columns
     return (
-        seen,
         uuids(touched),
         uuids(event_ids),
         uuids(stream_ids),
@@ -116,10 +124,10 @@ def append_result(row: Row) -> AppendResult:
 
 
 async def append(
-    connection: psycopg.AsyncConnection[Row], query: sql.SQL, batch: AppendBatch, seen: int, touched: list[UUID]
+    connection: psycopg.AsyncConnection[Row], query: sql.SQL, seen: int, arguments: Packed
 ) -> AppendResult:
     """Calls the append function; outside a transaction block the call is the whole transaction."""
-    cursor = await connection.execute(query, append_parameters(batch, seen, touched), prepare=True, binary=True)
+    cursor = await connection.execute(query, (seen, *arguments), prepare=True, binary=True)
     row = await cursor.fetchone()
     if row is None:
         message = "The append function returned no row."

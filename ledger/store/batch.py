@@ -14,7 +14,7 @@ import psycopg
 
 from ledger.clock import utc_now
 from ledger.errors import LedgerError, trace
-from ledger.store.append import AppendBatch, AppendResult
+from ledger.store.append import AppendBatch, AppendResult, Packed, packed
 from ledger.store.commands import Recorded, RecordedEvent, RefusedOnRecord
 from ledger.store.header import encode_header
 from ledger.store.keyring import DataKey
@@ -92,6 +92,8 @@ class Written:
     columns: AppendBatch = field(default_factory=AppendBatch)
     new_keys: dict[KeyName, DataKey] = field(default_factory=dict)
     snapshots: list[LaneRef[Any]] = field(default_factory=list)
+    packed: Packed = ()
+    """The columns as they are sent; made when the batch has been decided."""
     span: Span | None = None
 
 
@@ -241,6 +243,7 @@ def write_batch(
         if snapshot_due(before, lane.version, snapshot_every):
             key_of(ref.subject_id, RecordClass.SNAPSHOTS)
             written.snapshots.append(ref)
+    written.packed = packed(columns, lanes.touched)
     return written
 
 

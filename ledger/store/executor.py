@@ -330,7 +330,7 @@ class CommandExecutor:
         if connection is None or connection.closed:
             # A new one would look anew where the history stands, and so hide what moved since this was decided.
             raise StoreUnavailable("The connection is gone.", help="The batch is decided again on a new one.")
-        return await self._writer.send(connection, ahead.decided, ahead.written, ahead.lanes)
+        return await self._writer.send(connection, ahead.decided, ahead.written)
 
     async def _land(self, under_way: _Round) -> AppendResult | None:
         """Returns the result of an append that recorded its batch, or None where the writer has to take it up.

@@ -14,7 +14,7 @@ from ledger.seal.entry import Entry
 from ledger.store.arrays import int4s, texts, uuids
 from ledger.store.keyring import SELECT_KEYS
 from ledger.store.snapshots import open_snapshot, save_snapshots, snapshot_rows
-from ledger.streams.base import L, Lane, LaneRef, LedgerEvent
+from ledger.streams.base import L, Lane, LaneRef, LedgerEvent, M
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
@@ -218,6 +218,20 @@ class BatchLanes:
         self._touched[key] = ref
         lane = self._held[key]
         return lane if isinstance(lane, ref.kind) else None
+
+    def pair(self, first: LaneRef[L], second: LaneRef[M]) -> tuple[L | None, M | None]:
+        """Returns two lanes that are needed together, as `get` does.
+
+        Raises:
+            LanesMissing: one of them, or both, are not in memory.
+        """
+        held, touched = self._held, self._touched
+        one, two = first.stream_id.int, second.stream_id.int
+        if not ((one in held or self._fetch(one)) and (two in held or self._fetch(two))):
+            self.need(first, second)
+        touched[one], touched[two] = first, second
+        lane, other = held[one], held[two]
+        return lane if isinstance(lane, first.kind) else None, other if isinstance(other, second.kind) else None
 
     def _fetch(self, key: int) -> bool:
         lane = self._cache.get(key)

@@ -208,7 +208,7 @@ class BatchWriter:
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
     ) -> tuple[AppendResult, list[Decided], Written]:
         decided, written = await self.decide(connection, batch, lanes)
-        return await self.send(connection, decided, written, lanes), decided, written
+        return await self.send(connection, decided, written), decided, written
 
     async def decide(
         self, connection: psycopg.AsyncConnection[Row], batch: list[Waiting], lanes: BatchLanes
@@ -223,13 +223,13 @@ class BatchWriter:
         return decided, written
 
     async def send(
-        self, connection: psycopg.AsyncConnection[Row], decided: list[Decided], written: Written, lanes: BatchLanes
+        self, connection: psycopg.AsyncConnection[Row], decided: list[Decided], written: Written
     ) -> AppendResult:
         """Appends a decided batch; until its result is concluded, its fate counts as unknown."""
         self.unsettled = (decided, written)
         began = perf_counter()
         try:
-            result = await append(connection, self._append_query, written.columns, self.seen, lanes.touched)
+            result = await append(connection, self._append_query, self.seen, written.packed)
             await self._replicated()
         except BaseException as error:
             if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):

@@ -106,6 +106,7 @@ class OpeningEvent(LedgerEvent):
 
 
 L = TypeVar("L", bound=Lane)
+M = TypeVar("M", bound=Lane)
 
 
 class LaneRef(msgspec.Struct, Generic[L], frozen=True, gc=False):
@@ -124,6 +125,9 @@ class Lanes(Protocol):
 
     def need(self, *refs: LaneRef[Any]) -> None:
         """Says which lanes will be read, so that they are loaded together."""
+
+    def pair(self, first: LaneRef[L], second: LaneRef[M]) -> tuple[L | None, M | None]:
+        """Returns two lanes that are needed together, as `get` does. In one call: each mark asks for two pairs."""
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):

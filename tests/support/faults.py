@@ -20,7 +20,8 @@ from ledger.clock import utc_now
 from ledger.projections.store import ViewStore
 from ledger.store import append as writing
 from ledger.store import writer
-from ledger.store.append import AppendBatch, AppendResult
+from ledger.store.append import AppendBatch, AppendResult, Packed
+from ledger.store.arrays import uuids
 from ledger.store.batch import Decided, Written, answer_batch
 from ledger.store.writer import BatchWriter
 
@@ -39,9 +40,9 @@ SKIPPED = 5
 def _acknowledges_early(patch: pytest.MonkeyPatch) -> None:
     send = BatchWriter.send
 
-    async def early(self: BatchWriter, connection: Any, decided: list[Decided], written: Written, lanes: Any) -> Any:  # noqa: ANN401 - as the real one
+    async def early(self: BatchWriter, connection: Any, decided: list[Decided], written: Written) -> Any:  # noqa: ANN401 - as the real one
         answer_batch(decided, AppendResult("appended", self.seen + len(written.columns), utc_now(), (), ()))
-        return await send(self, connection, decided, written, lanes)
+        return await send(self, connection, decided, written)
 
     patch.setattr(BatchWriter, "send", early)
 
@@ -61,8 +62,8 @@ def _sends_again_unseen(patch: pytest.MonkeyPatch) -> None:
 def _overlooks_others(patch: pytest.MonkeyPatch) -> None:
     append = writing.append
 
-    async def careless(connection: Any, query: Any, batch: Any, seen: int, _: Any) -> AppendResult:  # noqa: ANN401 - as the real one
-        return replace(await append(connection, query, batch, seen, []), moved=())
+    async def careless(connection: Any, query: Any, seen: int, arguments: Packed) -> AppendResult:  # noqa: ANN401 - as the real one
+        return replace(await append(connection, query, seen, (uuids([]), *arguments[1:])), moved=())
 
     patch.setattr(writer, "append", careless)
 

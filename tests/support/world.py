@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ledger.errors import Refused
-from ledger.streams.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, Proposal
+from ledger.streams.base import UNVERSIONED, Context, L, Lane, LaneRef, LedgerEvent, M, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -105,6 +105,10 @@ class World:
         """Returns the lane, or None where its stream is empty or another kind of thing."""
         lane = self._lanes.get(ref.stream_id)
         return lane if isinstance(lane, ref.kind) else None
+
+    def pair(self, first: LaneRef[L], second: LaneRef[M]) -> tuple[L | None, M | None]:
+        """Returns two lanes."""
+        return self.get(first), self.get(second)
 
     def the(self, ref: LaneRef[L]) -> L:
         """Returns a lane that must be there."""

@@ -88,7 +88,7 @@ def occasion(
     permit_id: UUID | None,
 ) -> Occasion:
     """Returns what the marks of a work have in common."""
-    work = course.state.works.get(str(work_id))
+    work = course.state.works.get(work_id.bytes)
     scale = school.scale(work.scale) if work else None
     year = school.state.years.get(course.state.year)
     free = (
@@ -251,7 +251,7 @@ def void_mark(place: Place, *, mark_id: UUID, reason: str, permit_id: UUID | Non
 def submit_work(place: Place, *, work_id: UUID, effective_on: date) -> list[Proposal]:
     """Records that a work was handed in and is not marked yet."""
     violations = _day(place, effective_on, None)
-    if str(work_id) not in place.course.state.works:
+    if work_id.bytes not in place.course.state.works:
         violations.append(Violation("work_unknown", "The course has no such work.", place.student))
     flags = judge(violations, place.context, may_flag=_FLAGGABLE)
     values = {

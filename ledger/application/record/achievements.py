@@ -99,7 +99,7 @@ class CreditResult(RecordingCommand):
         if self.course_id is not None:
             course = existing(lanes, self.course_ref(self.course_id), "course")
             group_id = course.state.group_id
-            work = course.state.works.get(str(self.work_id)) if self.work_id else None
+            work = course.state.works.get(self.work_id.bytes) if self.work_id else None
             if self.work_id is not None and work is None:
                 raise Refused([Violation("work_unknown", "The course has no such work.", str(self.student_id))])
             scale_code = scale_code or (work.scale if work else course.state.scale)

@@ -231,8 +231,13 @@ def founded(lanes: Lanes, ref: LaneRef[School]) -> School:
     """
     school = lanes.get(ref)
     if school is None:
-        raise NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
+        raise not_founded()
     return school
+
+
+def not_founded() -> NotFound:
+    """Returns what is said where there is no school yet."""
+    return NotFound("This ledger has no school yet.", help="Found it first: POST /v1/school.")
 
 
 def student(lanes: Lanes, student_id: UUID) -> StudentRecord:

@@ -18,10 +18,10 @@ from ledger.aggregates.student.marks import result_key
 from ledger.application.record.command import (
     RecordingCommand,
     check_entering,
-    existing,
     founded,
     no_such,
     no_such_pupil,
+    not_founded,
     opened_once,
 )
 from ledger.application.tags import Thing, strong
@@ -41,9 +41,16 @@ class CourseCommand(RecordingCommand):
 
     def course(self, lanes: Lanes) -> Course:
         """Returns the course, or raises NotFound."""
-        ref = self.course_ref(self.course_id)
-        lanes.need(ref, self.school_ref)
-        return existing(lanes, ref, "course")
+        return self.course_at(lanes)[0]
+
+    def course_at(self, lanes: Lanes) -> tuple[Course, School]:
+        """Returns the course and the school, or raises NotFound."""
+        course, school = lanes.pair(self.course_ref(self.course_id), self.school_ref)
+        if course is None:
+            raise no_such("course")
+        if school is None:
+            raise not_founded()
+        return course, school
 
     def cites(self, lanes: Lanes, context: Context) -> str | None:
         """Returns the version of the assessment regulation in force, as `act/version` (S0-4.2, S1-4.2)."""
@@ -53,18 +60,16 @@ class CourseCommand(RecordingCommand):
     def place(self, lanes: Lanes, course: Course, school: School, student_id: UUID, context: Context) -> Place:
         """Returns where a student's mark goes, or raises NotFound."""
         record, ref = deciding_lanes(student_id, course.state.year)
-        lanes.need(record, ref)
-        found = lanes.get(record)
+        found, marks = lanes.pair(record, ref)
         if found is None and context.office not in COURSE_BOUND:
             raise no_such("student")
         if found is None or not _may_know(found, course, context):
             raise no_such_pupil()
-        return Place(ref, lanes.get(ref), found, self.course_id, course, school, context)
+        return Place(ref, marks, found, self.course_id, course, school, context)
 
     def entering(self, lanes: Lanes, context: Context, student_id: UUID, day: date | None) -> Place:
         """Returns where an entry for a day goes, or raises NotFound; Forbidden where it is not theirs to make."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
+        course, school = self.course_at(lanes)
         check_entering(course, school, context, day)
         return self.place(lanes, course, school, student_id, context)
 
@@ -132,8 +137,7 @@ class RecordLesson(CourseCommand):
 
     def decide(self, lanes: Lanes, context: Context) -> Sequence[Proposal]:
         """Decides every entry, and refuses with the violations of all students together."""
-        course = self.course(lanes)
-        school = founded(lanes, self.school_ref)
+        course, school = self.course_at(lanes)
         check_entering(course, school, context, self.held_on)
         year = course.state.year
         refs = [deciding_lanes(entry.student_id, year) for entry in self.entries]
@@ -150,12 +154,12 @@ class RecordLesson(CourseCommand):
         violations = self._shape()
         proposals: list[Proposal] = []
         for entry, (record_ref, marks_ref) in zip(self.entries, refs, strict=True):
-            record = lanes.get(record_ref)
+            record, marks = lanes.pair(record_ref, marks_ref)
             if record is None or not _may_know(record, course, context):
                 text = "There is no such student."
                 violations.append(Violation("student_unknown", text, str(entry.student_id)))
                 continue
-            place = Place(marks_ref, lanes.get(marks_ref), record, self.course_id, course, school, context)
+            place = Place(marks_ref, marks, record, self.course_id, course, school, context)
             try:
                 proposals += self._entry(place, at, entry)
             except Refused as refusal:

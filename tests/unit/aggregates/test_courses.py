@@ -200,7 +200,7 @@ def test_work_of_every_kind_is_marked_on_the_scale_of_its_course(kind: str) -> N
     school = a_school()
     event = add_work(school, kind=kind, title=" Диктант ")
     assert (event.title, event.kind, event.scale) == ("Диктант", kind, "five")
-    assert str(event.event_id) in school.the(school.course).state.works
+    assert event.event_id.bytes in school.the(school.course).state.works
 
 
 def test_work_may_have_a_scale_of_its_own() -> None:

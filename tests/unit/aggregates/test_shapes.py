@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SHAPES = {
     "class_group/3": "fa8578409cef",
-    "course/2": "691edc2bf365",
+    "course/3": "691edc2bf365",
     "request/1": "34d421e205d1",
     "school/3": "de6c86596607",
     "staff/2": "060da3417798",
