@@ -6,7 +6,8 @@ moved since, and hands those out no more until their newest events have been loa
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import Erased
@@ -347,58 +348,80 @@ class LaneLoader:
         Args:
             cache: where lanes may be that lack only their newest events; they are taken from there and brought on.
         """
-        wanted = {ref.stream_id: ref for ref in refs}
-        lanes = {stream_id: cache.take_outdated(stream_id.int) if cache is not None else None for stream_id in wanted}
-        replayed: Counter[tuple[UUID, UUID]] = Counter()
+        # Keyed by the integer of the stream's id, as in the cache.
+        wanted = {ref.stream_id.int: ref for ref in refs}
+        lanes = {key: cache.take_outdated(key) if cache is not None else None for key in wanted}
+        replayed: dict[int, tuple[UUID, int]] = {}
         missing = wanted
         while missing:
             most = max(PORTION // len(missing), PORTION_EACH)
             rows = await self._rows(connection, missing, lanes, most)
-            for row in rows:
-                entry = Entry._make(row)
-                lanes[entry.stream_id] = self._apply(lanes[entry.stream_id], entry, wanted[entry.stream_id].kind)
-            events = [(row[2], row[4]) for row in rows if row[5] != _SNAPSHOT]
-            replayed.update(events)
-            counts = Counter(stream_id for stream_id, _ in events)
-            missing = {stream_id: ref for stream_id, ref in missing.items() if counts[stream_id] == most}
+            missing = {}
+            for key, portion in groupby(rows, _stream):
+                of_lane, ref = list(portion), wanted[key]
+                lane = lanes[key]
+                for row in of_lane:
+                    lane = self._apply(lane, row, ref.kind)
+                lanes[key] = lane
+                events = len(of_lane) - (of_lane[0][5] == _SNAPSHOT)
+                replayed[key] = of_lane[-1][4], events + (replayed[key][1] if key in replayed else 0)
+                if events == most:
+                    missing[key] = ref
         self._seal_long(connection, lanes, replayed)
-        return lanes
+        return {ref.stream_id: lanes[key] for key, ref in wanted.items()}
 
     async def _rows(
         self,
         connection: psycopg.AsyncConnection[Row],
-        wanted: Mapping[UUID, LaneRef[Any]],
-        lanes: Mapping[UUID, Lane | None],
+        wanted: Mapping[int, LaneRef[Any]],
+        lanes: Mapping[int, Lane | None],
         most: int,
     ) -> list[Row]:
-        """Returns what comes next for each lane, up to `most` events, and sees to it that the keys are there."""
-        ids = uuids(list(wanted))
-        known = int4s([lane.version if (lane := lanes[stream_id]) else 0 for stream_id in wanted])
+        """Returns what comes next for each lane, up to `most` events, and sees to it that the keys are there.
+
+        The rows of a stream stand together, its snapshot first, then its events in their order.
+        """
+        ids = uuids([ref.stream_id for ref in wanted.values()])
+        known = int4s([lane.version if (lane := lanes[key]) else 0 for key in wanted])
         subjects = self._keyring.unsurveyed(ref.subject_id for ref in wanted.values())
         parameters = (ids, known, self._names, ids, known, self._names, most, uuids(subjects))
         cursor = await connection.execute(self._select_lanes, parameters, prepare=True, binary=True)
-        found = await cursor.fetchall()
+        rows = await cursor.fetchall()
         if subjects:
-            self._keyring.admit(subjects, ((row[4], row[7], row[0], row[11]) for row in found if row[5] == _KEY))
-        rows = [row for row in found if row[5] != _KEY]
+            self._keyring.admit(subjects, ((row[4], row[7], row[0], row[11]) for row in rows if row[5] == _KEY))
+            rows = [row for row in rows if row[5] != _KEY]
         # A lane may belong to another subject than the caller named (a wrong id); its keys are needed all the same.
         # So are the keys of classes that another process has begun since.
-        unknown = {row[4] for row in rows if row[5] != _SNAPSHOT and not self._keyring.holds(row[4], row[7])}
-        unknown |= {row[4] for row in rows if row[5] == _SNAPSHOT and not self._keyring.holds(row[4], _SNAPSHOTS)}
+        unknown = self._without_key(rows)
         self._keyring.forget(unknown)
         await self.load_keys(connection, unknown)
         return rows
 
+    def _without_key(self, rows: Iterable[Row]) -> list[UUID]:
+        """Returns whose keys are not in memory of those that the rows were sealed with; neighbours share one mostly."""
+        unknown: list[UUID] = []
+        subject, record_class = -1, ""
+        for row in rows:
+            row_class = row[7] if row[5] != _SNAPSHOT else _SNAPSHOTS
+            if row_class != record_class or row[4].int != subject:
+                subject, record_class = row[4].int, row_class
+                if not self._keyring.holds(row[4], row_class):
+                    unknown.append(row[4])
+        return unknown
+
     def _seal_long(
-        self, connection: psycopg.AsyncConnection[Row], lanes: Mapping[UUID, Lane | None], replayed: Counter[Any]
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        lanes: Mapping[int, Lane | None],
+        replayed: Mapping[int, tuple[UUID, int]],
     ) -> None:
         """Seals snapshots of the lanes of which many events were replayed, before anything else changes these."""
         if self._many is None:
             return
         long = [
             (subject_id, lane)
-            for (stream_id, subject_id), count in replayed.items()
-            if count >= self._many and self._keyring.holds(subject_id, _SNAPSHOTS) and (lane := lanes[stream_id])
+            for key, (subject_id, count) in replayed.items()
+            if count >= self._many and self._keyring.holds(subject_id, _SNAPSHOTS) and (lane := lanes[key])
         ]
         if long:
             self._sealed.append((connection, snapshot_rows(long, self._keyring)))
@@ -414,11 +437,16 @@ class LaneLoader:
             if not connection.closed:
                 await save_snapshots(connection, self._database, rows)
 
-    def _apply(self, lane: Lane | None, entry: Entry, kind: type[Lane]) -> Lane:
-        if entry.topic == _SNAPSHOT:
-            return open_snapshot(entry, self._kinds, self._keyring)
+    def _apply(self, lane: Lane | None, row: Row, kind: type[Lane]) -> Lane:
+        if row[5] == _SNAPSHOT:
+            return open_snapshot(Entry._make(row), self._kinds, self._keyring)
         try:
-            event = self._mapper.open(entry, self._keyring)
+            event = self._mapper.open(row, self._keyring)
         except Erased:
-            return fold_erased(lane, entry, kind)
+            return fold_erased(lane, Entry._make(row), kind)
         return fold(lane, event)
+
+
+def _stream(row: Row) -> int:
+    key: int = row[2].int
+    return key

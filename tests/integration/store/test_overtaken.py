@@ -48,11 +48,11 @@ class Reads:
 
         async def watched(
             connection: psycopg.AsyncConnection[Row],
-            wanted: dict[UUID, LaneRef[Any]],
-            lanes: dict[UUID, Lane | None],
+            wanted: dict[int, LaneRef[Any]],
+            lanes: dict[int, Lane | None],
             most: int,
         ) -> list[Row]:
-            self.asked.update(list(wanted))
+            self.asked.update([ref.stream_id for ref in wanted.values()])
             locked = connection.info.transaction_status == TransactionStatus.INTRANS
             found = await rows(connection, wanted, lanes, most)
             events = Counter(row[2] for row in found if row[5] != "snapshot")
