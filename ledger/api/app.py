@@ -32,7 +32,10 @@ from ledger.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from starlette.types import Receive, Scope, Send
+
     from ledger.bootstrap import Foundation
+    from ledger.telemetry.parts import Telemetry
 
 
 _NO_TELEMETRY: TelemetryConfig = {
@@ -71,7 +74,7 @@ def create_app(base: Foundation) -> FastAPI:
             yield
             await door.close()
 
-    app = FastAPI(
+    app = _Bounded(
         lifespan=lifespan,
         openapi_url=None,
         docs_url=None,
@@ -92,10 +95,25 @@ def create_app(base: Foundation) -> FastAPI:
 
     problems.install(app, methods_of, admit, charge)
     app.add_middleware(HeadAsGet)
-    seconds, direct = base.settings.request_seconds, Direct(routes)
-    app.add_middleware(Boundary, telemetry=base.telemetry, seconds=seconds, direct=direct)
+    app.bound(base.telemetry, base.settings.request_seconds, Direct(routes))
     _describe(app)
     return app
+
+
+class _Bounded(FastAPI):
+    """The framework's application within the boundary, so that a request meets the boundary before anything of it.
+
+    What is answered past the framework has nothing of its layers around it.
+    """
+
+    def bound(self, telemetry: Telemetry, seconds: float, direct: Direct) -> None:
+        """Puts the boundary around the application; see `Boundary`."""
+        self.boundary = Boundary(super().__call__, telemetry, seconds=seconds, direct=direct)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, or goes through the lifespan."""
+        scope["app"] = self
+        await self.boundary(scope, receive, send)
 
 
 def _describe(app: FastAPI) -> None:

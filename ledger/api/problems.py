@@ -367,3 +367,9 @@ def install(
     app.add_exception_handler(LedgerError, on_ledger_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, _leave_to_the_boundary)
+
+
+async def _leave_to_the_boundary(_request: Request, error: Exception) -> Response:
+    """Raises what nobody foresaw again; the framework would answer it in a way of its own."""
+    raise error

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from ledger.api.finding import Finder
 from ledger.api.service import Service
 from ledger.errors import Erased, HistoryAlarm, OutcomeUnknown, UndisclosedAccess
 from tests.support.api import AClass, Api, Served, make_class
@@ -272,6 +273,28 @@ def test_unforeseen_fault_shows_and_logs_nothing_of_its_message(
     assert any("ZeroDivisionError at " in message and "security.py" in message for message in told)
     assert CANARY not in caplog.text
     assert isinstance(served.service, Service)
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", "/v1/school"), ("GET", "/docs")])
+def test_unforeseen_fault_within_the_framework_is_answered_and_logged_likewise(
+    served: Served,
+    director: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError(CANARY)
+
+    monkeypatch.setattr(Finder, "handle", fails)
+    answer = director.http.request(method, path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.headers["cache-control"]) == (500, "no-store")
+    if method != "HEAD":
+        check_problem(answer, 500, "internal")
+    assert "ZeroDivisionError at " in caplog.text
+    assert CANARY not in caplog.text
 
 
 def test_logs_hold_no_name_mark_comment_key_or_token(

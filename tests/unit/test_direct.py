@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 APP = the_app()
 ALL = [context.original_route for context in iter_route_contexts(APP.router.routes[1:])]
 ROUTES = [route for route in ALL if isinstance(route, APIRoute)]
-DIRECT = next(cast("Direct", layer.kwargs["direct"]) for layer in APP.user_middleware if "direct" in layer.kwargs)
+DIRECT = cast("Direct", cast("Any", APP).boundary._direct)
 """What the application's own boundary asks first."""
 AN_ID = "019a0000-0000-7000-8000-000000000005"
 

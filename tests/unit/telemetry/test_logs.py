@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from ledger.telemetry.logs import configure, get_logger
+from ledger.telemetry.logs import RequestLog, configure, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,6 +65,62 @@ def test_line_has_time_level_logger_process_and_fields(stream: io.StringIO) -> N
         assert (line["process"], line["request_id"], line["trace_id"]) == ("api-1", "r-1", "t-1")
         assert line["timestamp"].endswith("Z")
     assert ours["logger"] == "ledger.some.room"
+
+
+class Heard(logging.Handler):
+    """Somebody else who listens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record)
+
+
+def test_request_has_the_same_line_whoever_else_listens(stream: io.StringIO) -> None:
+    configure("info", "json", process="api-1", stream=stream)
+    log, other = RequestLog("ledger.some.access"), Heard()
+    log.tell({"request_id": "r-1"}, method="GET", route="/livez", status=200, ms=0.4)
+    for name in ("ledger.some.access", None):
+        logging.getLogger(name).addHandler(other)
+        log.tell({"request_id": "r-1"}, method="GET", route="/livez", status=200, ms=0.4)
+        logging.getLogger(name).removeHandler(other)
+    with bound_contextvars(request_id="r-1"):
+        get_logger("ledger.some.access").info("request", method="GET", route="/livez", status=200, ms=0.4)
+    alone, *beside, said = [{**line, "timestamp": "Z"} for line in lines(stream)]
+    assert beside == [alone, alone]
+    assert [list(line) for line in beside] == [list(alone)] * 2
+    assert said == alone
+    assert [record.msg["route"] for record in other.heard if isinstance(record.msg, dict)] == ["/livez"] * 2
+
+
+def test_request_is_heard_by_level_and_filter_alike(stream: io.StringIO) -> None:
+    log = RequestLog("ledger.filtered.access")
+    configure("warning", "json", stream=stream)
+    log.tell({}, status=200)
+    configure("info", "json", stream=stream)
+    logger, [output] = logging.getLogger("ledger.filtered.access"), logging.getLogger().handlers
+    for where in (logger, output):
+        where.addFilter(refuse := lambda _: False)
+        log.tell({}, status=200)
+        where.removeFilter(refuse)
+    output.setLevel("ERROR")
+    log.tell({}, status=200)
+    output.setLevel("NOTSET")
+    logger.disabled = True
+    log.tell({}, status=200)
+    logger.disabled = False
+    assert stream.getvalue() == ""
+    log.tell({}, status=204)
+    assert [line["status"] for line in lines(stream)] == [204]
+
+
+def test_request_whose_line_cannot_be_written_goes_on(capfd: pytest.CaptureFixture[str], stream: io.StringIO) -> None:
+    configure("info", "json", stream=stream)
+    stream.close()
+    RequestLog("ledger.lost.access").tell({}, status=200)
+    assert capfd.readouterr().err == ""
 
 
 def test_levels_are_kept(stream: io.StringIO) -> None:
