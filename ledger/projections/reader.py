@@ -11,7 +11,7 @@ from ledger.store.keyring import SELECT_KEYS
 from ledger.store.lanes import ENTRY_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from uuid import UUID
 
     import psycopg
@@ -55,14 +55,15 @@ class EventReader:
         Raises:
             Unreadable: a stored key of theirs does not open; all others were admitted.
         """
-        for error in self.try_keys(connection, set(wanted)).values():
+        for error in self.try_keys(connection, list(wanted)).values():
             raise error
 
     def try_keys(
-        self, connection: psycopg.Connection[Row], wanted: set[tuple[UUID, str]]
+        self, connection: psycopg.Connection[Row], wanted: Collection[tuple[UUID, str]]
     ) -> dict[tuple[UUID, str], Unreadable]:
         """Admits data keys as `load_keys` does, and returns those that do not open with the reason."""
-        subjects = {subject for subject, record_class in wanted if not self._keyring.holds(subject, record_class)}
+        holds = self._keyring.holds
+        subjects = {subject for subject, record_class in wanted if not holds(subject, record_class)}
         broken: dict[tuple[UUID, str], Unreadable] = {}
         if subjects:
             cursor = connection.execute(self._select_keys, (list(subjects),), prepare=True, binary=True)
@@ -86,11 +87,15 @@ class EventReader:
         Args:
             unreadable: told of entries that do not open; without it the first of them is raised.
         """
-        broken = self.try_keys(connection, {(entry.subject_id, entry.record_class) for entry in entries})
+        # By the integer of the id: hashing UUID objects runs in Python.
+        whose = {
+            (entry.subject_id.int, entry.record_class): (entry.subject_id, entry.record_class) for entry in entries
+        }
+        broken = self.try_keys(connection, whose.values())
         facts: list[Fact] = []
         for entry in entries:
             try:
-                if unopened := broken.get((entry.subject_id, entry.record_class)):
+                if broken and (unopened := broken.get((entry.subject_id, entry.record_class))):
                     raise unopened
                 facts.append(Fact(entry, self._mapper.open(entry, self._keyring)))
             except Erased:

@@ -11,8 +11,8 @@ import msgspec
 
 from ledger.errors import Erased, Unreadable
 from ledger.projections.view import Key, Row, Table, View
-from ledger.store.arrays import PackedArray, byteas, int8s, texts, uuids
-from ledger.store.keyring import DataKey, Keyring
+from ledger.store.arrays import PackedArray, byteas, dates, int4s, int8s, texts, uuids
+from ledger.store.keyring import DataKey, Keyring, nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +24,8 @@ _PACKERS: Mapping[str, Callable[[Any], PackedArray]] = {
     "uuid": uuids,
     "text": texts,
     "bigint": int8s,
+    "integer": int4s,
+    "date": dates,
     "bytea": byteas,
 }
 
@@ -31,7 +33,10 @@ _PACKERS: Mapping[str, Callable[[Any], PackedArray]] = {
 def _array(kind: str, column: tuple[object, ...]) -> object:
     """Returns a column as an array parameter: packed in one go where its type can be and nothing is missing."""
     packer = _PACKERS.get(kind)
-    return list(column) if packer is None or None in column else packer(column)
+    # Not `None in column`: it compares what is there with None, and that of an id runs in Python.
+    if packer is None or [value for value in column if value is None]:
+        return list(column)
+    return packer(column)
 
 
 def row_bytes(table: Table, row: Row) -> bytes:
@@ -88,15 +93,21 @@ class TableStore:
 
     def parameters(self, rows: Sequence[tuple[Key, Row]], keyring: Keyring) -> list[object]:
         """Returns the rows, sealed, as the columns of `upsert`."""
-        values: list[tuple[object, ...]] = []
-        for key, row in rows:
-            cells = (*key, *row.clear, row.subject_id, row.record_class, row.position)
-            if self.table.body is not None:
-                data_key = keyring.get(row.subject_id, row.record_class)
-                bound = associated(self._view, self.table.name, key, row)
-                cells += (data_key.seal(row_bytes(self.table, row), bound),)
-            values.append(cells)
-        return [_array(kind, column) for kind, column in zip(self.types, zip(*values, strict=True), strict=True)]
+        values = [(*key, *row.clear, row.subject_id, row.record_class, row.position) for key, row in rows]
+        columns = list(zip(*values, strict=True))
+        if self.table.body is not None:
+            columns.append(tuple(self._sealed(rows, keyring)))
+        return [_array(kind, column) for kind, column in zip(self.types, columns, strict=True)]
+
+    def _sealed(self, rows: Sequence[tuple[Key, Row]], keyring: Keyring) -> list[bytes]:
+        """Returns the bodies of rows, each sealed with its own key."""
+        sealed = []
+        for (key, row), nonce in zip(rows, nonces(len(rows)), strict=True):
+            data_key = keyring.get(row.subject_id, row.record_class)
+            # As `associated` has it, spelt out: each call counts here.
+            bound = (self._view, self.table.name, key, row.subject_id, row.record_class, row.position, row.clear)
+            sealed.append(data_key.seal(_encoder.encode(row.body), b"row\x01" + _encoder.encode(bound), nonce))
+        return sealed
 
     def key_parameters(self, keys: Sequence[Key]) -> list[object]:
         """Returns keys as the columns of `select_keys`."""

@@ -16,12 +16,15 @@ from psycopg.pq import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
     from uuid import UUID
 
 _HEAD = struct.Struct("!iiIii")
 _EMPTY = struct.Struct("!iiI")
-_UUID, _INT8, _INT4, _TEXT, _BYTEA, _INT2 = 2950, 20, 23, 25, 17, 21
+_UUID, _INT8, _INT4, _TEXT, _BYTEA, _INT2, _DATE = 2950, 20, 23, 25, 17, 21, 1082
 _UUID_LENGTH = (16).to_bytes(4)
+_DAY_0 = 730_120
+"""The ordinal of 2000-01-01, from which PostgreSQL counts days."""
 
 
 class PackedArray:
@@ -88,3 +91,9 @@ def int2s(values: Sequence[int]) -> PackedArray:
     return _pack(
         _INT2, len(values), b"".join([b"\x00\x00\x00\x02" + value.to_bytes(2, signed=True) for value in values])
     )
+
+
+def dates(values: Sequence[date]) -> PackedArray:
+    """Returns a date[]."""
+    days = [value.toordinal() - _DAY_0 for value in values]
+    return _pack(_DATE, len(days), b"".join([b"\x00\x00\x00\x04" + day.to_bytes(4, signed=True) for day in days]))

@@ -6,6 +6,7 @@ shown what it was; the encryption binds it to the state.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -58,3 +59,13 @@ def decode_header(data: bytes) -> Header:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unreadable("The header of an event cannot be read.", help="Run `ledger audit`.") from error
+
+
+@lru_cache(maxsize=1_024)
+def actor_of(data: bytes) -> UUID:
+    """Returns who recorded the event with this header; those of one command have one, and it is decoded once.
+
+    Raises:
+        Unreadable: the bytes are no header.
+    """
+    return decode_header(data).actor

@@ -44,6 +44,12 @@ SELECT_KEYS = (
 )
 
 
+def nonces(count: int) -> list[bytes]:
+    """Returns so many random nonces, drawn at once: asking the system for each takes longer than to encrypt with it."""
+    drawn = os.urandom(NONCE_BYTES * count)
+    return [drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)]
+
+
 class KeyRow(NamedTuple):
     """A wrapped data key as it is stored."""
 
@@ -62,9 +68,13 @@ class DataKey:
         self._aead = AESGCM(key)
         self.commitment = hmac.digest(key, b"ledger data key commitment v1", hashlib.sha256)[:16]
 
-    def seal(self, plaintext: bytes, associated: bytes) -> bytes:
-        """Returns nonce, ciphertext and tag. Padding hides which of two short values was sealed."""
-        nonce = os.urandom(NONCE_BYTES)
+    def seal(self, plaintext: bytes, associated: bytes, nonce: bytes | None = None) -> bytes:
+        """Returns nonce, ciphertext and tag. Padding hides which of two short values was sealed.
+
+        Args:
+            nonce: one of `nonces`, for this value alone; drawn here where it is left out.
+        """
+        nonce = nonce or os.urandom(NONCE_BYTES)
         padding = _PADDINGS[len(plaintext) % PAD_TO]
         return nonce + self._aead.encrypt(nonce, plaintext + padding, associated)
 

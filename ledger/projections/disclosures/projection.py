@@ -18,7 +18,7 @@ import msgspec
 
 from ledger.aggregates import disclosures
 from ledger.projections.view import Column, Fact, Row, Rows, Rule, Table, View
-from ledger.store.header import decode_header
+from ledger.store.header import actor_of
 
 Token = Callable[[str, str], bytes]
 
@@ -129,7 +129,7 @@ def _accessed(token: Callable[[str, str], bytes]) -> Rule:
             entry.recorded_at,
             not isinstance(event, disclosures.AccessRefused),
             False,
-            decode_header(entry.header).actor,
+            actor_of(entry.header),
             event.office,
             event.students,
             token("purpose", body.purpose),

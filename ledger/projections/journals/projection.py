@@ -11,7 +11,7 @@ import msgspec
 
 from ledger.aggregates.student import achievements, marks
 from ledger.projections.view import VERSION, Column, Fact, Key, Row, Rows, Rule, Table, View, changed
-from ledger.store.header import decode_header
+from ledger.store.header import actor_of
 
 
 class Change(msgspec.Struct):
@@ -77,7 +77,7 @@ TABLES = (
 
 
 def _actor(fact: Fact) -> UUID:
-    return decode_header(fact.entry.header).actor
+    return actor_of(fact.entry.header)
 
 
 def _entry(fact: Fact, rows: Rows, course_id: UUID, work_id: UUID | None, day: date, body: EntryBody) -> None:

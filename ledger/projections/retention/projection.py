@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date
+from functools import cache
 from typing import cast
 
 from ledger.aggregates.registry import EVENTS
@@ -31,10 +33,17 @@ TABLES = (
 _DAYS = ("effective_on", "granted_on", "achieved_on", "corrected_on", "voided_on", "enrolled_on", "received_on")
 
 
+@cache
+def _day_fields(event: type[LedgerEvent]) -> tuple[str, ...]:
+    """Returns which of _DAYS the events of a class have: most have one."""
+    names = {field.name for field in fields(event)}
+    return tuple(name for name in _DAYS if name in names)
+
+
 def happened_on(event: LedgerEvent) -> date | None:
     """Returns the day on which the event happened, as it says itself; None where it says none."""
-    for name in _DAYS:
-        day = getattr(event, name, None)
+    for name in _day_fields(type(event)):
+        day = getattr(event, name)
         if isinstance(day, date):
             return day
     return None

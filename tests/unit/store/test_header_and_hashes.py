@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import InvalidInput, Unreadable
-from ledger.store.header import MAX_HEADER, Header, decode_header, encode_header
+from ledger.store.header import MAX_HEADER, Header, actor_of, decode_header, encode_header
 from ledger.store.secrets import Hasher
 from tests.support.commands import header
 
@@ -41,8 +41,15 @@ def test_cited_local_act_stands_in_the_header() -> None:
     [b"", b"\xc1", b"\x90", msgspec.msgpack.encode([1, 2, 3, 4, 5, 6, 7]), bytes.fromhex(RECORDED)[:-1]],
 )
 def test_bytes_that_are_no_header_are_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable):
-        decode_header(data)
+    for read in (decode_header, actor_of, actor_of):  # what is remembered of one that was read does not make it one
+        with pytest.raises(Unreadable):
+            read(data)
+
+
+def test_whoever_recorded_an_event_is_told_by_its_header_alone() -> None:
+    one, another = header(actor=uuid4()), header(actor=uuid4())
+    for full in (one, another, one):
+        assert actor_of(encode_header(full)) == full.actor
 
 
 def test_header_that_the_history_cannot_store_is_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import Erased, SettingsError, Unreadable
-from ledger.store.keyring import NONCE_BYTES, PAD_TO, DataKey, KeyEncryptionKeys, Keyring, KeyRow
+from ledger.store.keyring import NONCE_BYTES, PAD_TO, DataKey, KeyEncryptionKeys, Keyring, KeyRow, nonces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +80,16 @@ def test_padding_hides_which_short_value_was_sealed() -> None:
 
 def test_same_value_is_sealed_differently_each_time() -> None:
     assert len({DataKey(KEY).seal(b"5", b"") for _ in range(50)}) == 50
+
+
+def test_values_that_are_sealed_together_have_a_nonce_each() -> None:
+    drawn = nonces(50)
+    assert len(set(drawn)) == 50
+    assert {len(nonce) for nonce in drawn} == {NONCE_BYTES}
+    assert nonces(0) == []
+    sealed = DataKey(KEY).seal(b"5", b"", drawn[7])
+    assert sealed[:NONCE_BYTES] == drawn[7]
+    assert DataKey(KEY).open(sealed, b"") == b"5"
 
 
 def test_commitment_tells_keys_apart_and_says_nothing_else() -> None:
