@@ -91,10 +91,10 @@ class DataKey:
                 "A sealed value does not open: it was altered, moved, or sealed with another key.",
                 help="Run `ledger audit` to see which records are concerned.",
             ) from error
-        end = padded.rfind(b"\x80")
-        if end < 0 or padded[end + 1 :].strip(b"\x00"):
+        marked = padded.rstrip(b"\x00")
+        if not marked.endswith(b"\x80"):
             raise Unreadable("A sealed value has broken padding.", help="Run `ledger audit`.")
-        return padded[:end]
+        return marked[:-1]
 
 
 class KeyEncryptionKeys:

@@ -197,6 +197,28 @@ async def test_lanes_that_are_read_in_portions_are_equal_to_their_events(
     assert max(portions) <= 16
 
 
+async def test_events_of_all_portions_count_for_a_snapshot_and_an_opened_snapshot_does_not(
+    make_executor: MakeExecutor, ledger_db: Database, owner: psycopg.Connection[Row], mapper: EventMapper,
+    keks: KeyEncryptionKeys, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    executor = await make_executor(snapshot_every=4)
+    replayed, opened = new_id(), new_id()
+    for student in (replayed, opened):
+        await executor.execute(envelope(Enrol(student)))
+        await _marks(executor, student, 9)
+    await executor.stop()
+    taken = "SELECT subject_id, version FROM snapshots"
+    assert dict(owner.execute(taken).fetchall()) == {replayed: 8, opened: 8}
+    owner.execute("DELETE FROM snapshots WHERE subject_id = %s", (replayed,))
+    monkeypatch.setattr("ledger.store.lanes.PORTION", 4)
+    monkeypatch.setattr("ledger.store.lanes.PORTION_EACH", 2)
+    loader = LaneLoader(ledger_db, mapper, Keyring(keks), many=3)
+    async with await ledger_db.connect_async("writer") as connection:
+        await loader.load(connection, [marks_lane(student, YEAR) for student in (replayed, opened)])
+        await loader.save_snapshots()
+    assert dict(owner.execute(taken).fetchall()) == {replayed: 10, opened: 8}
+
+
 async def test_snapshot_that_cannot_be_saved_does_not_fail_the_command(
     make_executor: MakeExecutor, owner: psycopg.Connection[Row], ledger_db: Database
 ) -> None:
