@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
-from ledger.errors import Erased, Unreadable
+from ledger.errors import Unreadable
 from ledger.projections.view import Key, Row, Table, View
 from ledger.store.arrays import PackedArray, byteas, dates, int4s, int8s, texts, uuids
-from ledger.store.keyring import DataKey, Keyring, nonces
+from ledger.store.keyring import DataKey, KeyNumber, Keyring, nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -119,11 +118,10 @@ class TableStore:
         at = self._key_width + self._clear_width
         return stored[at], stored[at + 1]
 
-    def subjects(self, stored: Iterable[tuple[Any, ...]]) -> list[tuple[UUID, str]]:
-        """Returns whose rows they are and under which classes, each pair once."""
+    def names(self, stored: Iterable[tuple[Any, ...]]) -> Counter[KeyNumber]:
+        """Returns under whose keys and which classes rows are sealed, and how many under each."""
         at = self._key_width + self._clear_width
-        # By the integer of the id: hashing UUID objects runs in Python.
-        return list({(row[at].int, row[at + 1]): (row[at], row[at + 1]) for row in stored}.values())
+        return Counter([(row[at].int, row[at + 1]) for row in stored])
 
     def position(self, stored: tuple[Any, ...]) -> int:
         """Returns the position of the event that changed the row last."""
@@ -137,19 +135,19 @@ class TableStore:
         """
         return self._opened(stored, keyring.get(*self.subject(stored)))
 
-    def open_all(self, stored: Sequence[tuple[Any, ...]], keyring: Keyring) -> list[tuple[Key, Row]]:
-        """Returns stored rows, opened, without those whose key is gone; each key is asked for once.
+    def open_all(
+        self, stored: Sequence[tuple[Any, ...]], names: Mapping[KeyNumber, int], keyring: Keyring
+    ) -> list[tuple[Key, Row]]:
+        """Returns stored rows, opened, without those whose key is gone; keys are asked for together.
+
+        Args:
+            names: as `names` says of these rows.
 
         Raises:
             Unreadable: as `open` says.
         """
         at = self._key_width + self._clear_width
-        times = Counter([(row[at].int, row[at + 1]) for row in stored])
-        keys: dict[tuple[int, str], DataKey] = {}
-        for (subject, record_class), count in times.items():
-            with suppress(Erased):
-                keys[subject, record_class] = keyring.get(UUID(int=subject), record_class, count)
-        opened, found = self._opened, keys.get
+        opened, found = self._opened, keyring.several(names).get
         return [opened(row, key) for row in stored if (key := found((row[at].int, row[at + 1]))) is not None]
 
     def _opened(self, stored: tuple[Any, ...], data_key: DataKey) -> tuple[Key, Row]:

@@ -196,6 +196,8 @@ class LivelyPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self.timeout if timeout is None else timeout)
         while True:
+            # The one that came back last: its server process has its plans and this memory in the processor's caches.
+            self._pool.rotate(1)
             connection = await super().getconn(deadline - loop.time())
             try:
                 if await _lives(connection):

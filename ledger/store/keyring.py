@@ -39,6 +39,9 @@ _PADDINGS = tuple(b"\x80" + bytes(PAD_TO - 1 - used) for used in range(PAD_TO))
 KeyName = tuple[UUID, str]
 """A subject and a record class."""
 
+KeyNumber = tuple[int, str]
+"""The same by the integer of the subject's id: hashing UUID objects runs in Python."""
+
 SELECT_KEYS = (
     "SELECT subject_id, record_class, epoch, wrapped FROM {schema}.data_keys WHERE subject_id = ANY(%b::uuid[])"
 )
@@ -190,8 +193,7 @@ class Keyring:
 
     def __init__(self, keks: KeyEncryptionKeys, *, maximum: int = 100_000) -> None:
         self._keks = keks
-        # By the integer of the subject's id: hashing UUID objects runs in Python.
-        self._keys: OrderedDict[tuple[int, str], DataKey] = OrderedDict()
+        self._keys: OrderedDict[KeyNumber, DataKey] = OrderedDict()
         self._surveyed: OrderedDict[int, None] = OrderedDict()
         self._loads = [0]
         self._maximum = maximum
@@ -215,13 +217,32 @@ class Keyring:
         """Tells whether the key is in memory, so that it stays there for whoever gets it next."""
         return Keyring.find(self, subject_id, record_class) is not None
 
-    def get(self, subject_id: UUID, record_class: str, times: int = 1) -> DataKey:  # noqa: ARG002 - who counts, looks
-        """Returns the key; its rows must have been admitted before.
+    def missing(self, names: Iterable[KeyNumber]) -> list[UUID]:
+        """Returns whose keys are not all in memory, each once; the others stay there for whoever gets them next."""
+        keys = self._keys
+        absent = {}
+        for name in names:
+            if name not in keys:
+                absent[name[0]] = UUID(int=name[0])
+            elif len(keys) > self._crowded:
+                keys.move_to_end(name)
+        return list(absent.values())
+
+    def several(self, names: Mapping[KeyNumber, int]) -> dict[KeyNumber, DataKey]:
+        """Returns those keys that there are; rows of all must have been admitted before.
 
         Args:
-            subject_id: whose.
-            record_class: of which class.
-            times: how many records are opened with it.
+            names: whose and of which class, and how many records are opened with each.
+        """
+        keys = self._keys
+        found = {name: key for name in names if (key := keys.get(name)) is not None}
+        if len(keys) > self._crowded:
+            for name in found:
+                keys.move_to_end(name)
+        return found
+
+    def get(self, subject_id: UUID, record_class: str) -> DataKey:
+        """Returns the key; its rows must have been admitted before.
 
         Raises:
             Erased: there is none: the class was erased for this subject.

@@ -23,10 +23,12 @@ from ledger.errors import LedgerError, StoreUnavailable, trace
 from ledger.ids import new_id
 from ledger.store.arrays import int4s, uuids
 from ledger.store.database import translated
-from ledger.store.keyring import DataKey, Keyring
+from ledger.store.keyring import DataKey, KeyNumber, Keyring
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg_pool import AsyncConnectionPool
 
     from ledger.store.database import Database, Row
@@ -92,27 +94,28 @@ class Openings:
         """Returns for how many seconds nothing has been stored."""
         return time.monotonic() - self._vouched
 
-    def count(self, subject_id: UUID, record_class: str, times: int = 1) -> None:
-        """Counts an opening, or several.
+    def count(self, names: Mapping[KeyNumber, int]) -> None:
+        """Counts openings: under whose key and which class, and how many under each.
 
         Raises:
             StoreUnavailable: the counts were not stored for so long that nobody could account for one more.
         """
-        subject = subject_id.int  # hashing UUID objects runs in Python
-        if subject == self._school:
-            return
-        if time.monotonic() > self._good_until:
-            raise StoreUnavailable(
-                "Nothing is shown now: what is opened could not be accounted for.",
-                help="The log says why counts cannot be stored (table `opening_intervals`); try again after that.",
-            )
-        name = (acting.get(), record_class)
-        counts = self._counts.get(name)
-        if counts is None:
-            counts = self._counts[name] = {}
-        before = counts.get(subject, 0)
-        counts[subject] = before + times
-        self.pairs += not before
+        late, actor, school = time.monotonic() > self._good_until, acting.get(), self._school
+        counts: dict[int, int] = {}
+        last = None
+        for (subject, record_class), times in names.items():
+            if subject == school:
+                continue
+            if late:
+                raise StoreUnavailable(
+                    "Nothing is shown now: what is opened could not be accounted for.",
+                    help="The log says why counts cannot be stored (table `opening_intervals`); try again after that.",
+                )
+            if record_class != last:
+                counts, last = self._counts.setdefault((actor, record_class), {}), record_class
+            before = counts.get(subject, 0)
+            counts[subject] = before + times
+            self.pairs += not before
 
     def counted(self) -> list[tuple[UUID | None, str]]:
         """Returns for whom records of which classes were opened since the last flush."""
@@ -132,14 +135,24 @@ class CountedKeyring(Keyring):
         self.__dict__.update(keyring.__dict__)  # the same keys, whoever of the two has admitted them
         self.openings = openings
 
-    def get(self, subject_id: UUID, record_class: str, times: int = 1) -> DataKey:
-        """Returns the key, and counts that so many records are opened with it.
+    def several(self, names: Mapping[KeyNumber, int]) -> dict[KeyNumber, DataKey]:
+        """Returns those keys that there are, and counts how many records are opened with each.
+
+        Raises:
+            StoreUnavailable: as `Openings.count` says.
+        """
+        found = super().several(names)
+        self.openings.count({name: names[name] for name in found})
+        return found
+
+    def get(self, subject_id: UUID, record_class: str) -> DataKey:
+        """Returns the key, and counts that a record is opened with it.
 
         Raises:
             Erased: there is none: the class was erased for this subject. StoreUnavailable: as `Openings.count` says.
         """
         key = super().get(subject_id, record_class)
-        self.openings.count(subject_id, record_class, times)
+        self.openings.count({(subject_id.int, record_class): 1})
         return key
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
@@ -150,7 +163,7 @@ class CountedKeyring(Keyring):
         """
         key = super().find(subject_id, record_class)
         if key is not None:
-            self.openings.count(subject_id, record_class)
+            self.openings.count({(subject_id.int, record_class): 1})
         return key
 
 

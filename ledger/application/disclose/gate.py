@@ -372,7 +372,7 @@ async def open_access(
         school=ledger.id,
         reader=reader,
         resource=resource,
-        students=tuple(dict.fromkeys(students)),
+        students=tuple({one.int: one for one in students}.values()),
         categories=tuple(categories),
         course_id=course_id,
         group_id=group_id,

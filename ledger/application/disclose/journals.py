@@ -103,8 +103,11 @@ def show_result(key: Key, row: Row) -> ResultShown:
 
 def in_order(cells: list[CellShown], results: list[ResultShown]) -> None:
     """Orders what a student has in a course, as a journal does."""
-    cells.sort(key=lambda cell: (cell.effective_on, cell.entry_id))
-    results.sort(key=lambda result: (result.effective_on, result.period, result.kind))
+    # By the integer of the id, which orders as the id does: comparing UUID objects runs in Python.
+    if len(cells) > 1:
+        cells.sort(key=lambda cell: (cell.effective_on, cell.entry_id.int))
+    if len(results) > 1:
+        results.sort(key=lambda result: (result.effective_on, result.period, result.kind))
 
 
 async def read_journal(
@@ -228,11 +231,12 @@ async def _content_then(
 
 
 def _lines(page: list[UUID], content: _Content) -> list[JournalLine]:
-    lines = {student_id.int: JournalLine(student_id, "", "", "") for student_id in page}
-    for key, row in content.students:
-        body = cast("StudentBody", row.body)
-        student_id = cast("UUID", key[0])
-        lines[student_id.int] = JournalLine(student_id, body.family_name, body.given_name, body.patronymic)
+    bodies = {row.subject_id.int: cast("StudentBody", row.body) for _, row in content.students}
+    lines = {}
+    for student_id in page:
+        body = bodies.get(student_id.int)
+        named = ("", "", "") if body is None else (body.family_name, body.given_name, body.patronymic)
+        lines[student_id.int] = JournalLine(student_id, *named)
     for key, row in content.entries:
         lines[row.subject_id.int].cells.append(show_cell(key, row))
     for key, row in content.results:
@@ -240,5 +244,5 @@ def _lines(page: list[UUID], content: _Content) -> list[JournalLine]:
     for line in lines.values():
         in_order(line.cells, line.results)
     return sorted(
-        lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id)
+        lines.values(), key=lambda line: (line.family_name, line.given_name, line.patronymic, line.student_id.int)
     )

@@ -17,7 +17,7 @@ from ledger.store.keyring import SELECT_KEYS
 from ledger.streams.record_classes import RecordClass
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from ledger.application.ledger import Ledger
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ledger.receipt import Disclosure
     from ledger.seal.entry import Entry
     from ledger.store.database import Row as DbRow
+    from ledger.store.keyring import KeyNumber
     from ledger.streams.base import LedgerEvent
 
 BREATH = 500
@@ -138,14 +139,13 @@ async def _not_served(ledger: Ledger, views: Sequence[View]) -> Busy:
     return next((busy for busy in found if busy), Busy("The view was just made.", help="Ask again."))
 
 
-async def load_keys(ledger: Ledger, wanted: Iterable[tuple[UUID, str]]) -> None:
-    """Admits the data keys of (subject, class) pairs that are not in memory."""
-    subjects = {subject for subject, name in wanted if not ledger.keyring.holds(subject, name)}
-    if subjects:
+async def load_keys(ledger: Ledger, wanted: Iterable[KeyNumber]) -> None:
+    """Admits the data keys that are not in memory."""
+    if subjects := ledger.keyring.missing(wanted):
         with translated():
             async with ledger.keys.connection() as connection:
                 cursor = await connection.execute(
-                    ledger.database.bind(SELECT_KEYS), (list(subjects),), prepare=True, binary=True
+                    ledger.database.bind(SELECT_KEYS), (subjects,), prepare=True, binary=True
                 )
                 ledger.keyring.admit(subjects, await cursor.fetchall())
 
@@ -158,9 +158,9 @@ async def open_rows(
     Raises:
         UndisclosedAccess: the receipt does not cover one of them; none is opened then.
     """
-    pairs = store.subjects(stored)
-    (await prove(ledger, receipt)).check(pairs)
-    return await _open(ledger, store, stored, pairs)
+    names = store.names(stored)
+    (await prove(ledger, receipt)).check(names)
+    return await _open(ledger, store, stored, names)
 
 
 async def open_accesses(
@@ -177,7 +177,7 @@ async def open_accesses(
         return []
     if not proven.discloses(RecordClass.DISCLOSURES) or any(row[0] not in disclosed for row in stored):
         raise UndisclosedAccess("An access was about to be opened that nobody disclosed.", help="Report this fault.")
-    return await _open(ledger, store, stored, store.subjects(stored))
+    return await _open(ledger, store, stored, store.names(stored))
 
 
 async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[Stored]) -> list[tuple[Key, Row]]:
@@ -186,10 +186,10 @@ async def open_school_rows(ledger: Ledger, store: TableStore, stored: Sequence[S
     Raises:
         UndisclosedAccess: one of them is about somebody after all.
     """
-    pairs = store.subjects(stored)
-    if any(subject != ledger.id or name != RecordClass.ORGANISATION for subject, name in pairs):
+    names = store.names(stored)
+    if not names.keys() <= {(ledger.id.int, RecordClass.ORGANISATION)}:
         raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
-    return await _open(ledger, store, stored, pairs)
+    return await _open(ledger, store, stored, names)
 
 
 async def open_events(
@@ -203,17 +203,13 @@ async def open_events(
     Raises:
         UndisclosedAccess: one is not covered; none is opened then.
     """
-    pairs = list(
-        {
-            (entry.subject_id.int, entry.record_class): (entry.subject_id, entry.record_class) for entry in entries
-        }.values()
-    )
-    personal = [pair for pair in pairs if pair != (ledger.id, RecordClass.ORGANISATION)]
+    names = {(entry.subject_id.int, entry.record_class) for entry in entries}
+    personal = names - {(ledger.id.int, RecordClass.ORGANISATION)}
     if receipt is not None:
         (await prove(ledger, receipt)).check(personal)
     elif personal:
         raise UndisclosedAccess("A student's record was about to be opened without a disclosure.", help="Report this.")
-    await load_keys(ledger, pairs)
+    await load_keys(ledger, names)
     opened: list[tuple[Entry, LedgerEvent | None]] = []
     for number, entry in enumerate(entries, start=1):
         try:
@@ -226,7 +222,7 @@ async def open_events(
 
 
 async def _open(
-    ledger: Ledger, store: TableStore, stored: Sequence[Stored], pairs: Sequence[tuple[UUID, str]]
+    ledger: Ledger, store: TableStore, stored: Sequence[Stored], names: Mapping[KeyNumber, int]
 ) -> list[tuple[Key, Row]]:
-    await load_keys(ledger, pairs)
-    return store.open_all(stored, ledger.keyring)
+    await load_keys(ledger, names)
+    return store.open_all(stored, names, ledger.keyring)

@@ -11,7 +11,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, cast
-from uuid import UUID
 
 from ledger.aggregates.disclosures import AccessOpened, DataDisclosed
 from ledger.application.disclose.minting import is_of_this_request
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from ledger.application.ledger import Ledger
     from ledger.receipt import Disclosure
+    from ledger.store.keyring import KeyNumber
 
 _SELECT = (
     f"SELECT {ENTRY_COLUMNS}, clock_timestamp() FROM {{schema}}.events"  # noqa: S608 - ours
@@ -41,16 +41,17 @@ class Proven:
     categories: Mapping[int, frozenset[str]]
     until: float
 
-    def check(self, rows: Iterable[tuple[UUID, str]]) -> None:
-        """Passes if every (student, record class) was disclosed, and not too long ago.
+    def check(self, names: Iterable[KeyNumber]) -> None:
+        """Passes if every student's record class was disclosed, and not too long ago.
 
         Raises:
             UndisclosedAccess: otherwise; nothing may be opened then.
         """
         if asyncio.get_running_loop().time() > self.until:
             _too_old()
-        for student_id, record_class in rows:
-            if record_class not in self.categories.get(student_id.int, ()):
+        found = self.categories.get
+        for student, record_class in names:
+            if record_class not in found(student, ()):
                 raise UndisclosedAccess(
                     "A record was about to be opened that the disclosure does not cover.",
                     help="This is a fault of the ledger; nothing was shown. Report it.",
@@ -86,10 +87,7 @@ async def _look_up(ledger: Ledger, receipt: Disclosure) -> Proven:
             )
             rows = await cursor.fetchall()
             entries = [Entry._make(row[:-1]) for row in rows]
-            missing = [
-                entry.subject_id for entry in entries[1:] if not keyring.holds(entry.subject_id, entry.record_class)
-            ]
-            if missing:
+            if missing := keyring.missing((entry.subject_id.int, entry.record_class) for entry in entries[1:]):
                 cursor = await connection.execute(bind(SELECT_KEYS), (missing,), prepare=True, binary=True)
                 keyring.admit(missing, await cursor.fetchall())
     if len(entries) != receipt.position - receipt.first + 1:

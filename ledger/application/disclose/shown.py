@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -178,16 +178,15 @@ class PeriodMarks:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class JournalLine:
+class JournalLine(msgspec.Struct, frozen=True):
     """A student's line in the journal."""
 
     student_id: UUID
     family_name: str
     given_name: str
     patronymic: str
-    cells: list[CellShown] = field(default_factory=list)
-    results: list[ResultShown] = field(default_factory=list)
+    cells: list[CellShown] = msgspec.field(default_factory=list)
+    results: list[ResultShown] = msgspec.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

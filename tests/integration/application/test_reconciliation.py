@@ -68,7 +68,7 @@ async def open_behind_the_gate(desk: Desk, student: UUID) -> None:
     store = table(desk.ledger, "rosters", "students")
     async with desk.ledger.pool.connection() as connection:
         [rows] = await select(connection, rows_where(store, "student_id = %s", (student,)))
-    await load_keys(desk.ledger, store.subjects(rows))
+    await load_keys(desk.ledger, store.names(rows))
     for row in rows:
         store.open(row, desk.ledger.keyring)
 
