@@ -94,7 +94,15 @@ class Openings:
         """Returns for how many seconds nothing has been stored."""
         return time.monotonic() - self._vouched
 
-    def count(self, names: Mapping[KeyNumber, int]) -> None:
+    def count(self, subject_id: UUID, record_class: str) -> None:
+        """Counts an opening.
+
+        Raises:
+            StoreUnavailable: as `count_all` says.
+        """
+        self.count_all({(subject_id.int, record_class): 1})
+
+    def count_all(self, names: Mapping[KeyNumber, int]) -> None:
         """Counts openings: under whose key and which class, and how many under each.
 
         Raises:
@@ -139,31 +147,32 @@ class CountedKeyring(Keyring):
         """Returns those keys that there are, and counts how many records are opened with each.
 
         Raises:
-            StoreUnavailable: as `Openings.count` says.
+            StoreUnavailable: as `Openings.count_all` says.
         """
         found = super().several(names)
-        self.openings.count({name: names[name] for name in found})
+        self.openings.count_all({name: names[name] for name in found})
         return found
 
     def get(self, subject_id: UUID, record_class: str) -> DataKey:
         """Returns the key, and counts that a record is opened with it.
 
         Raises:
-            Erased: there is none: the class was erased for this subject. StoreUnavailable: as `Openings.count` says.
+            Erased: there is none: the class was erased for this subject.
+            StoreUnavailable: as `Openings.count_all` says.
         """
         key = super().get(subject_id, record_class)
-        self.openings.count({(subject_id.int, record_class): 1})
+        self.openings.count(subject_id, record_class)
         return key
 
     def find(self, subject_id: UUID, record_class: str) -> DataKey | None:
         """Returns the key if it is in memory, and counts it: whoever only asks whether it is there, asks `holds`.
 
         Raises:
-            StoreUnavailable: as `Openings.count` says.
+            StoreUnavailable: as `Openings.count_all` says.
         """
         key = super().find(subject_id, record_class)
         if key is not None:
-            self.openings.count({(subject_id.int, record_class): 1})
+            self.openings.count(subject_id, record_class)
         return key
 
 

@@ -235,12 +235,16 @@ def test_process_that_never_said_that_it_counts_opens_nothing(base: Foundation) 
 
 async def test_key_that_is_handed_out_is_counted_however_it_is_asked_for(base: Foundation) -> None:
     async with at_school(base) as (desk, student, _):
-        await load_keys(desk.ledger, [(student, "personal_file")])
+        await load_keys(desk.ledger, [(student.int, "personal_file")])
         assert desk.ledger.keyring.holds(student, "personal_file")
         assert not desk.ledger.keyring.openings.counted()
         assert desk.ledger.keyring.find(student, "personal_file") is not None
         assert desk.ledger.keyring.openings.counted() == [(acting.get(), "personal_file")]
         assert desk.ledger.keyring.find(uuid4(), "personal_file") is None
+        desk.ledger.keyring.openings.take()
+        names = {(student.int, "personal_file"): 3, (uuid4().int, "personal_file"): 5}
+        assert desk.ledger.keyring.several(names).keys() == {(student.int, "personal_file")}
+        assert desk.ledger.keyring.openings.take().counts == {(acting.get(), "personal_file"): {student: 3}}
 
 
 def test_comparison_goes_on_where_the_newest_one_ended(base: Foundation, owner: psycopg.Connection[Row]) -> None:
