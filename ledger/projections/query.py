@@ -64,6 +64,8 @@ class Since(NamedTuple):
     position: str
     parameters: Sequence[object]
     effective_on: date | None = None
+    beside: Part | None = None
+    """A question whose answer the expression reads as `reached`: asked once, however many tables are compared."""
 
     @classmethod
     def at(cls, moment: Moment) -> Since:
@@ -73,7 +75,7 @@ class Since(NamedTuple):
     @classmethod
     def now(cls, reached: Part) -> Since:
         """Returns the rows that were there at the position that views have reached together, asked in passing."""
-        return cls(f"({reached.query})", reached.parameters)
+        return cls("(SELECT position FROM reached)", (), beside=reached)
 
 
 def rows_where(store: TableStore, condition: str, parameters: Sequence[object]) -> Part:
@@ -118,8 +120,12 @@ def students(
             " ORDER BY student_id LIMIT %s)"
         )
         parameters.append(limit)
-    found = f"SELECT student_id FROM ({' UNION '.join(queries)}) AS found"  # noqa: S608 - ours
-    return Part(("uuid",), f"{found} ORDER BY student_id LIMIT %s", (*parameters, limit))
+    found = f"SELECT student_id FROM ({' UNION '.join(queries)}) AS found ORDER BY student_id LIMIT %s"  # noqa: S608 - ours
+    parameters.append(limit)
+    if since is not None and since.beside is not None:
+        found = f"WITH reached (position) AS MATERIALIZED ({since.beside.query}) {found}"
+        parameters[:0] = since.beside.parameters
+    return Part(("uuid",), found, parameters)
 
 
 async def select(connection: psycopg.AsyncConnection[Row], *parts: Part) -> list[list[Stored]]:

@@ -219,12 +219,12 @@ class Keyring:
 
     def missing(self, names: Iterable[KeyNumber]) -> list[UUID]:
         """Returns whose keys are not all in memory, each once; the others stay there for whoever gets them next."""
-        keys = self._keys
+        keys, crowded = self._keys, len(self._keys) > self._crowded
         absent = {}
         for name in names:
             if name not in keys:
                 absent[name[0]] = UUID(int=name[0])
-            elif len(keys) > self._crowded:
+            elif crowded:
                 keys.move_to_end(name)
         return list(absent.values())
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.aggregates.disclosures import DataDisclosed, DisclosureRefused
 from ledger.aggregates.registry import EVENTS
 from ledger.aggregates.student.marks import MarksOpened, MarkVoided, StudentMarks
 from ledger.errors import Erased, InvalidInput, NewerEvent, Unreadable
@@ -59,6 +60,24 @@ def _event(event: type[LedgerEvent], **values: object) -> Any:  # noqa: ANN401 -
         "originator_id": uuid4(), "originator_version": 1, "timestamp": datetime.now(UTC), "event_id": uuid4(),
     }  # fmt: skip
     return event(**{**identity, **values})
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    said=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=8),
+    refused=st.booleans(),
+)
+def test_what_an_access_says_of_each_student_is_read_as_it_was_said(
+    said: list[tuple[int, int]], *, refused: bool
+) -> None:
+    ids, classes = [uuid4(), uuid4(), uuid4()], [("marks",), ("marks", "credits"), ()]
+    kind = DisclosureRefused if refused else DataDisclosed
+    told = [_event(kind, access_id=ids[one], categories=classes[other]) for one, other in said]
+    stored = [_entry(event, _seal(event)) for event in told]
+    opened = [MAPPER.open(entry, RING) for entry in stored]
+    vars(opened[0])["categories"] = ("altered",)
+    assert [vars(event) for event in opened[1:]] == [vars(event) for event in told[1:]]
+    assert vars(MAPPER.open(stored[0], RING)) == vars(told[0])
 
 
 # --- every event ----------------------------------------------------------------------------------------------------
