@@ -28,6 +28,8 @@ Who sends a request on a connection that is ended at that moment cannot know whe
 """
 WORTH_JOINING = 64 * 1024
 """Bytes up to which the first piece of a body is copied behind the head of its answer; a longer one goes after it."""
+BODY_IS_HERE = "body_is_here"
+"""True in the state of a request whose body has come to its end: reading it waits for nobody."""
 
 _REFUSALS = {
     400: ("malformed-request", "This is no HTTP/1.1 request.", "Check what lies between you and the service."),
@@ -137,6 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Ends a request."""
         self._in_body = False
         self._wait(None)
+        self.scope["state"][BODY_IS_HERE] = True
         super().on_message_complete()
         if self.cycle.response_complete and not self.pipeline:
             self._wait(self.timeout_keep_alive)
