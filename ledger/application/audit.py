@@ -313,8 +313,8 @@ class Auditor:
                         report.add(
                             where, _key(store, key), f"Differs in: {', '.join(_differing(store, wanted, opened))}."
                         )
-        for key, row in expected.items():
-            replayed.add(_hash(view.name, store, key, row))
+        for key, made in expected.items():
+            replayed.add(_hash(view.name, store, key, made))
             if key not in seen:
                 report.add(where, _key(store, key), "The row is missing.")
 

@@ -114,9 +114,10 @@ class BesideLog:
         cursor = self._connection.execute(self._database.bind(_OF_KEYS), (topics,), binary=True)
         told: dict[str, tuple[int, bool]] = {}
         entries = [Entry._make(row) for row in cursor.fetchall()]
-        for entry, event in self._reader.facts(self._connection, entries, self._unopened):
+        for fact in self._reader.facts(self._connection, entries, self._unopened):
+            event = fact.event
             if isinstance(event, LogKeyAdded | LogKeyRetired):
-                told[event.verifier] = (entry.position, isinstance(event, LogKeyAdded))
+                told[event.verifier] = (fact.entry.position, isinstance(event, LogKeyAdded))
         return told
 
     def _unopened(self, entry: Entry, error: Unreadable) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ledger.store.mapper import EventMapper
 
 
+_new = tuple.__new__
+"""Makes an entry of a row of its columns at half the cost of `Entry._make`, which counts them."""
+
+
 class EventReader:
     """Reads batches of events on a connection of its user."""
 
@@ -47,7 +51,7 @@ class EventReader:
     def entries(self, connection: psycopg.Connection[Row], after: int, limit: int, until: int = 2**62) -> list[Entry]:
         """Returns up to `limit` entries after a position, in order."""
         cursor = connection.execute(self._select, (after, until, limit), prepare=True, binary=True)
-        return [Entry._make(row) for row in cursor.fetchall()]
+        return [_new(Entry, row) for row in cursor.fetchall()]
 
     def load_keys(self, connection: psycopg.Connection[Row], wanted: Iterable[tuple[UUID, str]]) -> None:
         """Admits the data keys of (subject, class) pairs that are not in memory.

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from ledger.errors import Erased, LedgerError
 from ledger.projections.tables import TableStore
-from ledger.projections.view import Fact, Key, Row, Rows, View, schema_of
+from ledger.projections.view import Fact, Key, Row, Rows, Rule, View, schema_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -107,33 +107,32 @@ class ViewStore:
         Raises:
             ViewFailed: with the position of the event that stopped it.
         """
-        concerned = [fact for fact in facts if type(fact.event) in self.view.rules]
+        rules = self.view.rules
+        concerned = [(fact, rule) for fact in facts if (rule := rules.get(type(fact.event))) is not None]
         if not concerned:
             return
         rows = Rows(lambda table, key: self._find(connection, table, key))
         self._prefetch(connection, concerned, rows)
-        for fact in concerned:
+        for fact, rule in concerned:
             try:
-                self.view.apply(fact, rows)
+                rule.apply(fact, rows)
             except Exception as error:
                 raise ViewFailed(self.view.name, fact.entry.position, error, fact.entry) from error
         try:
             self._write(connection, rows)
         except LedgerError as error:
-            first = concerned[0].entry
+            first = concerned[0][0].entry
             raise ViewFailed(self.view.name, first.position, error, first) from error
 
-    def _prefetch(self, connection: psycopg.Connection[DbRow], facts: list[Fact], rows: Rows) -> None:
-        wanted: dict[str, dict[Key, None]] = {}
-        for fact in facts:
-            reads = self.view.rules[type(fact.event)].reads
-            if reads is not None:
-                for table, key in reads(fact):
-                    wanted.setdefault(table, {})[key] = None
+    def _prefetch(self, connection: psycopg.Connection[DbRow], concerned: list[tuple[Fact, Rule]], rows: Rows) -> None:
+        wanted: dict[str, list[Key]] = {}
+        for fact, rule in concerned:
+            if rule.reads is not None:
+                for table, key in rule.reads(fact):
+                    if rows.expect(table, key):
+                        wanted.setdefault(table, []).append(key)
         for table, keys in wanted.items():
-            for key in keys:
-                rows.load(table, key, None)
-            for key, row in self._select(connection, table, list(keys)):
+            for key, row in self._select(connection, table, keys):
                 rows.load(table, key, row)
 
     def _find(self, connection: psycopg.Connection[DbRow], table: str, key: Key) -> Row | None:
@@ -154,10 +153,8 @@ class ViewStore:
 
     def _write(self, connection: psycopg.Connection[DbRow], rows: Rows) -> None:
         by_table: dict[str, list[tuple[Key, Row]]] = {}
-        for table, key in rows.changed:
-            row = rows.get(table, key)
-            if row is not None:
-                by_table.setdefault(table, []).append((key, row))
+        for (table, key), row in rows.take_changed():
+            by_table.setdefault(table, []).append((key, row))
         for table, changed in by_table.items():
             store = self.tables[table]
             connection.execute(

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.seal.entry import Entry
 from ledger.streams.base import LedgerEvent
 
 Key = tuple[object, ...]
+Name = tuple[str, Key]
+"""A row's table and key."""
 
 
 class Column(NamedTuple):
@@ -34,7 +37,7 @@ class Table:
     body: type[msgspec.Struct] | None = None
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row, opened, under one record class of one subject; `position` is of the last event that changed it."""
 
     subject_id: UUID
@@ -54,7 +57,7 @@ class Moment(NamedTuple):
     effective_on: date | None = None
 
 
-class Fact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """An event with its stored columns."""
 
     entry: Entry
@@ -70,40 +73,73 @@ What a precondition is checked against: the lane itself remembers the same numbe
 
 def changed(row: Row, fact: Fact) -> Row:
     """Returns a row with VERSION as an event leaves it: at its position, and its version in the lane."""
-    return row._replace(position=fact.entry.position, clear=(*row.clear[:-1], fact.entry.version))
+    return replace(row, position=fact.entry.position, clear=(*row.clear[:-1], fact.entry.version))
+
+
+class _Slot(msgspec.Struct, gc=False):
+    """Where a row stands while events are applied; `changed` says that it was put and not taken since."""
+
+    name: Name
+    row: Row | None = None
+    changed: bool = False
 
 
 class Rows:
-    """The rows of a view while events are applied: what was loaded, what was put."""
+    """The rows of a view while events are applied: what was loaded, what was put.
+
+    Each row is looked up by its name as seldom as can be: hashing and comparing ids runs in Python.
+    """
 
     def __init__(self, find: Callable[[str, Key], Row | None] | None = None) -> None:
         self._find = find
-        self._rows: dict[tuple[str, Key], Row | None] = {}
-        self.changed: dict[tuple[str, Key], None] = {}
+        self._slots: dict[Name, _Slot] = {}
+        self._changed: list[_Slot] = []
+
+    def expect(self, table: str, key: Key) -> bool:
+        """Says that a row will be needed, and is not there unless it is loaded; returns False if that is known."""
+        name = (table, key)
+        slot = _Slot(name)
+        return self._slots.setdefault(name, slot) is slot
 
     def load(self, table: str, key: Key, row: Row | None) -> None:
         """Adds a row as it is stored."""
-        self._rows[table, key] = row
-
-    def has(self, table: str, key: Key) -> bool:
-        """Tells whether the row was loaded or put."""
-        return (table, key) in self._rows
+        name = (table, key)
+        self._slots.setdefault(name, _Slot(name)).row = row
 
     def get(self, table: str, key: Key) -> Row | None:
         """Returns the row as it stands now; one that no rule announced is fetched alone."""
         name = (table, key)
-        if name not in self._rows and self._find is not None:
-            self._rows[name] = self._find(table, key)
-        return self._rows.get(name)
+        slot = self._slots.get(name)
+        if slot is not None:
+            return slot.row
+        if self._find is None:
+            return None
+        row = self._find(table, key)
+        self._slots[name] = _Slot(name, row)
+        return row
 
     def put(self, table: str, key: Key, row: Row) -> None:
         """Stores the row."""
-        self._rows[table, key] = row
-        self.changed[table, key] = None
+        name = (table, key)
+        slot = self._slots.setdefault(name, _Slot(name))
+        slot.row = row
+        if not slot.changed:
+            slot.changed = True
+            self._changed.append(slot)
 
-    def items(self) -> Iterable[tuple[tuple[str, Key], Row]]:
+    def take_changed(self) -> list[tuple[Name, Row]]:
+        """Returns the rows that were put since this was asked last, as they stand now, in order."""
+        taken = []
+        for slot in self._changed:
+            slot.changed = False
+            if slot.row is not None:
+                taken.append((slot.name, slot.row))
+        self._changed.clear()
+        return taken
+
+    def items(self) -> Iterable[tuple[Name, Row]]:
         """Yields every row that exists."""
-        return ((name, row) for name, row in self._rows.items() if row is not None)
+        return ((name, slot.row) for name, slot in self._slots.items() if slot.row is not None)
 
 
 Reads = Callable[[Fact], Iterable[tuple[str, Key]]]

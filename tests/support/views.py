@@ -73,10 +73,7 @@ def in_batches(view: View, facts: Sequence[Fact], sizes: Iterable[int]) -> Store
                     rows.load(table, key, copy.deepcopy(stored.get((table, key))))
         for fact in batch:
             view.apply(fact, rows)
-        for table, key in rows.changed:
-            row = rows.get(table, key)
-            assert row is not None
-            stored[table, key] = row
+        stored.update(rows.take_changed())
     return stored
 
 

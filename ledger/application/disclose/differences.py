@@ -160,11 +160,9 @@ def _fold(ledger: Ledger, past: Past, moment: Moment) -> _Folded:
         view, rows = ledger.view(view_name), Rows()
         tables = {name: view.table(name) for of, name in COMPARED if of == view_name}
         for fact in facts:
-            rows.changed.clear()
             view.apply(fact, rows)
-            for name in rows.changed:
-                row = rows.get(*name)
-                if row is not None and name[0] in tables:
+            for name, row in rows.take_changed():
+                if name[0] in tables:
                     _note(folded, name, _values(tables[name[0]], name[1], row), fact)
     return folded
 

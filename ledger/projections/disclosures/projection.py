@@ -15,6 +15,7 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.aggregates import disclosures
 from ledger.projections.view import Column, Fact, Row, Rows, Rule, Table, View
@@ -162,10 +163,10 @@ def _grounded(fact: Fact, rows: Rows) -> None:
     key = (fact.entry.stream_id,)
     row = rows.get("accesses", key)
     if row is not None:  # one command records both, and they have one key
-        body = msgspec.structs.replace(cast("AccessBody", row.body), document=event.document, reason=event.reason)
+        body = replace(cast("AccessBody", row.body), document=event.document, reason=event.reason)
         recorded_at, granted, _, *rest = row.clear
         clear = (recorded_at, granted, event.reason is not None, *rest)
-        rows.put("accesses", key, row._replace(clear=clear, body=body))
+        rows.put("accesses", key, replace(row, clear=clear, body=body))
 
 
 def _disclosed(fact: Fact, rows: Rows) -> None:

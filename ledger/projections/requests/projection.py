@@ -8,6 +8,7 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.aggregates.student import requests
 from ledger.projections.view import Column, Fact, Key, Row, Rows, Rule, Table, View
@@ -63,7 +64,7 @@ def _extended(fact: Fact, rows: Rows) -> None:
     if row is not None:
         row.body.extended_on, row.body.extension = event.effective_on, event.reason
         clear = (row.clear[0], event.due_on, row.clear[2])
-        rows.put("requests", _key(fact), row._replace(position=fact.entry.position, clear=clear))
+        rows.put("requests", _key(fact), replace(row, position=fact.entry.position, clear=clear))
 
 
 def _answered(fact: Fact, rows: Rows) -> None:
@@ -72,7 +73,7 @@ def _answered(fact: Fact, rows: Rows) -> None:
     if row is not None:
         row.body.how, row.body.answer, row.body.legal_basis = event.how, event.text, event.legal_basis
         clear = (*row.clear[:2], event.effective_on)
-        rows.put("requests", _key(fact), row._replace(position=fact.entry.position, clear=clear))
+        rows.put("requests", _key(fact), replace(row, position=fact.entry.position, clear=clear))
 
 
 REQUESTS = View(

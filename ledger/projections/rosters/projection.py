@@ -9,6 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.aggregates import class_group, course, log_keys, school, working_days
 from ledger.aggregates.student import record
@@ -355,7 +356,7 @@ def _end(body: StudentBody, rows: Rows, fact: Fact, last_day: date, group_id: UU
                 rows.put(
                     "memberships",
                     key,
-                    row._replace(clear=(entry.starts_on, last_day, row.clear[2]), position=fact.entry.position),
+                    replace(row, clear=(entry.starts_on, last_day, row.clear[2]), position=fact.entry.position),
                 )
 
 
@@ -394,7 +395,7 @@ def _gone(status: Callable[[Any], str]) -> Rule:
         _with_body(rows, "students", key, fact, change)
         row = rows.get("students", key)
         if row is not None:
-            rows.put("students", key, row._replace(clear=(row.clear[0], event.effective_on, row.clear[2])))
+            rows.put("students", key, replace(row, clear=(row.clear[0], event.effective_on, row.clear[2])))
 
     return Rule(apply, _student)
 
@@ -408,7 +409,7 @@ def _transferred_in(fact: Fact, rows: Rows) -> None:
     _with_body(rows, "students", key, fact, change)
     row = rows.get("students", key)
     if row is not None:
-        rows.put("students", key, row._replace(clear=(row.clear[0], None, row.clear[2])))
+        rows.put("students", key, replace(row, clear=(row.clear[0], None, row.clear[2])))
 
 
 def rosters(blind_index: Token) -> View:
