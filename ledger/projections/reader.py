@@ -66,11 +66,10 @@ class EventReader:
         self, connection: psycopg.Connection[Row], wanted: Collection[tuple[UUID, str]]
     ) -> dict[tuple[UUID, str], Unreadable]:
         """Admits data keys as `load_keys` does, and returns those that do not open with the reason."""
-        holds = self._keyring.holds
-        subjects = {subject for subject, record_class in wanted if not holds(subject, record_class)}
+        subjects = self._keyring.missing([(subject.int, record_class) for subject, record_class in wanted])
         broken: dict[tuple[UUID, str], Unreadable] = {}
         if subjects:
-            cursor = connection.execute(self._select_keys, (list(subjects),), prepare=True, binary=True)
+            cursor = connection.execute(self._select_keys, (subjects,), prepare=True, binary=True)
             for row in cursor.fetchall():
                 try:
                     self._keyring.admit((), [row])
@@ -91,11 +90,7 @@ class EventReader:
         Args:
             unreadable: told of entries that do not open; without it the first of them is raised.
         """
-        # By the integer of the id: hashing UUID objects runs in Python.
-        whose = {
-            (entry.subject_id.int, entry.record_class): (entry.subject_id, entry.record_class) for entry in entries
-        }
-        broken = self.try_keys(connection, whose.values())
+        broken = self.try_keys(connection, [(entry.subject_id, entry.record_class) for entry in entries])
         facts: list[Fact] = []
         for entry in entries:
             try:

@@ -142,7 +142,7 @@ class ViewStore:
         store = self.tables[table]
         cursor = connection.execute(sql.SQL(store.select_keys), store.key_parameters(keys), prepare=True, binary=True)
         stored = cursor.fetchall()
-        self._reader.load_keys(connection, store.subjects(stored))
+        self._reader.load_keys(connection, [store.subject(row) for row in stored])
         found = []
         for row in stored:
             try:

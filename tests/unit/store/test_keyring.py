@@ -245,6 +245,19 @@ def test_least_recently_used_key_is_forgotten_first_with_its_survey() -> None:
     assert ring.unsurveyed(subjects) == [subjects[1]]
 
 
+@pytest.mark.parametrize("maximum", [2, 100], ids=["crowded", "roomy"])
+def test_keys_that_are_asked_for_together_stay_and_those_that_are_missing_are_told(maximum: int) -> None:
+    ring = _ring(maximum)
+    first, second, third, stranger = (UUID(int=number) for number in range(4))
+    for subject in (first, second):
+        ring.admit([subject], [ring.create(subject, "marks")[1]])
+    names = [(first.int, "marks"), (stranger.int, "marks"), (stranger.int, "awards")]
+    assert ring.missing(names) == [stranger]
+    ring.admit([third], [ring.create(third, "marks")[1]])  # a ring of two forgets the one that nobody asked for
+    kept = [ring.find(subject, "marks") is not None for subject in (first, second, third)]
+    assert kept == [True, maximum > 2, True]
+
+
 def test_surveys_are_bounded_as_well() -> None:
     ring = _ring(maximum=2)
     subjects = [UUID(int=number) for number in range(5)]
