@@ -118,10 +118,6 @@ class TableStore:
         at = self._key_width + self._clear_width
         return stored[at], stored[at + 1]
 
-    def subjects(self, stored: Iterable[tuple[Any, ...]]) -> list[tuple[UUID, str]]:
-        """Returns whose rows they are and under which classes, each pair once."""
-        return [(UUID(int=subject), record_class) for subject, record_class in self.names(stored)]
-
     def names(self, stored: Iterable[tuple[Any, ...]]) -> Counter[KeyNumber]:
         """Returns under whose keys and which classes rows are sealed, and how many under each."""
         at = self._key_width + self._clear_width
