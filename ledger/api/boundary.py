@@ -7,6 +7,7 @@ while a request is answered carries its id, and the trace id of a caller who sen
 
 from __future__ import annotations
 
+import asyncio
 import re
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from uuid import UUID
 from starlette.requests import ClientDisconnect
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from ledger.api.deadlines import Deadline, Deadlines
 from ledger.api.problems import answer_fault, answer_too_slow
 from ledger.ids import new_id
 from ledger.telemetry.logs import RequestLog
@@ -52,7 +52,7 @@ class Boundary:
         self._direct = direct
         self._metrics = telemetry.metrics.http
         self._tracing = telemetry.tracing
-        self._deadlines = Deadlines(seconds)
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; never raises for an ordinary error."""
@@ -88,7 +88,7 @@ class Boundary:
         began = perf_counter()
         request_id: UUID = scope["state"]["request_id"]
         status = 0
-        deadline = scope["state"]["deadline"] = Deadline(self._deadlines)
+        deadline = scope["state"]["deadline"] = asyncio.timeout(self._seconds)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -98,13 +98,13 @@ class Boundary:
             await send(message)
 
         try:
-            with deadline:
+            async with deadline:
                 await (self._direct.find(scope) or self._app)(scope, receive, sending)
         except ClientDisconnect:
             status = CLIENT_GONE
         except TimeoutError as error:
-            late, seconds = deadline.expired, self._deadlines.seconds
-            answer = answer_too_slow(request_id, seconds) if late else answer_fault(request_id, error)
+            late = deadline.expired()
+            answer = answer_too_slow(request_id, self._seconds) if late else answer_fault(request_id, error)
             if status == 0:
                 await answer(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the last resort: logged without its message, answered as a problem

@@ -45,7 +45,7 @@ def correlation_of(request: Request) -> UUID | None:
 
 def without_time_limit(request: Request) -> None:
     """Lifts the bound on a request's whole time, for answers that bound their parts."""
-    request.state.deadline.lift()
+    request.state.deadline.reschedule(None)
 
 
 def request_id_of(request: Request) -> UUID:

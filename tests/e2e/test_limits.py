@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from ledger.api import protocol
-from ledger.api.deadlines import Deadlines
 from ledger.api.limits import Limit
 from ledger.policy.offices import Office
 from ledger.store.header import decode_header
@@ -266,7 +265,7 @@ def test_bulk_that_stops_ends_with_a_last_line_and_what_was_answered_stands(
 def test_request_that_takes_too_long_is_answered(
     served: Served, director: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cast("Any", served.server.config.app).boundary, "_deadlines", Deadlines(0.3))
+    monkeypatch.setattr(cast("Any", served.server.config.app).boundary, "_seconds", 0.3)
     seen = director.get("/v1/events", limit=1).json()["until"]
     answer = director.get("/v1/events", after=seen, wait=20)
     assert (answer.status_code, answer.json()["code"]) == (503, "request-timeout")
