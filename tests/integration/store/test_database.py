@@ -101,3 +101,15 @@ async def test_connection_of_a_reader_who_went_away_while_it_was_looked_at_stays
                 await reader
         async with pool.connection(timeout=30) as connection:
             assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+
+
+async def test_pool_hands_out_the_connection_that_came_back_last(ledger_db: Database) -> None:
+    """It turns the library's own queue; a version of the library that keeps another one fails here."""
+    async with ledger_db.pool("reader", 3) as pool:
+        await pool.wait()
+        held = [await pool.getconn() for _ in range(3)]
+        for connection in held:
+            await pool.putconn(connection)
+        assert [await pool.getconn() for _ in range(3)] == held[::-1]
+        for connection in held:
+            await pool.putconn(connection)
