@@ -103,9 +103,8 @@ class TableStore:
         sealed = []
         for (key, row), nonce in zip(rows, nonces(len(rows)), strict=True):
             data_key = keyring.get(row.subject_id, row.record_class)
-            # As `associated` has it, spelt out: each call counts here.
-            bound = (self._view, self.table.name, key, row.subject_id, row.record_class, row.position, row.clear)
-            sealed.append(data_key.seal(_encoder.encode(row.body), b"row\x01" + _encoder.encode(bound), nonce))
+            bound = associated(self._view, self.table.name, key, row)
+            sealed.append(data_key.seal(row_bytes(self.table, row), bound, nonce))
         return sealed
 
     def key_parameters(self, keys: Sequence[Key]) -> list[object]:
