@@ -27,7 +27,7 @@ from ledger.store.batch import Decided, Waiting, Written, due_snapshots
 from ledger.store.lanes import BatchLanes
 from ledger.store.snapshots import save_snapshots
 from ledger.store.watch import ExecutorWatch
-from ledger.store.writer import BatchWriter, ExecutorSettings
+from ledger.store.writer import BatchWriter, ExecutorSettings, outcome_unknown
 from ledger.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class CommandExecutor:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._under_way: _Round | None = None
+        self._rounds: deque[_Round] = deque(maxlen=2)
+        """The newest rounds: nobody else can be without an answer but those who are still in the queue."""
         self._stopping = False
         self._turn_began: float | None = None
         self._weight = 1.0
@@ -192,21 +195,55 @@ class CommandExecutor:
     # --- the writer's task ------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        under_way: _Round | None = None
         while True:
+            try:
+                await self._take_turns()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                await self._begin_anew(error)
+            else:
+                return
+
+    async def _take_turns(self) -> None:
+        """Records what comes, turn by turn, until it is to stop and nothing waits."""
+        while True:
+            under_way = self._under_way
             self._turn_began = asyncio.get_running_loop().time() if under_way or self._queue else None
             if under_way is None and not self._queue:
                 if self._stopping:
                     return
+                self._rounds.clear()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             if under_way is not None and under_way.sent is not None and not self._worth_halving(under_way):
                 await asyncio.wait({under_way.sent})
             await self._hear()
-            upcoming = await self._look_ahead(self._take(under_way), under_way) if self._queue else None
-            under_way = await self._pass_on(under_way, upcoming)
+            upcoming = await self._look_ahead(under_way) if self._queue else None
+            self._under_way = await self._pass_on(under_way, upcoming)
             await asyncio.sleep(0)  # lets those who were answered send what they have next
+
+    async def _begin_anew(self, error: Exception) -> None:
+        """After a fault of our own: forgets all that is in memory, and answers everybody who waits.
+
+        An append that was sent may be committed or not; the connection is closed, and the next one looks where the
+        history stands. A data key that may not be stored must not be used again: what it seals could never be read.
+        """
+        logger.critical("The command executor failed; it begins anew.", exception=trace(error))
+        under_way, self._under_way = self._under_way, None
+        rounds, self._rounds = list(self._rounds), deque(maxlen=2)
+        waiting, self._queue = list(self._queue), deque()
+        unknown = outcome_unknown("The ledger failed while recording; it is not known whether this was recorded.")
+        for one in rounds:
+            self._fail([each for each in one.batch if not each.future.done()], unknown)
+        untouched = "The ledger failed before it came to this; nothing was recorded."
+        self._fail(waiting, StoreUnavailable(untouched, help="Try again; use the same key."))
+        self._forget(*rounds)
+        for sent in {one.sent for one in (under_way, *rounds) if one is not None and one.sent is not None}:
+            sent.cancel()
+            await asyncio.gather(sent, return_exceptions=True)
+        await self._writer.close()
+        self._writer.unsettled = None  # those who waited for it were answered
+        self._room.set()
 
     def _present(self, under_way: _Round | None) -> int:
         return len(self._queue) + (len(under_way.batch) if under_way else 0)
@@ -228,7 +265,7 @@ class CommandExecutor:
             before, turns = len(self._queue), turns + 1
             await asyncio.sleep(0)
 
-    def _take(self, under_way: _Round | None) -> list[Waiting]:
+    def _take(self, batch: list[Waiting], under_way: _Round | None) -> None:
         """Takes waiting commands in order; one with the key of another in the batch waits for the next batch.
 
         Where it is worth it, half of all that wait or are under way: so two batches of like size alternate between
@@ -237,7 +274,6 @@ class CommandExecutor:
         most = self._settings.batch
         if self._worth_halving(under_way):
             most = min(most, (self._present(under_way) + 1) // 2)
-        batch: list[Waiting] = []
         keys: set[bytes] = set()
         again: list[Waiting] = []
         while self._queue and len(batch) < most:
@@ -251,23 +287,24 @@ class CommandExecutor:
             batch.append(waiting)
         self._queue.extendleft(reversed(again))
         self._room.set()
-        return batch
 
-    async def _look_ahead(self, batch: list[Waiting], under_way: _Round | None) -> _Round:
-        """Decides a batch on the lanes as they will be when the one under way has been committed.
+    async def _look_ahead(self, under_way: _Round | None) -> _Round:
+        """Takes a batch and decides it on the lanes as they will be when the one under way has been committed.
 
         Its lanes go to the cache and its new keys to the ring at once, for the batch after it; `_forget` takes them
         back. Nothing is raised: with `trouble` the batch has to be recorded alone.
         """
-        ahead = _Round(batch, BatchLanes(self._writer.cache, under_way.lanes if under_way else None))
+        ahead = _Round([], BatchLanes(self._writer.cache, under_way.lanes if under_way else None))
+        self._rounds.append(ahead)
+        self._take(ahead.batch, under_way)
         try:
             if self.alarm is not None:
                 raise self.alarm  # noqa: TRY301 - what waited when it sounded is not recorded
             loading = await self._connect_beside()
-            ahead.decided, ahead.written = await self._writer.decide(loading, batch, ahead.lanes)
+            ahead.decided, ahead.written = await self._writer.decide(loading, ahead.batch, ahead.lanes)
             for (subject_id, record_class), key in ahead.written.new_keys.items():
                 self._keyring.put(subject_id, record_class, key)
-            self._weight = max(1.0, len(ahead.written.columns) / len(batch))
+            self._weight = max(1.0, len(ahead.written.columns) / len(ahead.batch))
             ahead.snapshots = due_snapshots(ahead.written, ahead.lanes, self._keyring)
             ahead.lanes.commit()
         except Exception as error:  # noqa: BLE001 - the writer meets it again, alone, and answers it

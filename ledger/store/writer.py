@@ -405,7 +405,7 @@ class BatchWriter:
                     if self.unsettled is None:
                         raise StoreUnavailable(error.detail, help=error.help) from error
                     self.unsettled = None
-                    raise _unknown() from error
+                    raise outcome_unknown() from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -439,7 +439,7 @@ class BatchWriter:
         except psycopg.Error as error:
             if self.is_broken(error):
                 raise
-            raise _unknown() from error  # the look-up was refused, cancelled for one: the commit may stand
+            raise outcome_unknown() from error  # the look-up was refused, cancelled for one: the commit may stand
         self.unsettled = None
         if found is None:
             if asyncio.get_running_loop().time() > deadline:
@@ -453,8 +453,8 @@ class BatchWriter:
         return []
 
 
-def _unknown() -> OutcomeUnknown:
-    return OutcomeUnknown(
-        "The database went away while recording; it is not known whether this was recorded.",
-        help="Ask GET /v1/commands/{key} later, or send it again with the same key.",
-    )
+def outcome_unknown(
+    detail: str = "The database went away while recording; it is not known whether this was recorded.",
+) -> OutcomeUnknown:
+    """Returns the answer for those whose command may have been recorded or not."""
+    return OutcomeUnknown(detail, help="Ask GET /v1/commands/{key} later, or send it again with the same key.")
