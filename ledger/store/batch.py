@@ -17,7 +17,7 @@ from ledger.errors import LedgerError, trace
 from ledger.store.append import AppendBatch, AppendResult, Packed, packed
 from ledger.store.commands import Recorded, RecordedEvent, RefusedOnRecord
 from ledger.store.header import encode_header
-from ledger.store.keyring import DataKey
+from ledger.store.keyring import DataKey, nonces
 from ledger.store.lanes import BatchLanes, LanesMissing
 from ledger.store.snapshots import snapshot_due, snapshot_rows
 from ledger.streams.base import UNVERSIONED, LedgerEvent
@@ -222,6 +222,7 @@ def write_batch(
             columns.keys.append(row)
         return key
 
+    drawn = iter(nonces(sum(len(entry.events) for entry in decided)))
     for entry in decided:
         envelope = entry.waiting.envelope
         entry.first = len(columns) + 1
@@ -229,7 +230,7 @@ def write_batch(
             header = encode_header(envelope.header, entry.local_act)
             for ref, event in entry.events:
                 key = key_of(ref.subject_id, mapper.record_class(type(event)))
-                sealed = mapper.seal(event, ref.subject_id, header, key)
+                sealed = mapper.seal(event, ref.subject_id, header, key, next(drawn))
                 columns.add_event(
                     event.event_id, ref.stream_id, event.originator_version, ref.subject_id, header, sealed
                 )

@@ -154,8 +154,13 @@ class EventMapper:
         lanes = (event.LANE for event in self._by_class if issubclass(event, OpeningEvent))
         return {lane.shape(): lane for lane in lanes}
 
-    def seal(self, event: LedgerEvent, subject_id: UUID, header: bytes, key: DataKey) -> SealedState:
+    def seal(
+        self, event: LedgerEvent, subject_id: UUID, header: bytes, key: DataKey, nonce: bytes | None = None
+    ) -> SealedState:
         """Returns the event's stored state, bound to its id, stream, subject, topic, class and header.
+
+        Args:
+            nonce: see `DataKey.seal`.
 
         Raises:
             InvalidInput: a field has the wrong type, or the state is over 60 KiB.
@@ -169,7 +174,7 @@ class EventMapper:
                 help="This is a fault of the ledger; report it.",
             ) from error
         associated = _associated(event.event_id, event.originator_id, subject_id, codec.associated, header)
-        state = key.seal(plaintext, associated)
+        state = key.seal(plaintext, associated, nonce)
         if len(state) > MAX_STATE:
             raise InvalidInput("The event is over 60 KiB.", help="Shorten its texts, or record several events.")
         return SealedState(codec.topic, codec.record_class, AES_256_GCM, key.commitment, state)

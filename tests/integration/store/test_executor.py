@@ -398,3 +398,17 @@ async def test_decision_that_cannot_say_what_it_cites_leaves_nothing(
     with pytest.raises(InvalidInput):
         await executor.execute(envelope(Uncertain()))
     assert _count(owner, "events") == 0
+
+
+async def test_no_two_events_are_sealed_with_one_nonce(
+    executor: CommandExecutor, owner: psycopg.Connection[Row]
+) -> None:
+    """Under one key that would give both away: AES-GCM allows each nonce once."""
+    student = new_id()
+    broken = Mark(student, changes={"comment": "я" * 60_000})
+    await executor.execute(envelope(Enrol(student)))
+    futures = [executor.submit(envelope(broken if number % 9 == 1 else Mark(student))) for number in range(90)]
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    assert sum(isinstance(outcome, InvalidInput) for outcome in outcomes) == 10
+    rows = owner.execute("SELECT count(*), count(DISTINCT substring(state FROM 1 FOR 12)) FROM events").fetchone()
+    assert rows == (82, 82)
