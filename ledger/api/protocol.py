@@ -1,7 +1,8 @@
 """HTTP/1.1 on a connection, with bounds before there is a request: the size of its head, and the time that it takes.
 
 The server's own protocol bounds neither. A head that is too large is answered 431, one that does not come 408; a client
-that goes on sending a body after it was answered is cut off in the end.
+that goes on sending a body after it was answered is cut off in the end. Nor does it keep apart what belongs to a head and
+what does not: fields behind a body, and a body where its parser expects another protocol.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from ledger.ids import new_id
 
 if TYPE_CHECKING:
     import asyncio
-    from http import HTTPStatus
 
 MAX_HEAD = 32 * 1024
 MAX_FIELDS = 100
@@ -32,10 +32,15 @@ BODY_IS_HERE = "body_is_here"
 """True in the state of a request whose body has come to its end: reading it waits for nobody."""
 
 _REFUSALS = {
-    400: ("malformed-request", "This is no HTTP/1.1 request.", "Check what lies between you and the service."),
-    408: ("head-timeout", "The head of the request did not come in time.", "Send the whole request at once."),
-    431: (
-        "head-too-large",
+    "malformed-request": (400, "This is no HTTP/1.1 request.", "Check what lies between you and the service."),
+    "body-with-upgrade": (
+        400,
+        "A request with a body asks for another protocol than HTTP/1.1.",
+        "Send it without the Upgrade field (with curl: --http1.1).",
+    ),
+    "head-timeout": (408, "The head of the request did not come in time.", "Send the whole request at once."),
+    "head-too-large": (
+        431,
         f"The head of the request has more than {MAX_HEAD // 1024} KiB or {MAX_FIELDS} fields.",
         "Send fewer or shorter header fields, and a shorter address.",
     ),
@@ -89,8 +94,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = False
         self._in_body = False
-        self._head = 0
-        self._refusal = 400
+        self._bare = 0
+        """Bytes that have come of what only the parser holds: of an unfinished head, or between pieces of a body."""
+        self._had_body = False
+        self._refusal = "malformed-request"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
         """Begins to wait for a request."""
@@ -103,37 +110,59 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Reads on. What the parser holds of an unfinished head is bounded here; it calls back for finished parts."""
-        within = self._in_head
+        """Reads on. What the parser holds of unfinished lines is bounded here; it calls back for finished parts."""
+        in_head, in_body, self._had_body = self._in_head, self._in_body, False
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             if self._timer is None:  # most heads come in one piece and need no timer
                 self._wait(HEAD_S)
-            self._head += len(data) if within else 0
-            if self._head > MAX_HEAD:
-                self._refuse(431)
+            self._bare += len(data) if in_head else 0
+        elif in_body and self._in_body:  # sizes of chunks, or fields behind the last one
+            self._bare = 0 if self._had_body else self._bare + len(data)
         elif self._timer is None and self._idle and not self._in_head and not self._in_body:
             self._wait(self.timeout_keep_alive)  # it was no request, and the base class has stopped its own timer
+        if self._bare > MAX_HEAD:
+            self._refuse("head-too-large")
 
     def on_message_begin(self) -> None:
         """Begins a request."""
         super().on_message_begin()
-        self._in_head, self._head = True, 0
+        self._in_head, self._bare = True, 0
         self._wait(None)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a field of the head. One behind a body is left out: it must not pass for one (RFC 9110, 6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Starts the application on a request whose head is within its bounds."""
-        self._in_head, self._in_body = False, True
+        self._in_head, self._in_body, self._bare = False, True, 0
         self._wait(None)
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD or len(self.headers) > MAX_FIELDS:
-            self._refusal = 431
+            self._refusal = "head-too-large"
             raise ValueError  # the parser stops, and `send_400_response` is called
+        if self.parser.should_upgrade() and self._announces_body():
+            # The parser takes such a request to end here, and what comes of its body for the next request.
+            self._refusal = "body-with-upgrade"
+            raise ValueError
         before: Any = self.cycle
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not before:  # it begins in the next turn of the event loop
             cycle.transport = _Joining(self.transport, self.loop)
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
+            for name, value in self.headers
+        )
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a piece of a body."""
+        self._had_body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Ends a request."""
@@ -145,9 +174,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._wait(self.timeout_keep_alive)
 
     def on_response_complete(self) -> None:
-        """Waits for the next request, or for the end of this one's body."""
+        """Waits for the next request, or for the end of this one's body; who sent the next already may send it all."""
         super().on_response_complete()
-        if self._in_body and not self.transport.is_closing():
+        if self._in_body and self._idle and not self.transport.is_closing():
             self._wait(LINGER_S)
 
     def send_400_response(self, msg: str) -> None:
@@ -155,20 +184,20 @@ class BoundedProtocol(HttpToolsProtocol):
         del msg
         self._refuse(self._refusal)
 
-    def _refuse(self, status: HTTPStatus | int) -> None:
+    def _refuse(self, code: str) -> None:
         """Answers with a problem and ends the connection; what is under way on it is dropped."""
         self._wait(None)
         if self.transport.is_closing():
             return
         if self._idle:
             request_id = new_id()
-            code, detail, told = _REFUSALS[int(status)]
-            answer = problem(request_id, int(status), code, detail, help=told)
+            status, detail, told = _REFUSALS[code]
+            answer = problem(request_id, status, code, detail, help=told)
             answer.headers["X-Request-Id"] = str(request_id)
             answer.headers["Cache-Control"] = "no-store"
             answer.headers["Connection"] = "close"
             fields = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
-            self.transport.write(b"HTTP/1.1 %d \r\n%b\r\n%b" % (int(status), fields, bytes(answer.body)))
+            self.transport.write(b"HTTP/1.1 %d \r\n%b\r\n%b" % (status, fields, bytes(answer.body)))
         self.transport.close()
 
     @property
@@ -185,6 +214,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self._in_head:
-            self._refuse(408)
+            self._refuse("head-timeout")
         elif not self.transport.is_closing():
             self.transport.close()

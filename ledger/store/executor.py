@@ -5,9 +5,10 @@ everything in one call, one transaction, one flush. No answer, a refusal include
 processes may run one each: the append function tells, under its lock, which streams moved since, and a batch that read
 or wrote one of them is decided again.
 
-While one batch is being flushed the next is decided on the lanes as they will be if it commits. The database still gets
-one append after the other. If the first does not succeed, or somebody else moved a lane that the second read, both are
-forgotten and given to the `BatchWriter`, which takes them one at a time.
+Where there is much to do, the next batch is decided while one is being flushed, on the lanes as they will be if it
+commits; where there is little, it waits for the flush and for all who come meanwhile (ADR 0037). The database gets one
+append after the other either way. If the first does not succeed, or somebody else moved a lane that the second read,
+both are forgotten and given to the `BatchWriter`, which takes them one at a time.
 
 Ownership: everything here belongs to one asyncio task (`_run`). A crash at any point leaves the database with all of a
 batch or nothing of it; who got no answer asks by the key.
@@ -50,7 +51,7 @@ TURNS = 4
 """Turns of the event loop for which a batch waits at most for requests that are being read."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Round:
     """A batch on its way: decided on lanes that may not be committed yet, then sent."""
 
@@ -61,6 +62,8 @@ class _Round:
     snapshots: list[SnapshotRow] = field(default_factory=list)
     trouble: Exception | None = None
     sent: asyncio.Task[AppendResult] | None = None
+    landed: bool = False
+    """Whether it is known to be committed."""
 
 
 class CommandExecutor:
@@ -217,7 +220,11 @@ class CommandExecutor:
                 continue
             if under_way is not None and under_way.sent is not None and not self._worth_halving(under_way):
                 await asyncio.wait({under_way.sent})
-            await self._hear()
+                await self._hear()
+                # Now, not behind the next batch, which may have to load what it is decided on.
+                self._under_way = under_way = await self._pass_on(under_way, None)
+            else:
+                await self._hear()
             upcoming = await self._look_ahead(under_way) if self._queue else None
             self._under_way = await self._pass_on(under_way, upcoming)
             await asyncio.sleep(0)  # lets those who were answered send what they have next
@@ -225,25 +232,33 @@ class CommandExecutor:
     async def _begin_anew(self, error: Exception) -> None:
         """After a fault of our own: forgets all that is in memory, and answers everybody who waits.
 
-        An append that was sent may be committed or not; the connection is closed, and the next one looks where the
-        history stands. A data key that may not be stored must not be used again: what it seals could never be read.
+        A data key that may not be stored must not be used again: what it seals could never be read. The append that is
+        under way is ended before anybody is told that its outcome is unknown: who looks it up then finds what stays.
         """
         logger.critical("The command executor failed; it begins anew.", exception=trace(error))
         under_way, self._under_way = self._under_way, None
         rounds, self._rounds = list(self._rounds), deque(maxlen=2)
         waiting, self._queue = list(self._queue), deque()
         unknown = outcome_unknown("The ledger failed while recording; it is not known whether this was recorded.")
-        for one in rounds:
-            self._fail([each for each in one.batch if not each.future.done()], unknown)
-        untouched = "The ledger failed before it came to this; nothing was recorded."
-        self._fail(waiting, StoreUnavailable(untouched, help="Try again; use the same key."))
-        self._forget(*rounds)
-        for sent in {one.sent for one in (under_way, *rounds) if one is not None and one.sent is not None}:
-            sent.cancel()
-            await asyncio.gather(sent, return_exceptions=True)
-        await self._writer.close()
-        self._writer.unsettled = None  # those who waited for it were answered
-        self._room.set()
+        untouched = StoreUnavailable(
+            "The ledger failed before it came to this; nothing was recorded.", help="Try again; use the same key."
+        )
+        try:
+            self._forget(*(one for one in rounds if not one.landed))
+            for sent in {one.sent for one in (under_way, *rounds) if one is not None and one.sent is not None}:
+                sent.cancel()
+                await asyncio.gather(sent, return_exceptions=True)
+            await self._writer.close()
+            self._writer.unsettled = None  # those who waited for it are answered here
+        finally:
+            taken = [each for one in rounds for each in one.batch if not each.future.done()]
+            for batch, answer in ((taken, unknown), (waiting, untouched)):
+                for each in batch:
+                    each.answer(answer)
+            self._writer.cache.clear()
+            self._room.set()
+            self._watch.failed(taken, unknown)
+            self._watch.failed(waiting, untouched)
 
     def _present(self, under_way: _Round | None) -> int:
         return len(self._queue) + (len(under_way.batch) if under_way else 0)
@@ -276,16 +291,18 @@ class CommandExecutor:
             most = min(most, (self._present(under_way) + 1) // 2)
         keys: set[bytes] = set()
         again: list[Waiting] = []
-        while self._queue and len(batch) < most:
-            waiting = self._queue.popleft()
-            idempotency = waiting.envelope.idempotency
-            if idempotency is not None:
-                if idempotency.command_id in keys:
-                    again.append(waiting)
-                    continue
-                keys.add(idempotency.command_id)
-            batch.append(waiting)
-        self._queue.extendleft(reversed(again))
+        try:
+            while self._queue and len(batch) < most:
+                waiting = self._queue.popleft()
+                idempotency = waiting.envelope.idempotency
+                if idempotency is not None:
+                    if idempotency.command_id in keys:
+                        again.append(waiting)
+                        continue
+                    keys.add(idempotency.command_id)
+                batch.append(waiting)
+        finally:
+            self._queue.extendleft(reversed(again))
         self._room.set()
 
     async def _look_ahead(self, under_way: _Round | None) -> _Round:
@@ -396,7 +413,8 @@ class CommandExecutor:
             logger.error("A batch could not be sent.", exception=trace(error))  # noqa: TRY400 - without the message
             await self._writer.close()
             return None
-        return result if self._writer.accept(result, under_way.written, under_way.lanes) else None
+        under_way.landed = self._writer.accept(result, under_way.written, under_way.lanes)
+        return result if under_way.landed else None
 
     @staticmethod
     def _overtaken(upcoming: _Round, result: AppendResult | None) -> bool:
@@ -412,6 +430,7 @@ class CommandExecutor:
                 self._keyring.drop(ahead.written.new_keys)
                 # If the rows were committed after all, who reads next must load them again.
                 self._keyring.forget(subject_id for subject_id, _ in ahead.written.new_keys)
+                ahead.written.new_keys = {}  # what is recorded alone afterwards may have stored them
 
     async def _record_alone(self, batch: list[Waiting]) -> None:
         """Records a batch with nothing else under way, and answers it whatever happens."""
@@ -431,9 +450,9 @@ class CommandExecutor:
 
     def _fail(self, batch: list[Waiting], error: BaseException) -> None:
         self._writer.cache.clear()
-        self._watch.failed(batch, error)
         for waiting in batch:
             waiting.answer(error)
+        self._watch.failed(batch, error)
 
 
 def _refused_by_server(error: psycopg.Error) -> StoreUnavailable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.aggregates.student import marks_lane
-from ledger.errors import StoreUnavailable
+from ledger.errors import Refused, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.executor import WORTH_HALVING
 from tests.support.commands import CONTEXT, YEAR, Enrol, Mark, Scripted, envelope
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ledger.store.commands import Recorded
-    from ledger.store.database import Row
+    from ledger.store.database import Database, Row
     from ledger.store.executor import CommandExecutor
     from ledger.streams.base import Lanes, Proposal
     from tests.conftest import MakeExecutor
@@ -202,3 +202,34 @@ async def test_lanes_are_loaded_on_a_new_connection_when_the_writer_has_a_new_on
     await executor.execute(envelope(Mark(student)))
     assert loading() == after
     assert _versions(owner) == list(range(2, 7))
+
+
+async def test_small_batch_is_answered_when_it_is_committed_whatever_the_next_one_waits_for(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], ledger_db: Database, student: UUID
+) -> None:
+    stranger = new_id()
+    with ledger_db.connect("owner") as other, other.transaction():
+        other.execute("LOCK TABLE snapshots IN ACCESS EXCLUSIVE MODE")  # which lanes are loaded from
+        with owner.transaction():
+            owner.execute("SELECT lock_appends()")
+            first = executor.submit(envelope(Mark(student)))
+            await until(lambda: _waiting(owner, _pid(executor)))
+            second = executor.submit(envelope(Mark(stranger)))
+        assert (await asyncio.wait_for(asyncio.shield(first), 30)).count == 1
+        assert not second.done()
+    with pytest.raises(Refused):
+        await second
+
+
+async def test_all_who_came_while_a_small_batch_was_flushed_are_recorded_together(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], student: UUID
+) -> None:
+    few, more = HALF // 3, HALF - 2
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        early = [executor.submit(envelope(Mark(student))) for _ in range(few)]
+        await until(lambda: _waiting(owner, _pid(executor)))
+        late = [executor.submit(envelope(Mark(student))) for _ in range(more)]
+    await asyncio.gather(*early)
+    answers = await asyncio.gather(*late)
+    assert len({answer.recorded_at for answer in answers}) == 1

@@ -10,7 +10,7 @@ import pytest
 from ledger.errors import OutcomeUnknown, StoreUnavailable
 from ledger.ids import new_id
 from ledger.store.commands import Recorded
-from ledger.store.executor import WORTH_HALVING, CommandExecutor
+from ledger.store.executor import WORTH_HALVING, CommandExecutor, _Round
 from tests.support.commands import Enrol, Mark, envelope
 from tests.support.waiting import until
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 CROWD = 2 * WORTH_HALVING
 """So many that one half is decided while the other is being flushed."""
+UNREADABLE = """
+SELECT count(*) FROM events e LEFT JOIN data_keys d USING (subject_id, record_class) WHERE d.subject_id IS NULL
+"""
+"""How many events are sealed with a key that was never stored: nobody could ever read them."""
 
 
 class Breaks:
@@ -101,9 +105,50 @@ async def test_fault_of_the_executor_is_told_to_all_who_wait_and_it_goes_on(
 
     rows = owner.execute("SELECT subject_id, count(*) FROM events GROUP BY subject_id").fetchall()
     assert dict(rows) == dict.fromkeys(students, 1)
-    fresh = await make_executor()  # who reads with the stored keys alone: none was used that is not there
-    marks = await asyncio.gather(*(fresh.execute(envelope(Mark(one))) for one in students))
+    assert owner.execute(UNREADABLE).fetchone() == (0,)
+    marks = await asyncio.gather(*(executor.execute(envelope(Mark(one))) for one in students))
     assert all(mark.count == 2 for mark in marks)
+
+
+async def test_append_has_ended_before_anybody_is_told_that_its_outcome_is_unknown(
+    executor: CommandExecutor, owner: psycopg.Connection[Row], hasher: Hasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert executor._writer.connection is not None
+    pid, whole = executor._writer.connection.info.backend_pid, executor._look_ahead
+
+    def waits() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'advisory'"
+        return owner.execute(query, (pid,)).fetchone() == (1,)
+
+    async def breaks(under_way: _Round | None) -> _Round:
+        upcoming = await whole(under_way)
+        if under_way is not None:
+            await until(waits)
+            raise RuntimeError("a fault that somebody built in")
+        return upcoming
+
+    monkeypatch.setattr(executor, "_look_ahead", breaks)
+    with owner.transaction():
+        owner.execute("SELECT lock_appends()")
+        futures = [executor.submit(envelope(Enrol(new_id()), hasher=hasher, key=str(one))) for one in range(CROWD)]
+        async with asyncio.timeout(30):
+            outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        assert not waits()
+    assert {type(one) for one in outcomes} == {OutcomeUnknown}
+    assert owner.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+async def test_executor_that_cannot_even_begin_anew_answers_all_who_wait(
+    executor: CommandExecutor, hasher: Hasher
+) -> None:
+    Breaks(executor, "_hear", 1, after=False)
+    Breaks(executor, "_forget", 1, after=False)
+    outcomes = await _answers(executor, [new_id() for _ in range(3)], hasher)
+    assert {type(one) for one in outcomes} == {StoreUnavailable}
+    assert not executor.running
+    with pytest.raises(StoreUnavailable):
+        executor.submit(envelope(Enrol(new_id())))
+    executor._task = None  # it ended with what was built in, which is not to be met again
 
 
 async def test_executor_that_failed_is_idle_again_and_stops(executor: CommandExecutor, hasher: Hasher) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from ledger.aggregates.registry import EVENTS
-from ledger.aggregates.student import marks_lane
+from ledger.aggregates.student import marks_lane, record_lane
 from ledger.aggregates.student.marks import MarksOpened
 from ledger.errors import InvalidInput, Refused
 from ledger.ids import new_id
@@ -85,7 +85,8 @@ async def test_conflict_between_two_executors_is_decided_again(
     assert _count(owner, "events") == 4
 
 
-async def test_what_was_only_read_is_decided_on_again_as_well(make_executor: MakeExecutor) -> None:
+@pytest.mark.parametrize("place", [None, 0, 1], ids=["alone", "first of a pair", "second of a pair"])
+async def test_what_was_only_read_is_decided_on_again_as_well(make_executor: MakeExecutor, place: int | None) -> None:
     student, other = new_id(), new_id()
     one, two = await make_executor(), await make_executor()
     await one.execute(envelope(Enrol(student)))
@@ -93,7 +94,13 @@ async def test_what_was_only_read_is_decided_on_again_as_well(make_executor: Mak
     await one.execute(envelope(Mark(student)))
 
     def few(lanes: Lanes) -> Sequence[Proposal]:
-        marks = lanes.get(marks_lane(student, YEAR))
+        ref, beside = marks_lane(student, YEAR), record_lane(other)
+        if place is None:
+            marks = lanes.get(ref)
+        elif place == 0:
+            marks, _ = lanes.pair(ref, beside)
+        else:
+            _, marks = lanes.pair(beside, ref)
         if marks is not None and len(marks.state.marks) > 1:
             raise InvalidInput("too many")
         ref = marks_lane(other, YEAR)
