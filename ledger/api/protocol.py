@@ -1,8 +1,8 @@
 """HTTP/1.1 on a connection, with bounds before there is a request: the size of its head, and the time that it takes.
 
 The server's own protocol bounds neither. A head that is too large is answered 431, one that does not come 408; a client
-that goes on sending a body after it was answered is cut off in the end. Nor does it keep apart what belongs to a head and
-what does not: fields behind a body, and a body where its parser expects another protocol.
+that goes on sending a body after it was answered is cut off in the end. Nor does it keep a head apart from what is none
+of it: fields behind a body, and a body where its parser expects another protocol.
 """
 
 from __future__ import annotations

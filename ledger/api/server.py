@@ -99,7 +99,7 @@ def make_server(base: Foundation) -> uvicorn.Server:
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        reset_contextvars=True,  # or a request that was sent before the one ahead was answered would begin in its context
+        reset_contextvars=True,  # or a request that came before the one ahead was answered would begin in its context
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(base.settings.grace_seconds),
     )

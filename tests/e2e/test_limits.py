@@ -3,64 +3,24 @@
 from __future__ import annotations
 
 import json
-import socket
-from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from ledger.api import protocol
 from ledger.api.limits import Limit
 from ledger.policy.offices import Office
 from ledger.store.header import decode_header
-from tests.support.api import BULK, AClass, Api, Json, Served, a_foundation, ndjson, serving
+from tests.support.api import BULK, AClass, Api, Served, a_foundation, ndjson, serving
 from tests.support.postgres import fresh_schema
+from tests.support.wire import a_wire, everything, head_of, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from ledger.store.header import Header
-
-
-@contextmanager
-def a_wire(served: Served) -> Iterator[socket.socket]:
-    address = httpx.URL(served.url)
-    with socket.create_connection((address.host, address.port or 0), timeout=30) as wire:
-        yield wire
-
-
-def everything(wire: socket.socket) -> bytes:
-    """Returns what comes until the service ends the connection."""
-    wire.settimeout(30)
-    pieces = []
-    try:
-        while piece := wire.recv(65_536):
-            pieces.append(piece)
-    except ConnectionResetError:
-        pass  # the service ended it while we were still sending
-    return b"".join(pieces)
-
-
-def problem_of(answer: bytes) -> tuple[int, Json]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
-    fields = httpx.Headers([(name, value) for name, _, value in lines])
-    assert fields["content-type"] == "application/problem+json"
-    assert fields["connection"] == "close"
-    told: Json = json.loads(body)
-    assert told["request_id"] == fields["x-request-id"]
-    assert told["help"]
-    return int(head.split(b" ", 2)[1]), told
-
-
-def head_of(served: Served, path: str = "/v1/school", **fields: str) -> bytes:
-    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
-    token = f"Authorization: Bearer {served.token()}\r\nIdempotency-Key: {uuid4()}\r\n"
-    return f"POST {path} HTTP/1.1\r\nHost: ledger\r\n{token}{more}\r\n".encode()
 
 
 # --- rates -----------------------------------------------------------------------------------------------------------
