@@ -189,6 +189,9 @@ class LivelyPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
 
     The library's own `check` rests a second after the first dead connection, two after the next and so on; whoever
     reads first after a restart of the database would meet all of them.
+
+    It hands out the connection that came back last, not the one that has rested longest: with few readers a few server
+    processes do all the work, and what they need is still in the processor's caches.
     """
 
     async def getconn(self, timeout: float | None = None) -> psycopg.AsyncConnection[Row]:  # noqa: ASYNC109 - the library's own
@@ -196,8 +199,7 @@ class LivelyPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self.timeout if timeout is None else timeout)
         while True:
-            # The one that came back last: its server process has its plans and this memory in the processor's caches.
-            self._pool.rotate(1)
+            self._pool.rotate(1)  # the newest to the front, where the library takes from
             connection = await super().getconn(deadline - loop.time())
             try:
                 if await _lives(connection):

@@ -146,6 +146,17 @@ async def test_row_opens_only_as_it_was_sealed(desk: Desk) -> None:
                 store.open((*row[:sealed], other[sealed]), keyring)
 
 
+async def test_no_two_rows_are_sealed_with_one_nonce(desk: Desk, owner: psycopg.Connection[Row]) -> None:
+    """Under one key that would give both away: AES-GCM allows each nonce once. A batch seals many rows."""
+    await a_full_desk(desk)
+    names = [f"{schema_of_view(desk.base.database, view)}.{table}" for view, table in SEALED]
+    every = " UNION ALL ".join(f"SELECT sealed FROM {name}" for name in names)
+    total, distinct = owner.execute(
+        f"SELECT count(*), count(DISTINCT substring(sealed FROM 1 FOR 12)) FROM ({every}) AS r"
+    ).fetchone() or (0, 0)
+    assert total == distinct > len(names)
+
+
 async def test_swapped_and_edited_rows_are_not_shown(desk: Desk) -> None:
     await a_full_desk(desk)
     in_view(
