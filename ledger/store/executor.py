@@ -120,12 +120,14 @@ class CommandExecutor:
         self._stopping = True
         self._wake.set()
         self._room.set()
-        if self._task is not None:
-            await self._task
-        await self._writer.close()
-        if self._loading is not None:
-            await self._loading.close()
-            self._loading = None
+        try:
+            if self._task is not None:
+                await self._task
+        finally:
+            await self._writer.close()
+            if self._loading is not None:
+                await self._loading.close()
+                self._loading = None
 
     @property
     def alarm(self) -> HistoryAlarm | None:
@@ -233,12 +235,12 @@ class CommandExecutor:
         """After a fault of our own: forgets all that is in memory, and answers everybody who waits.
 
         A data key that may not be stored must not be used again: what it seals could never be read. The append that is
-        under way is ended before anybody is told that its outcome is unknown: who looks it up then finds what stays.
+        under way is ended before anybody is told that its outcome is unknown, so that who looks it up then finds what
+        stays; one that a stuck server does not end within seconds may be committed later (the same key still tells).
         """
         logger.critical("The command executor failed; it begins anew.", exception=trace(error))
         under_way, self._under_way = self._under_way, None
         rounds, self._rounds = list(self._rounds), deque(maxlen=2)
-        waiting, self._queue = list(self._queue), deque()
         unknown = outcome_unknown("The ledger failed while recording; it is not known whether this was recorded.")
         untouched = StoreUnavailable(
             "The ledger failed before it came to this; nothing was recorded.", help="Try again; use the same key."
@@ -252,6 +254,7 @@ class CommandExecutor:
             self._writer.unsettled = None  # those who waited for it are answered here
         finally:
             taken = [each for one in rounds for each in one.batch if not each.future.done()]
+            waiting, self._queue = list(self._queue), deque()
             for batch, answer in ((taken, unknown), (waiting, untouched)):
                 for each in batch:
                     each.answer(answer)
@@ -422,7 +425,8 @@ class CommandExecutor:
         return result is not None and bool(result.moved) and not set(result.moved).isdisjoint(upcoming.lanes.touched)
 
     def _forget(self, *rounds: _Round | None) -> None:
-        """Takes back what uncommitted batches left in memory."""
+        """Takes back what uncommitted batches left in memory, and what was sealed with their keys meanwhile."""
+        self._writer.loader.forget_snapshots()
         for ahead in rounds:
             if ahead is not None:
                 self._watch.forgotten(ahead.written)

@@ -426,6 +426,10 @@ class LaneLoader:
         if long:
             self._sealed.append((connection, snapshot_rows(long, self._keyring)))
 
+    def forget_snapshots(self) -> None:
+        """Leaves out the snapshots that are not stored yet: their key may be one that never will be."""
+        self._sealed.clear()
+
     async def save_snapshots(self) -> None:
         """Stores the snapshots of what was loaded since the last time, so that whoever loads it next is spared.
 

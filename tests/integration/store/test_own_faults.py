@@ -139,12 +139,22 @@ async def test_append_has_ended_before_anybody_is_told_that_its_outcome_is_unkno
 
 
 async def test_executor_that_cannot_even_begin_anew_answers_all_who_wait(
-    executor: CommandExecutor, hasher: Hasher
+    executor: CommandExecutor, hasher: Hasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Breaks(executor, "_hear", 1, after=False)
-    Breaks(executor, "_forget", 1, after=False)
+    closes, late = executor._writer.close, []
+
+    async def breaks() -> None:
+        late.append(executor.submit(envelope(Enrol(new_id()))))  # somebody comes just then
+        await closes()
+        raise RuntimeError("a second fault that somebody built in")
+
+    monkeypatch.setattr(executor._writer, "close", breaks)
     outcomes = await _answers(executor, [new_id() for _ in range(3)], hasher)
     assert {type(one) for one in outcomes} == {StoreUnavailable}
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(late[0], 30)
+    monkeypatch.undo()
     assert not executor.running
     with pytest.raises(StoreUnavailable):
         executor.submit(envelope(Enrol(new_id())))
