@@ -21,6 +21,8 @@ MAX_HEAD = 32 * 1024
 MAX_FIELDS = 100
 HEAD_S = 10.0
 LINGER_S = 10.0
+MAX_AHEAD = 100
+"""Requests of a connection that may wait for the answers before them; each takes memory, whoever sends it."""
 KEEP_ALIVE_S = 65
 """How long an idle connection is kept: longer than clients and proxies keep theirs (5 to 60 s), so that they end it.
 
@@ -37,6 +39,11 @@ _REFUSALS = {
         400,
         "A request with a body asks for another protocol than HTTP/1.1.",
         "Send it without the Upgrade field (with curl: --http1.1).",
+    ),
+    "coding-unknown": (
+        501,
+        "A body is taken as it is or in chunks, and in no other transfer coding.",
+        "Send it with Content-Length, or with Transfer-Encoding: chunked.",
     ),
     "head-timeout": (408, "The head of the request did not come in time.", "Send the whole request at once."),
     "head-too-large": (
@@ -96,7 +103,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._bare = 0
         """Bytes that have come of what only the parser holds: of an unfinished head, or between pieces of a body."""
-        self._had_body = False
+        self._had_body = self._has_begun = False
+        """Whether the piece that is being read held some of a body, or a request's beginning."""
         self._refusal = "malformed-request"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
@@ -111,14 +119,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads on. What the parser holds of unfinished lines is bounded here; it calls back for finished parts."""
-        in_head, in_body, self._had_body = self._in_head, self._in_body, False
+        in_head, in_body = self._in_head, self._in_body
+        self._had_body = self._has_begun = False
         super().data_received(data)
+        unfinished = 0 if self._has_begun else len(data)
         if self._in_head and not self.transport.is_closing():
             if self._timer is None:  # most heads come in one piece and need no timer
                 self._wait(HEAD_S)
-            self._bare += len(data) if in_head else 0
+            self._bare += unfinished if in_head else 0
         elif in_body and self._in_body:  # sizes of chunks, or fields behind the last one
-            self._bare = 0 if self._had_body else self._bare + len(data)
+            self._bare = 0 if self._had_body else self._bare + unfinished
         elif self._timer is None and self._idle and not self._in_head and not self._in_body:
             self._wait(self.timeout_keep_alive)  # it was no request, and the base class has stopped its own timer
         if self._bare > MAX_HEAD:
@@ -127,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begins a request."""
         super().on_message_begin()
-        self._in_head, self._bare = True, 0
+        self._in_head, self._has_begun, self._bare = True, True, 0
         self._wait(None)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -143,21 +153,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD or len(self.headers) > MAX_FIELDS:
             self._refusal = "head-too-large"
             raise ValueError  # the parser stops, and `send_400_response` is called
-        if self.parser.should_upgrade() and self._announces_body():
-            # The parser takes such a request to end here, and what comes of its body for the next request.
-            self._refusal = "body-with-upgrade"
+        upgrades = self.parser.should_upgrade()
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                self._refusal = "coding-unknown"  # the parser says so as well, but only once the request has begun
+                raise ValueError
+            if upgrades and (name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))):
+                # The parser takes such a request to end here, and what comes of its body for the next request.
+                self._refusal = "body-with-upgrade"
+                raise ValueError
+        if len(self.pipeline) >= MAX_AHEAD:
             raise ValueError
         before: Any = self.cycle
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not before:  # it begins in the next turn of the event loop
             cycle.transport = _Joining(self.transport, self.loop)
-
-    def _announces_body(self) -> bool:
-        return any(
-            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
-            for name, value in self.headers
-        )
+            cycle.keep_alive = cycle.keep_alive and not upgrades  # the parser drops what came in one piece with it
 
     def on_body(self, body: bytes) -> None:
         """Takes a piece of a body."""
@@ -170,8 +182,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait(None)
         self.scope["state"][BODY_IS_HERE] = True
         super().on_message_complete()
+        if not self.parser.should_keep_alive():  # as fields behind a body may say, too: the parser reads no further
+            self.cycle.keep_alive = False
         if self.cycle.response_complete and not self.pipeline:
-            self._wait(self.timeout_keep_alive)
+            if self.cycle.keep_alive:
+                self._wait(self.timeout_keep_alive)
+            else:
+                self.transport.close()
 
     def on_response_complete(self) -> None:
         """Waits for the next request, or for the end of this one's body; who sent the next already may send it all."""
@@ -189,7 +206,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait(None)
         if self.transport.is_closing():
             return
-        if self._idle:
+        if self._idle and not self._answered:
             request_id = new_id()
             status, detail, told = _REFUSALS[code]
             answer = problem(request_id, status, code, detail, help=told)
@@ -206,6 +223,15 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         return cycle is None or bool(cycle.response_complete)
 
+    @property
+    def _answered(self) -> bool:
+        """Whether the request whose body is being read has had its answer."""
+        cycle: Any = self.cycle
+        return self._in_body and cycle is not None and cycle.scope is self.scope and bool(cycle.response_complete)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Says nothing: whoever has no token could fill the log with it."""
+
     def _wait(self, seconds: float | None) -> None:
         """Gives the client so long for what it has to send next; None ends the waiting."""
         if self._timer is not None:
@@ -213,7 +239,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer = None if seconds is None else self.loop.call_later(seconds, self._too_late)
 
     def _too_late(self) -> None:
-        if self._in_head:
+        if self._in_head and not self._idle:
+            self._wait(HEAD_S)  # we do not read on while so much is under way
+        elif self._in_head:
             self._refuse("head-timeout")
         elif not self.transport.is_closing():
             self.transport.close()

@@ -40,7 +40,7 @@ def _is_cut_off(wire: socket.socket, piece: bytes) -> bool:
     try:
         for _ in range(ENDLESS // len(piece)):
             wire.sendall(piece)
-    except OSError:
+    except (BrokenPipeError, ConnectionResetError):
         return True
     return False
 
@@ -69,12 +69,23 @@ def test_body_behind_an_upgrade_is_refused_and_never_taken_for_a_request(
 
 @pytest.mark.parametrize("fields", [b"", b"Content-Length: 0\r\n"])
 def test_request_without_a_body_is_answered_whatever_it_would_rather_speak(served: Served, fields: bytes) -> None:
+    """The connection ends with it: what comes in one packet with it the parser drops."""
+    behind = LIVE + b"Content-Length: 100\r\n\r\n"
     with a_wire(served) as wire:
-        wire.sendall(_upgrading(LIVE + fields + b"\r\n"))
-        wire.settimeout(30)
-        assert _statuses(wire.recv(65_536)) == [200]
-        wire.sendall(LIVE + b"Connection: close\r\n\r\n")
-        assert _statuses(everything(wire)) == [200]
+        wire.sendall(_upgrading(LIVE + fields + b"\r\n") + behind)
+        answer = everything(wire)
+    assert _statuses(answer) == [200]
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip, chunked", "xchunked"])
+def test_body_in_another_coding_is_refused_before_anything_is_done(served: Served, director: Api, coding: str) -> None:
+    until = director.get("/v1/events", limit=1).json()["until"]
+    with a_wire(served) as wire:
+        wire.sendall(head_of(served, Content_Type=JSON, Transfer_Encoding=coding) + b"2\r\n{}\r\n0\r\n\r\n")
+        status, told = problem_of(everything(wire))
+    assert (status, told["code"]) == (501, "coding-unknown")
+    assert director.get("/v1/events", limit=1).json()["until"] == until
 
 
 # --- fields behind a body --------------------------------------------------------------------------------------------
@@ -92,6 +103,28 @@ def test_field_behind_a_body_is_none_of_the_head(served: Served, pieces: int) ->
             wire.sendall(head + LAST_CHUNK)
             wire.sendall(trailer + LIVE + b"Connection: close\r\n\r\n")
         assert _statuses(everything(wire)) == [401, 200]
+
+
+def test_connection_that_a_field_behind_a_body_closes_is_closed(served: Served) -> None:
+    """The parser obeys it and reads no further: whoever sent more would wait for ever."""
+    head = LIVE + b"Transfer-Encoding: chunked\r\n\r\n"
+    with a_wire(served) as wire:
+        wire.sendall(head + LAST_CHUNK + b"Connection: close\r\n\r\n")
+        assert _statuses(everything(wire)) == [200]
+    with a_wire(served) as wire:
+        wire.sendall(head)
+        assert _statuses(wire.recv(65_536)) == [200]
+        wire.sendall(LAST_CHUNK + b"Connection: close\r\n\r\n")
+        assert everything(wire) == b""
+
+
+def test_request_that_was_answered_is_not_answered_again(served: Served) -> None:
+    head = b"POST /v1/school HTTP/1.1\r\nHost: ledger\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with a_wire(served) as wire:
+        wire.sendall(head)
+        assert _statuses(wire.recv(65_536)) == [401]
+        wire.sendall(b"no size of a chunk\r\n")
+        assert everything(wire) == b""
 
 
 @pytest.mark.parametrize("with_token", [False, True], ids=["answered", "under way"])
@@ -147,6 +180,40 @@ def test_body_of_the_next_request_has_its_own_time(
             wire.recv(1)
         wire.sendall(body[4:])
         assert _statuses(everything(wire)) == [422]
+
+
+def test_requests_that_are_sent_ahead_are_answered_however_they_are_cut_into_packets(served: Served) -> None:
+    """Together they are larger than a head may be, and packets begin and end within one."""
+    padded = LIVE + b"X-Padding: " + b"x" * (protocol.MAX_HEAD // 20) + b"\r\n\r\n"
+    together = padded * 40 + LIVE + b"Connection: close\r\n\r\n"
+    cut = len(padded) // 2
+    with a_wire(served) as wire:
+        wire.sendall(together[:cut])
+        wire.sendall(together[cut:-cut])
+        wire.sendall(together[-cut:])
+        assert _statuses(everything(wire)) == [200] * 41
+
+
+def test_too_many_requests_ahead_are_cut_off(served: Served) -> None:
+    with a_wire(served) as wire:
+        assert _is_cut_off(wire, (LIVE + b"\r\n") * 1000)
+
+
+def test_half_a_head_has_its_time_once_it_is_being_read(
+    served: Served, director: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While requests before it are under way, nothing is read from the connection."""
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
+    until = director.get("/v1/events", limit=1).json()["until"]
+    token = f"Authorization: Bearer {served.token()}\r\n"
+    slow = f"GET /v1/events?after={until}&wait=1 HTTP/1.1\r\nHost: ledger\r\n{token}\r\n".encode()
+    last = LIVE + b"Connection: close\r\n\r\n"
+    with a_wire(served) as wire:
+        wire.sendall(slow + LIVE + b"\r\n" + last[:20])
+        wire.settimeout(30)
+        answers = wire.recv(65_536)
+        wire.sendall(last[20:])
+        assert _statuses(answers + everything(wire)) == [200, 200, 200]
 
 
 def test_request_does_not_begin_in_the_context_of_the_one_before(
