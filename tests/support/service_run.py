@@ -53,6 +53,8 @@ class Tally:
     steps: int = 0
     events: int = 0
     failures: int = 0
+    first: BaseException | None = None
+    """The first failure, as it was."""
     did: Counter[str] = field(default_factory=Counter)
     spent: Counter[str] = field(default_factory=Counter)
     """Milliseconds, by what was done."""
@@ -63,6 +65,7 @@ class Tally:
         if not self.failures:
             sys.stderr.write(f"After {self.steps} steps, in run {self.runs + 1}:\n")
             traceback.print_exception(error)
+            self.first = error
         self.failures += 1
 
     def took(self, what: str, seconds: float) -> None:
