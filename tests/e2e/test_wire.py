@@ -31,6 +31,13 @@ def _upgrading(head: bytes) -> bytes:
     return head[:-2] + UPGRADE + b"\r\n"
 
 
+def _answered_in_a_second(served: Served) -> bytes:
+    """Returns a request that waits for news of which there are none."""
+    until = served.acts().get("/v1/events", limit=1).json()["until"]
+    token = f"Authorization: Bearer {served.token()}\r\n"
+    return f"GET /v1/events?after={until}&wait=1 HTTP/1.1\r\nHost: ledger\r\n{token}\r\n".encode()
+
+
 def _statuses(answers: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
@@ -161,14 +168,10 @@ def test_body_that_comes_in_very_many_pieces_is_read(served: Served) -> None:
 # --- requests that do not wait for the answer before -----------------------------------------------------------------
 
 
-def test_body_of_the_next_request_has_its_own_time(
-    served: Served, director: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_body_of_the_next_request_has_its_own_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no body that somebody goes on sending after the answer."""
     monkeypatch.setattr(protocol, "LINGER_S", 0.1)
-    until = director.get("/v1/events", limit=1).json()["until"]
-    token = f"Authorization: Bearer {served.token()}\r\n"
-    first = f"GET /v1/events?after={until}&wait=1 HTTP/1.1\r\nHost: ledger\r\n{token}\r\n".encode()
+    first = _answered_in_a_second(served)
     body = b'{"name": 1}'
     second = head_of(served, Content_Type=JSON, Content_Length=str(len(body)), Connection="close")
     with a_wire(served) as wire:
@@ -199,14 +202,10 @@ def test_too_many_requests_ahead_are_cut_off(served: Served) -> None:
         assert _is_cut_off(wire, (LIVE + b"\r\n") * 1000)
 
 
-def test_half_a_head_has_its_time_once_it_is_being_read(
-    served: Served, director: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_a_head_has_its_time_once_it_is_being_read(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """While requests before it are under way, nothing is read from the connection."""
     monkeypatch.setattr(protocol, "HEAD_S", 0.2)
-    until = director.get("/v1/events", limit=1).json()["until"]
-    token = f"Authorization: Bearer {served.token()}\r\n"
-    slow = f"GET /v1/events?after={until}&wait=1 HTTP/1.1\r\nHost: ledger\r\n{token}\r\n".encode()
+    slow = _answered_in_a_second(served)
     last = LIVE + b"Connection: close\r\n\r\n"
     with a_wire(served) as wire:
         wire.sendall(slow + LIVE + b"\r\n" + last[:20])
